@@ -1,0 +1,38 @@
+//! One GET of the API server, as `kubectl get --raw`, from a pod that has no kubectl.
+
+use std::time::Instant;
+
+use super::{CommandError, print};
+use crate::cli::Get;
+use crate::client::{Client, Identity, advise};
+use crate::environment::Environment;
+use crate::field::Field;
+use crate::gather;
+use crate::root::Root;
+use crate::surroundings::Surroundings;
+
+/// Gets and prints the body as it came.
+pub(super) fn run(get: &Get, environment: &Environment, clock: fn() -> Instant) -> Result<(), CommandError> {
+    let root = Root::open(&get.root)?;
+    let surroundings = Surroundings::new(root, environment, Vec::new(), None, clock);
+    let facts = gather::identity(&surroundings);
+    let namespace = facts.text(&Field::PodNamespace);
+    let path = match namespace {
+        Some(namespace) => get.path.replace("{namespace}", namespace),
+        None if get.path.contains("{namespace}") => {
+            return Err(CommandError::Other("{namespace}: the pod's namespace is not known".to_owned()));
+        }
+        None => get.path.clone(),
+    };
+    let answer =
+        Client::new(&surroundings, get.api_url.clone(), get.timeout).and_then(|mut client| client.get(&path));
+    match answer {
+        Ok(answer) => print::to_standard_output(&answer.body),
+        Err(failure) => {
+            log::error!("GET {path}: {failure}");
+            let service_account = facts.text(&Field::ServiceAccount);
+            let who = Identity { namespace, service_account, stable_name: None };
+            Err(CommandError::Advice(advise(&failure, &path, who)))
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The subcommands, one file each, and what they share.
+
+pub(crate) mod exec;
+mod get;
+mod install;
+mod print;
+mod write;
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::cli::{Invocation, Options};
+use crate::environment::Environment;
+use crate::exit;
+use crate::gather::{self, Gathered, Whose};
+use crate::output::{self, OutputError};
+use crate::pod::{self, PodError};
+use crate::render::Document;
+use crate::root::{Root, RootError};
+use crate::surroundings::Surroundings;
+use crate::variables::{Variables, VariablesError, variables};
+
+/// A subcommand failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    Root(#[from] RootError),
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error("--pod {file}: {source}")]
+    Pod { file: String, source: PodError },
+    #[error("--pod {file}: {source}")]
+    PodFile { file: String, source: std::io::Error },
+    #[error("standard output: {0}")]
+    Standard(std::io::Error),
+    #[error("{0}")]
+    Other(String),
+    /// What went wrong was said already; this says what to do.
+    #[error("{0}")]
+    Advice(String),
+}
+
+/// Runs a subcommand; answers with the exit code.
+pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn() -> Instant) -> i32 {
+    let result = match invocation {
+        Invocation::Text(text) => print::to_standard_output(text.as_bytes()),
+        Invocation::Exec(exec) => match exec::run(&exec, environment, clock) {
+            Ok(code) => return code,
+            Err(error) => {
+                log::error!("{error}");
+                return exit::EXEC_FAILURE;
+            }
+        },
+        Invocation::Write(options) => write::run(&options, environment, clock),
+        Invocation::Print(print) => print::run(&print, environment, clock),
+        Invocation::Get(get) => get::run(&get, environment, clock),
+        Invocation::Install(install) => install::run(&install),
+    };
+    match result {
+        Ok(()) => exit::SUCCESS,
+        Err(CommandError::Advice(advice)) => {
+            log::error!(target: crate::ADVICE, "{advice}");
+            exit::FAILURE
+        }
+        Err(error) => {
+            log::error!("{error}");
+            exit::FAILURE
+        }
+    }
+}
+
+/// Facts and variables, as the options ask for them.
+struct Prepared {
+    gathered: Gathered,
+    variables: Variables,
+    /// What is gathered is of the very environment that this process has.
+    is_own: bool,
+}
+
+impl Prepared {
+    fn document(&self) -> Document<'_> {
+        Document { facts: &self.gathered.facts, variables: &self.variables, explanation: None }
+    }
+}
+
+fn prepare(
+    options: &Options,
+    whose: &Whose,
+    environment: &Environment,
+    clock: fn() -> Instant,
+) -> Result<Prepared, CommandError> {
+    if let Some(file) = &options.pod {
+        let pod = read_pod(file)?;
+        let gathered = gather::from_pod(&pod, whose);
+        let variables = variables(&gathered, &options.selection, &Environment::default())?;
+        return Ok(Prepared { gathered, variables, is_own: false });
+    }
+    let surroundings = Surroundings::new(
+        Root::open(&options.root)?,
+        environment,
+        options.volumes.clone(),
+        options.token_file.clone(),
+        clock,
+    );
+    let wanted = options.selection.wanted();
+    let gathered = gather::gather(&surroundings, whose, &wanted, &options.api);
+    let variables = variables(&gathered, &options.selection, &surroundings.environment)?;
+    Ok(Prepared { gathered, variables, is_own: surroundings.root.is_system() })
+}
+
+fn read_pod(file: &Path) -> Result<serde_json::Value, CommandError> {
+    let name = || file.display().to_string();
+    let content = match file.as_os_str() == "-" {
+        true => {
+            let mut content = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut content).map(|_| content)
+        }
+        false => std::fs::read(file),
+    };
+    let content = content.map_err(|source| CommandError::PodFile { file: name(), source })?;
+    pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
+}
+
+fn write_files(options: &Options, prepared: &Prepared) -> Result<(), CommandError> {
+    for out in &options.out {
+        let content = out.format.render(&prepared.document());
+        output::replace(&out.path, &content, options.mode)?;
+    }
+    Ok(())
+}
+
+/// A bug of ours is said in one line; in `exec` it is not the application's end.
+pub(crate) fn guard_against_panic(arguments: &[OsString], environment: &Environment, is_exec: bool) {
+    let (arguments, environment) = (arguments.to_vec(), environment.clone());
+    std::panic::set_hook(Box::new(move |panic| {
+        let bug = crate::one_line(&panic.to_string()).into_owned();
+        if !is_exec {
+            eprintln!("introspod: error: a bug: {bug}");
+            std::process::exit(exit::FAILURE);
+        }
+        eprintln!("introspod: error: a bug: {bug}; the command is executed with the environment as it was");
+        let command = crate::cli::command(&arguments).unwrap_or_default();
+        std::process::exit(exec::execute(&command, &environment));
+    }));
+}

@@ -1,0 +1,30 @@
+//! `$(VAR)` in arguments and values, with the variables that the application gets.
+
+use crate::environment::Environment;
+use crate::kubernetes::expansion;
+use crate::variables::Variables;
+
+/// `text` with its references resolved from `variables`, else from `environment`.
+///
+/// A reference to a variable that nobody has stays as it is, with a warning that names it and
+/// says that it stands in `place`.
+pub(crate) fn expand(text: &[u8], variables: &Variables, environment: &Environment, place: &str) -> Vec<u8> {
+    let lookup = |name: &[u8]| {
+        let gathered = std::str::from_utf8(name).ok().and_then(|name| variables.get(name));
+        let gathered = gathered.map(|variable| variable.value.as_bytes());
+        gathered.or_else(|| environment.get_bytes(name)).map(<[u8]>::to_vec)
+    };
+    let expanded = expansion::expand(text, &lookup);
+    for name in expanded.unresolved.iter().filter(|name| is_name(name)) {
+        let name = String::from_utf8_lossy(name);
+        log::warn!("$({name}) stays as it is in {place}: no such variable is known");
+    }
+    expanded.text
+}
+
+/// Whether `name` can be a variable's (`IsEnvVarName` in `k8s.io/apimachinery/pkg/util/validation`);
+/// what else stands in parentheses is meant for a shell.
+fn is_name(name: &[u8]) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+    name.first().is_some_and(|first| !first.is_ascii_digit()) && name.iter().all(is_letter)
+}

@@ -1,0 +1,165 @@
+//! What is known, and from where.
+
+use std::collections::BTreeMap;
+
+use crate::field::{Field, Row, Source};
+use crate::kubernetes::quantity::Quantity;
+use crate::limits::{self, Quota};
+
+/// A field's value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Text(String),
+    Map(BTreeMap<String, String>),
+    Quantity(Quantity),
+    /// A CPU limit as the kernel holds it.
+    Quota(Quota),
+    /// Known to have no value: a limit that is not set.
+    Nothing,
+}
+
+impl Value {
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// A value and the source that it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fact {
+    pub(crate) value: Value,
+    pub(crate) source: Source,
+}
+
+/// What one source tells.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) values: Vec<(Field, Value)>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Why a source could not tell something, in one line that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) text: String,
+    /// Something is broken, and not just absent: worth a warning.
+    pub(crate) is_broken: bool,
+    /// What to do about it, on lines of its own.
+    pub(crate) advice: Option<String>,
+}
+
+impl Note {
+    /// A note without advice.
+    pub(crate) fn new(text: impl Into<String>, is_broken: bool) -> Self {
+        Note { text: text.into(), is_broken, advice: None }
+    }
+}
+
+impl Told {
+    /// Tells a field's text; an empty text tells nothing.
+    pub(crate) fn text(&mut self, field: Field, text: impl Into<String>) {
+        let text = text.into();
+        if !text.is_empty() {
+            self.values.push((field, Value::Text(text)));
+        }
+    }
+
+    /// Tells a field's value.
+    pub(crate) fn value(&mut self, field: Field, value: Value) {
+        self.values.push((field, value));
+    }
+
+    /// Says why something is not told.
+    pub(crate) fn absent(&mut self, text: impl Into<String>) {
+        self.notes.push(Note::new(text, false));
+    }
+
+    /// Says what is broken.
+    pub(crate) fn broken(&mut self, text: impl Into<String>) {
+        self.notes.push(Note::new(text, true));
+    }
+}
+
+/// Everything that the sources told, and of each field the value that counts.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    told: BTreeMap<Field, Vec<Fact>>,
+    known: BTreeMap<Field, Fact>,
+    /// By how much the kernel rounds a memory limit, in bytes.
+    page_size: u64,
+}
+
+impl Facts {
+    pub(crate) fn new(page_size: u64) -> Self {
+        Facts { page_size, ..Facts::default() }
+    }
+
+    /// Adds what `source` told.
+    pub(crate) fn add(&mut self, source: Source, values: Vec<(Field, Value)>) {
+        for (field, value) in values {
+            let told = self.told.entry(field.clone()).or_default();
+            told.push(Fact { value, source });
+            let known = match &field {
+                Field::Resource(..) => limits::resolve(&field, told, self.page_size),
+                _ => first_by_rank(&field, told),
+            };
+            match known {
+                Some(fact) => self.known.insert(field, fact),
+                None => self.known.remove(&field),
+            };
+        }
+    }
+
+    /// The fact about `field`, if there is one.
+    pub(crate) fn get(&self, field: &Field) -> Option<&Fact> {
+        self.known.get(field).filter(|fact| fact.value != Value::Nothing)
+    }
+
+    /// The text of `field`.
+    pub(crate) fn text(&self, field: &Field) -> Option<&str> {
+        self.get(field)?.value.text()
+    }
+
+    /// The map of `field`: labels, annotations or node labels.
+    pub(crate) fn map(&self, field: &Field) -> Option<&BTreeMap<String, String>> {
+        match &self.get(field)?.value {
+            Value::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing nearer needs to be asked: there is a fact, or it is known that there is none.
+    pub(crate) fn is_settled(&self, field: &Field) -> bool {
+        self.known.contains_key(field)
+    }
+
+    /// What `source` told of `field`, whether or not it counts.
+    pub(crate) fn told_by(&self, source: Source, field: &Field) -> Option<&Value> {
+        let told = self.told.get(field)?;
+        told.iter().find(|fact| fact.source == source).map(|fact| &fact.value)
+    }
+
+    /// The resources that are known, in order.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (&Field, &Quantity)> {
+        self.known.iter().filter_map(|(field, fact)| match (field, &fact.value) {
+            (Field::Resource(..), Value::Quantity(quantity)) => Some((field, quantity)),
+            _ => None,
+        })
+    }
+}
+
+fn first_by_rank(field: &Field, told: &[Fact]) -> Option<Fact> {
+    let rank = |fact: &&Fact| field.sources().iter().position(|source| *source == fact.source);
+    told.iter().filter(|fact| rank(fact).is_some()).min_by_key(rank).cloned()
+}
+
+/// The value of a resource that `row`'s variable gets: in the unit that its name promises.
+pub(crate) fn in_unit_of(row: &Row, quantity: &Quantity) -> Option<String> {
+    let Field::Resource(_, resource) = &row.field else { return None };
+    let divisor = Quantity::parse(row.divisor).ok()?;
+    Some(crate::kubernetes::quantity::resource_field(resource, quantity, &divisor))
+}

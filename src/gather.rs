@@ -1,0 +1,207 @@
+//! Asks the sources in order, and decides whether the API is needed.
+
+use serde_json::Value as Json;
+
+use crate::expression::{self, Reference};
+use crate::facts::{Facts, Note, Told, Value};
+use crate::field::{Field, Source, TABLE};
+use crate::source::{LOCAL, api, environment};
+use crate::surroundings::Surroundings;
+
+/// Of which container is spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The one that this process runs in.
+    Own,
+    /// The one of this name, in which this process runs unless the kubelet's mounts say otherwise.
+    Named(String),
+    /// The one of this name, in which this process runs only if the kubelet's mounts say so.
+    Another(String),
+    /// None: what is gathered is for the pod as a whole.
+    Nobody,
+}
+
+/// What is asked for by name, so that it is worth a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// These are waited for where the API has them only after a while.
+    pub(crate) awaited: Vec<Reference>,
+    /// What OpenTelemetry has attributes for is taken if it is there.
+    pub(crate) otel: bool,
+}
+
+impl Wanted {
+    /// What is wanted and not settled by `facts`.
+    pub(crate) fn unsettled(&self, facts: &Facts) -> Vec<Reference> {
+        let otel = if self.otel { crate::otel::wanted(facts) } else { Vec::new() };
+        let welcome = otel.into_iter().map(Reference::Field);
+        let all = self.awaited.iter().cloned().chain(welcome);
+        all.filter(|reference| !is_settled(reference, facts)).collect()
+    }
+}
+
+/// Whether there is an answer to `reference`, be it that there is none.
+pub(crate) fn is_settled(reference: &Reference, facts: &Facts) -> bool {
+    facts.is_settled(reference.field()) || expression::topology_label(reference, facts).is_some()
+}
+
+/// Facts, and what the sources could not tell.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) facts: Facts,
+    pub(crate) notes: Vec<(Source, Note)>,
+}
+
+impl Gathered {
+    fn new(page_size: u64) -> Self {
+        Gathered { facts: Facts::new(page_size), notes: Vec::new() }
+    }
+
+    fn add(&mut self, source: Source, told: Told) {
+        self.facts.add(source, told.values);
+        self.notes.extend(told.notes.into_iter().map(|note| (source, note)));
+    }
+
+    /// Why nothing is known of `field`, in the words of a source that could have told it.
+    pub(crate) fn why_unknown(&self, field: &Field) -> Option<&str> {
+        let sources = field.sources();
+        let notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
+        notes.map(|(_, note)| note.text.as_str()).next()
+    }
+}
+
+/// Gathers from the surroundings, and from the API server where that is needed.
+pub(crate) fn gather(
+    surroundings: &Surroundings,
+    whose: &Whose,
+    wanted: &Wanted,
+    api: &api::Settings,
+) -> Gathered {
+    let mut gathered = Gathered::new(surroundings.page_size);
+    gathered.add(Source::Option, named(whose));
+    for (source, tell) in LOCAL {
+        let started = (surroundings.clock)();
+        let mut told = tell(surroundings);
+        let kubelet_s = gathered.facts.told_by(Source::Kubelet, &Field::ContainerName);
+        drop_others(whose, kubelet_s, source, &mut told);
+        log_told(source, &told, started, surroundings);
+        gathered.add(source, told);
+    }
+    crate::owner::derive(&mut gathered.facts);
+    if let Some(why) = api.why_not_asked(surroundings, wanted, &gathered.facts) {
+        gathered.notes.push((Source::Api, Note::new(why, false)));
+    } else {
+        let started = (surroundings.clock)();
+        let mut told = api::tell(surroundings, api, wanted, &gathered.facts);
+        if *whose == Whose::Nobody {
+            told.values.retain(|(field, _)| !field.is_of_container());
+        }
+        log_told(Source::Api, &told, started, surroundings);
+        gathered.add(Source::Api, told);
+        crate::owner::derive(&mut gathered.facts);
+        // A failure that cost nothing is no news.
+        if wanted.unsettled(&gathered.facts).is_empty() {
+            for (_, note) in gathered.notes.iter_mut().filter(|(source, _)| *source == Source::Api) {
+                note.is_broken = false;
+            }
+        }
+    }
+    warn_of_contradictions(surroundings, &gathered.facts);
+    warn_of_what_is_broken(&gathered);
+    gathered
+}
+
+/// Which pod this is, by the sources at hand.
+pub(crate) fn identity(surroundings: &Surroundings) -> Facts {
+    let mut facts = Facts::new(surroundings.page_size);
+    for (source, tell) in LOCAL {
+        facts.add(source, tell(surroundings).values);
+    }
+    facts
+}
+
+/// Facts from the Pod object in `pod` and from nowhere else.
+pub(crate) fn from_pod(pod: &Json, whose: &Whose) -> Gathered {
+    let mut gathered = Gathered::new(1);
+    gathered.add(Source::Option, named(whose));
+    let mut told = crate::pod::tell(pod, &gathered.facts);
+    if *whose == Whose::Nobody {
+        told.values.retain(|(field, _)| !field.is_of_container());
+        told.notes.clear();
+    }
+    gathered.add(Source::Api, told);
+    crate::owner::derive(&mut gathered.facts);
+    warn_of_what_is_broken(&gathered);
+    gathered
+}
+
+fn warn_of_what_is_broken(gathered: &Gathered) {
+    for (source, note) in gathered.notes.iter().filter(|(_, note)| note.is_broken) {
+        log::warn!("{}: {}", source.name(), note.text);
+        if let Some(advice) = &note.advice {
+            log::warn!(target: crate::ADVICE, "{advice}");
+        }
+    }
+}
+
+fn named(whose: &Whose) -> Told {
+    let mut told = Told::default();
+    if let Whose::Named(name) | Whose::Another(name) = whose {
+        told.text(Field::ContainerName, name);
+    }
+    told
+}
+
+/// Of what `source` told, drops what speaks of another container than is meant.
+fn drop_others(whose: &Whose, kubelet_s: Option<&Value>, source: Source, told: &mut Told) {
+    let own = kubelet_s.and_then(Value::text);
+    let is_own = match whose {
+        Whose::Own => true,
+        Whose::Named(name) => own.is_none_or(|own| own == name),
+        Whose::Another(name) => own == Some(name),
+        Whose::Nobody => false,
+    };
+    // The kubelet's own word on the name stays: it is what tells which container this is.
+    let is_kept = |field: &Field| match whose {
+        Whose::Nobody => !field.is_of_container(),
+        _ => is_own || source == Source::Kubelet || !field.is_of_container(),
+    };
+    told.values.retain(|(field, _)| is_kept(field));
+}
+
+fn log_told(source: Source, told: &Told, started: std::time::Instant, surroundings: &Surroundings) {
+    if !log::log_enabled!(log::Level::Info) {
+        return;
+    }
+    let elapsed = (surroundings.clock)().saturating_duration_since(started);
+    let names: Vec<String> = told.values.iter().map(|(field, _)| field.path()).collect();
+    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    log::info!("{} told {names} in {} µs", source.name(), elapsed.as_micros());
+}
+
+/// What the pod's author set stays set; that it is not what a better source knows is worth a word.
+fn warn_of_contradictions(surroundings: &Surroundings, facts: &Facts) {
+    for row in TABLE {
+        let Some(told) = facts.told_by(Source::Environment, &row.field) else { continue };
+        let Some(fact) = facts.get(&row.field) else { continue };
+        let text = |value: &Value| match value {
+            Value::Text(text) => Some(text.clone()),
+            Value::Quantity(quantity) => crate::facts::in_unit_of(row, quantity),
+            _ => None,
+        };
+        let (said, known) = (text(told), text(&fact.value));
+        if fact.source == Source::Environment || said == known {
+            continue;
+        }
+        let variable = environment::find(row, &surroundings.environment).map(|(name, _)| name);
+        log::warn!(
+            "{} is set to {:?}, but {} of this container is {:?}, says the source {}; \
+             the variable stays as it is unless --override is given",
+            variable.unwrap_or_default(),
+            said.unwrap_or_default(),
+            row.path,
+            known.unwrap_or_default(),
+            fact.source.name(),
+        );
+    }
+}

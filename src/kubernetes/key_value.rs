@@ -1,0 +1,242 @@
+//! The files `labels` and `annotations` of a downwardAPI volume: lines `key="value"`.
+//!
+//! The kubelet writes them with `FormatMap` (Kubernetes' `pkg/fieldpath/fieldpath.go`): sorted by
+//! key, the value quoted by Go's `strconv.Quote`, no newline after the last.
+
+use super::printable::is_printable;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// A line that is not `key="value"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BrokenLine {
+    /// The line's number, from 1 on.
+    pub(crate) number: usize,
+    /// What is wrong with it.
+    pub(crate) reason: &'static str,
+}
+
+/// Reads a `labels` or `annotations` file: what its good lines say, and which lines are broken.
+///
+/// The values are unquoted by the rules of Go's `strconv.Unquote`. Of two lines with the same key
+/// the last counts. Empty lines say nothing.
+pub(crate) fn parse(text: &str) -> (BTreeMap<String, String>, Vec<BrokenLine>) {
+    let mut map = BTreeMap::new();
+    let mut broken = Vec::new();
+    let lines = text.split('\n').enumerate();
+    for (index, line) in lines.filter(|(_, line)| !line.is_empty()) {
+        match parse_line(line) {
+            Ok((key, value)) => {
+                map.insert(key.to_owned(), value);
+            }
+            Err(reason) => broken.push(BrokenLine { number: index + 1, reason }),
+        }
+    }
+    (map, broken)
+}
+
+/// Writes a `labels` or `annotations` file as the kubelet does.
+pub(crate) fn format(map: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for (key, value) in map {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(key);
+        text.push('=');
+        quote(value, &mut text);
+    }
+    text
+}
+
+fn parse_line(line: &str) -> Result<(&str, String), &'static str> {
+    // A key cannot hold `=` or `"` (`IsQualifiedName`), so the first `="` is where the value begins.
+    let (key, quoted) = line.split_once("=\"").ok_or("it is not key=\"value\"")?;
+    if key.is_empty() {
+        return Err("it has no key");
+    }
+    Ok((key, unquote(quoted)?))
+}
+
+/// The value of a quoted string, given what follows its opening quote.
+fn unquote(quoted: &str) -> Result<String, &'static str> {
+    let mut value = Vec::with_capacity(quoted.len());
+    let mut bytes = quoted.bytes();
+    loop {
+        match bytes.next() {
+            None => return Err("its value has no closing quote"),
+            Some(b'"') => break,
+            Some(b'\\') => unescape(&mut bytes, &mut value)
+                .ok_or("its value has an escape sequence that does not exist")?,
+            Some(byte) => value.push(byte),
+        }
+    }
+    if bytes.next().is_some() {
+        return Err("something follows its value");
+    }
+    String::from_utf8(value).map_err(|_| "its value is not UTF-8")
+}
+
+/// Appends to `value` what the escape sequence means whose backslash has been read.
+fn unescape(bytes: &mut impl Iterator<Item = u8>, value: &mut Vec<u8>) -> Option<()> {
+    let byte = match bytes.next()? {
+        b'a' => 0x07,
+        b'b' => 0x08,
+        b'f' => 0x0c,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'v' => 0x0b,
+        same @ (b'\\' | b'"' | b'\'') => same,
+        b'x' => number(bytes, 0, 2, 16)?.try_into().ok()?,
+        digit @ b'0'..=b'7' => number(bytes, u32::from(digit - b'0'), 2, 8)?.try_into().ok()?,
+        b'u' => return push_character(number(bytes, 0, 4, 16)?, value),
+        b'U' => return push_character(number(bytes, 0, 8, 16)?, value),
+        _ => return None,
+    };
+    value.push(byte);
+    Some(())
+}
+
+/// The number whose first digits are `first` and whose other `count` ones come next. At most eight
+/// hexadecimal digits, so it fits.
+fn number(bytes: &mut impl Iterator<Item = u8>, first: u32, count: usize, radix: u32) -> Option<u32> {
+    (0..count).try_fold(first, |number, _| Some(number * radix + char::from(bytes.next()?).to_digit(radix)?))
+}
+
+fn push_character(code: u32, value: &mut Vec<u8>) -> Option<()> {
+    let character = char::from_u32(code)?;
+    value.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    Some(())
+}
+
+/// Appends `value` to `text` as Go's `strconv.Quote` writes it.
+fn quote(value: &str, text: &mut String) {
+    text.push('"');
+    for character in value.chars() {
+        quote_character(character, text);
+    }
+    text.push('"');
+}
+
+fn quote_character(character: char, text: &mut String) {
+    let letter = match character {
+        '\x07' => 'a',
+        '\x08' => 'b',
+        '\x0c' => 'f',
+        '\n' => 'n',
+        '\r' => 'r',
+        '\t' => 't',
+        '\x0b' => 'v',
+        '\\' | '"' => character,
+        _ if is_printable(character) => return text.push(character),
+        _ => return quote_code(character.into(), text),
+    };
+    text.push('\\');
+    text.push(letter);
+}
+
+fn quote_code(code: u32, text: &mut String) {
+    // Writing to a String does not fail.
+    let _ = match code {
+        0..=0x7f => write!(text, "\\x{code:02x}"),
+        0x80..=0xffff => write!(text, "\\u{code:04x}"),
+        _ => write!(text, "\\U{code:08x}"),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let owned = entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        owned.collect()
+    }
+
+    fn reason(line: &str) -> &'static str {
+        let (map, broken) = parse(line);
+        assert!(map.is_empty(), "{map:?}");
+        broken[0].reason
+    }
+
+    #[test]
+    fn what_the_kubelet_writes_is_written_and_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/vectors/format-map.json");
+        let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        for case in cases {
+            let entries = case["map"].as_object().unwrap().iter();
+            let map = entries.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned())).collect();
+            assert_eq!(format(&map), case["text"]);
+            assert_eq!(parse(case["text"].as_str().unwrap()), (map, Vec::new()));
+        }
+    }
+
+    #[test]
+    fn every_escape_of_go_is_read() {
+        let text = r#"k="\a\b\f\n\r\t\v\\\"\'\x41\101\u00e9\U0001f30d\xc3\xa9""#;
+        let value = "\x07\x08\x0c\n\r\t\x0b\\\"'AAé🌍é";
+        assert_eq!(parse(text), (map(&[("k", value)]), Vec::new()));
+    }
+
+    #[test]
+    fn a_value_may_hold_what_separates() {
+        let text = "a=\"b=\\\"c\\\"\"\nd=\"=\"\ne=\"e=\"\n";
+        let expected = map(&[("a", "b=\"c\""), ("d", "="), ("e", "e=")]);
+        assert_eq!(parse(text), (expected, Vec::new()));
+    }
+
+    #[test]
+    fn good_lines_count_and_broken_ones_are_reported() {
+        let (map_read, broken) = parse("a=\"1\"\nb=2\n\nc=\"3\"\nd=\"4\n");
+        assert_eq!(map_read, map(&[("a", "1"), ("c", "3")]));
+        assert_eq!(broken.iter().map(|line| line.number).collect::<Vec<_>>(), [2, 5]);
+    }
+
+    #[test]
+    fn a_broken_line_has_a_reason() {
+        assert_eq!(reason("key"), "it is not key=\"value\"");
+        assert_eq!(reason("key=value"), "it is not key=\"value\"");
+        assert_eq!(reason("=\"value\""), "it has no key");
+        assert_eq!(reason("key=\"value"), "its value has no closing quote");
+        assert_eq!(reason("key=\"value\\\""), "its value has no closing quote");
+        assert_eq!(reason("key=\"value\" "), "something follows its value");
+        assert_eq!(reason("key=\"value\"\r"), "something follows its value");
+        assert_eq!(reason("key=\"\\xff\""), "its value is not UTF-8");
+        for escape in ["\\", "\\z", "\\x4", "\\xg0", "\\400", "\\18", "\\ud800", "\\U00110000", "\\u00e"] {
+            let line = format!("key=\"{escape}\"");
+            assert!(!reason(&line).is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_an_empty_map() {
+        assert_eq!(parse(""), (BTreeMap::new(), Vec::new()));
+        assert_eq!(format(&BTreeMap::new()), "");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            map in prop::collection::btree_map("[a-zA-Z0-9./_-]{1,9}", any::<String>(), 0..4),
+            newline in "\n?",
+        ) {
+            prop_assert_eq!(parse(&(format(&map) + &newline)), (map, Vec::new()));
+        }
+
+        #[test]
+        fn every_character_is_written_as_one_line_and_read_again(character: char) {
+            let map = map(&[("key", &character.to_string())]);
+            let text = format(&map);
+            prop_assert!(!text.contains('\n'));
+            prop_assert_eq!(parse(&text), (map, Vec::new()));
+        }
+
+        #[test]
+        fn no_text_panics(text in "(k=)?\"?(\\\\[abxuU0-9\"]|\\PC){0,12}\"?|\\PC*") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The keys of labels and annotations: `app`, `app.kubernetes.io/name`.
+
+/// The bytes that the name part may have (`labelKeyMaxLength`).
+const MAXIMUM_NAME_LENGTH: usize = 63;
+
+/// The bytes that the prefix may have (`DNS1123SubdomainMaxLength`).
+const MAXIMUM_PREFIX_LENGTH: usize = 253;
+
+const NAME_RULE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start \
+    and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex \
+    used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+
+const PREFIX_RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric \
+    characters, '-' or '.', and must start and end with an alphanumeric character (e.g. \
+    'example.com', regex used for validation is \
+    '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+/// Checks that `key` can be the key of a label, as Kubernetes' `IsQualifiedName` does
+/// (`k8s.io/apimachinery/pkg/api/validate/content/kube.go` and `dns.go`).
+///
+/// # Errors
+///
+/// Everything that is wrong with it, in Kubernetes' words, joined by `;` as
+/// `pkg/fieldpath/fieldpath.go` does.
+pub(crate) fn check(key: &str) -> Result<(), String> {
+    let mut errors = Vec::new();
+    let name = match key.split_once('/') {
+        None => key,
+        Some((_, name)) if name.contains('/') => {
+            return Err(format!(
+                "a valid label key {NAME_RULE} with an optional DNS subdomain prefix and '/' \
+                 (e.g. 'example.com/MyName')"
+            ));
+        }
+        Some((prefix, name)) => {
+            check_prefix(prefix, &mut errors);
+            name
+        }
+    };
+    check_name(name, &mut errors);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(errors.join(";"))
+}
+
+/// Checks that `key` can be the key of an annotation: as [`check`], but upper-case letters are
+/// allowed in the prefix too, for Kubernetes checks the key in lower case (`pkg/fieldpath/fieldpath.go`).
+///
+/// # Errors
+///
+/// As [`check`].
+pub(crate) fn check_annotation(key: &str) -> Result<(), String> {
+    check(&key.to_ascii_lowercase())
+}
+
+fn check_prefix(prefix: &str, errors: &mut Vec<String>) {
+    if prefix.is_empty() {
+        errors.push("prefix part must be non-empty".to_owned());
+        return;
+    }
+    if prefix.len() > MAXIMUM_PREFIX_LENGTH {
+        errors.push(format!("prefix part must be no more than {MAXIMUM_PREFIX_LENGTH} bytes"));
+    }
+    if !prefix.split('.').all(is_dns_label) {
+        errors.push(format!("prefix part {PREFIX_RULE}"));
+    }
+}
+
+fn check_name(name: &str, errors: &mut Vec<String>) {
+    if name.is_empty() {
+        errors.push("name part must be non-empty".to_owned());
+    }
+    if name.len() > MAXIMUM_NAME_LENGTH {
+        errors.push(format!("name part must be no more than {MAXIMUM_NAME_LENGTH} bytes"));
+    }
+    if !is_name(name) {
+        errors.push(format!("name part {NAME_RULE}"));
+    }
+}
+
+fn is_dns_label(label: &str) -> bool {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    is_bounded(label, is_alphanumeric, b"-")
+}
+
+fn is_name(name: &str) -> bool {
+    is_bounded(name, |byte| byte.is_ascii_alphanumeric(), b"-_.")
+}
+
+/// Whether `text` begins and ends with an `is_alphanumeric`, with nothing between but these and
+/// `others`.
+fn is_bounded(text: &str, is_alphanumeric: fn(u8) -> bool, others: &[u8]) -> bool {
+    let bytes = text.as_bytes();
+    let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| is_alphanumeric(*byte));
+    is_end(bytes.first())
+        && is_end(bytes.last())
+        && (bytes.iter()).all(|byte| is_alphanumeric(*byte) || others.contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn what_kubernetes_says_of_each_key() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/vectors/field-path.json");
+        let vectors: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let mut checked = 0;
+        for case in vectors["cases"].as_array().unwrap() {
+            let path = case["path"].as_str().unwrap();
+            let subscript = |map: &str| path.strip_prefix(map)?.strip_suffix("']");
+            let result = match (subscript("metadata.labels['"), subscript("metadata.annotations['")) {
+                (Some(key), _) => check(key),
+                (_, Some(key)) => check_annotation(key),
+                _ => continue,
+            };
+            let expected = case["error"].as_str();
+            let actual = result.err().map(|error| format!("invalid key subscript in {path}: {error}"));
+            assert_eq!(actual.as_deref(), expected);
+            checked += 1;
+        }
+        assert!(checked > 8, "{checked}");
+    }
+
+    #[test]
+    fn keys_that_are_valid() {
+        let prefix = format!("{}a", "a.".repeat(126));
+        for key in ["a", "A-b_c.d9", "example.com/x", "a-b.c/9", &format!("{prefix}/{}", "n".repeat(63))] {
+            assert_eq!(check(key), Ok(()), "{key}");
+        }
+        assert_eq!(check_annotation("Mixed.Case/Key"), Ok(()));
+    }
+
+    #[test]
+    fn everything_wrong_with_a_key_is_said() {
+        let prefix = "a".repeat(254);
+        for (key, expected) in [
+            ("/x", "prefix part must be non-empty".to_owned()),
+            ("Mixed.Case/Key", format!("prefix part {PREFIX_RULE}")),
+            ("a..b/c", format!("prefix part {PREFIX_RULE}")),
+            ("été", format!("name part {NAME_RULE}")),
+            (&format!("{prefix}/x"), "prefix part must be no more than 253 bytes".to_owned()),
+            (
+                &format!("-{prefix}/-"),
+                format!(
+                    "prefix part must be no more than 253 bytes;prefix part {PREFIX_RULE};\
+                     name part {NAME_RULE}"
+                ),
+            ),
+            ("a/", format!("name part must be non-empty;name part {NAME_RULE}")),
+        ] {
+            assert_eq!(check(key), Err(expected), "{key}");
+        }
+    }
+}

@@ -1,0 +1,539 @@
+//! Amounts of a resource: `500m`, `1536Mi`, `12e6`.
+//!
+//! The rules are those of Kubernetes' `k8s.io/apimachinery/pkg/api/resource` (`quantity.go`,
+//! `amount.go`, `scale_int.go`, `suffix.go`). Go keeps a quantity in one of two forms, a 64-bit
+//! integer with a power of ten (`int64Amount`) or an arbitrary decimal (`inf.Dec`), and which of
+//! them it took shows in how it rounds negative numbers and in which texts it keeps as they are.
+
+use std::fmt;
+
+/// The suffixes of decimal quantities, by thousands from 10⁻⁹ on.
+const DECIMAL_SUFFIXES: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+
+/// The suffixes of binary quantities, by powers of 1024 from 1024⁰ on.
+const BINARY_SUFFIXES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+
+/// The power of ten of the smallest amount that Kubernetes keeps.
+const NANO: i64 = -9;
+
+/// How many nano units a whole unit has.
+const NANOS: i128 = 1_000_000_000;
+
+/// The digits that always fit a 64-bit integer (`maxInt64Factors` in `math.go`).
+const INT64_DIGITS: i64 = 18;
+
+/// The digits that a binary quantity may have to become a 64-bit integer, less three for each 1024
+/// in its suffix (`ParseQuantity` in `quantity.go`).
+const INT64_DIGITS_OF_BINARY: i64 = 14;
+
+/// The divisors that the API allows for CPU.
+const CPU_DIVISORS: &[&str] = &["1m", "1"];
+
+/// The divisors that the API allows for memory, ephemeral storage and huge pages.
+const BYTE_DIVISORS: &[&str] =
+    &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+
+/// Why a text is not a quantity, in Kubernetes' words (`quantity.go`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum QuantityError {
+    /// The text does not have the shape of a quantity.
+    #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
+    Format,
+    /// The number has no digits, or is far larger than any amount can be.
+    #[error("unable to parse numeric part of quantity")]
+    Numeric,
+    /// What follows the number is neither a suffix nor an exponent.
+    #[error("unable to parse quantity's suffix")]
+    Suffix,
+}
+
+/// Which family of suffixes a quantity was written with, and will be written with again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    DecimalExponent,
+    BinarySi,
+    DecimalSi,
+}
+
+/// An amount of a resource, as Kubernetes' `resource.Quantity`.
+///
+/// Two quantities are equal here when they are the same amount *and* are written alike; to compare
+/// amounts, compare [`value`](Self::value) or [`milli_value`](Self::milli_value). `Display` gives
+/// the canonical form (`Quantity.String` in `quantity.go`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Quantity {
+    mantissa: i128,
+    /// The power of ten by which the mantissa counts.
+    exponent: i64,
+    /// Whether Go would hold it as `inf.Dec` rather than as `int64Amount`.
+    is_inf_dec: bool,
+    format: Format,
+    /// The text it was parsed from, where Kubernetes takes that for canonical already.
+    text: Option<String>,
+}
+
+impl Quantity {
+    /// Reads a quantity as Kubernetes' `ParseQuantity` does (`quantity.go`): finer than 10⁻⁹ is
+    /// rounded up, binary quantities are capped at 2⁶³-1.
+    ///
+    /// # Errors
+    ///
+    /// Kubernetes' own three, and [`QuantityError::Numeric`] beyond about 10²⁹ units, which
+    /// Kubernetes would still count.
+    pub(crate) fn parse(text: &str) -> Result<Self, QuantityError> {
+        let notation = Notation::split(text)?;
+        let (format, exponent) = interpret(notation.suffix).ok_or(QuantityError::Suffix)?;
+        if let Some(quantity) = notation.int64_amount(text, format, exponent) {
+            return Ok(quantity);
+        }
+        notation.inf_dec_amount(format, exponent)
+    }
+
+    /// So many bytes, to be written with binary suffixes where they divide it: `64Mi`.
+    pub(crate) fn from_bytes(bytes: u64) -> Self {
+        Self::new(i128::from(bytes), 0, Format::BinarySi)
+    }
+
+    /// So many thousandths of a unit, to be written with decimal suffixes: `100m`, `2`.
+    pub(crate) fn from_milli(milli: u64) -> Self {
+        Self::new(i128::from(milli), -3, Format::DecimalSi)
+    }
+
+    /// Whole units, rounded up (`Quantity.Value` in `quantity.go`). What does not fit is the
+    /// nearest number that does.
+    pub(crate) fn value(&self) -> i64 {
+        self.scaled_value(0)
+    }
+
+    /// Thousandths of a unit, rounded up (`Quantity.MilliValue` in `quantity.go`). What does not
+    /// fit is the nearest number that does.
+    pub(crate) fn milli_value(&self) -> i64 {
+        self.scaled_value(-3)
+    }
+
+    fn new(mantissa: i128, exponent: i64, format: Format) -> Self {
+        Self { mantissa, exponent, is_inf_dec: false, format, text: None }
+    }
+
+    /// The amount in units of 10^`exponent`.
+    fn scaled_value(&self, exponent: i64) -> i64 {
+        let dropped = exponent - self.exponent;
+        let factor = power_of_ten(dropped.abs()).unwrap_or(i128::MAX);
+        if dropped <= 0 {
+            return saturate(self.mantissa.saturating_mul(factor));
+        }
+        // Go takes the low 64 bits of whatever is less than 2⁶³-1, so a large negative amount
+        // becomes another one (`scaledValue` in `scale_int.go`).
+        let is_cut = self.is_inf_dec && self.mantissa < i64::MAX.into();
+        let mantissa = if is_cut { i128::from(self.mantissa as i64) } else { self.mantissa };
+        let remainder = mantissa % factor;
+        // Likewise: `int64Amount` rounds away from zero, `inf.Dec` always adds one.
+        let rounding = match remainder {
+            0 => 0,
+            _ if self.is_inf_dec => 1,
+            _ => remainder.signum(),
+        };
+        saturate(mantissa / factor + rounding)
+    }
+
+    /// The amount in whole units, if it is one that binary suffixes are used for: whole, and not
+    /// within ±1024 (`CanonicalizeBytes` in `quantity.go`).
+    fn binary_units(&self) -> Option<i128> {
+        if self.format != Format::BinarySi {
+            return None;
+        }
+        let units = match self.exponent {
+            0 => self.mantissa,
+            _ if self.mantissa % NANOS == 0 => self.mantissa / NANOS,
+            _ => return None,
+        };
+        (units.abs() >= 1024).then_some(units)
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = &self.text {
+            return formatter.write_str(text);
+        }
+        if self.mantissa == 0 {
+            return formatter.write_str("0");
+        }
+        if let Some(units) = self.binary_units() {
+            let (number, power) = remove_factors(units, 1024);
+            let suffix = BINARY_SUFFIXES.get(power).unwrap_or(&"");
+            return write!(formatter, "{number}{suffix}");
+        }
+        let (mut number, removed) = remove_factors(self.mantissa, 10);
+        let mut exponent = self.exponent + removed as i64;
+        while exponent % 3 != 0 {
+            number *= 10;
+            exponent -= 1;
+        }
+        let suffix = match self.format {
+            Format::DecimalExponent if exponent != 0 => None,
+            _ => decimal_suffix(exponent),
+        };
+        match suffix {
+            Some(suffix) => write!(formatter, "{number}{suffix}"),
+            None => write!(formatter, "{number}e{exponent}"),
+        }
+    }
+}
+
+/// A quantity's text in its parts (`parseQuantityString` in `quantity.go`).
+struct Notation<'a> {
+    is_negative: bool,
+    has_digits: bool,
+    /// The digits before the point, without leading zeros.
+    whole: &'a str,
+    fraction: &'a str,
+    suffix: &'a str,
+}
+
+impl<'a> Notation<'a> {
+    fn split(text: &'a str) -> Result<Self, QuantityError> {
+        if text.is_empty() {
+            return Err(QuantityError::Format);
+        }
+        let (whole, rest) = split_digits(text.strip_prefix(['+', '-']).unwrap_or(text));
+        let (fraction, suffix) = match rest.strip_prefix('.') {
+            Some(rest) => split_digits(rest),
+            None => ("", rest),
+        };
+        let exponent = suffix.trim_start_matches(|letter| "eEinumkKMGTP".contains(letter));
+        let (_, rest) = split_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent));
+        if !rest.is_empty() {
+            return Err(QuantityError::Format);
+        }
+        Ok(Self {
+            is_negative: text.starts_with('-'),
+            has_digits: !whole.is_empty() || !fraction.is_empty(),
+            whole: whole.trim_start_matches('0'),
+            fraction,
+            suffix,
+        })
+    }
+
+    fn digits(&self) -> impl DoubleEndedIterator<Item = u8> {
+        let bytes = self.whole.bytes().chain(self.fraction.bytes());
+        bytes.map(|byte| byte - b'0')
+    }
+
+    fn with_sign(&self, magnitude: i128) -> i128 {
+        if self.is_negative { -magnitude } else { magnitude }
+    }
+
+    /// The amount as Go's `int64Amount`, if it is one that Go holds in that form.
+    fn int64_amount(&self, text: &str, format: Format, exponent: i64) -> Option<Quantity> {
+        let digits = (self.whole.len().max(1) + self.fraction.len()) as i64;
+        let (room, exponent, multiplier) = match format {
+            Format::BinarySi if !self.fraction.is_empty() => return None,
+            Format::BinarySi => (INT64_DIGITS_OF_BINARY - exponent * 3 / 10, 0, 1i128 << exponent),
+            _ => (INT64_DIGITS, exponent - self.fraction.len() as i64, 1),
+        };
+        if digits > room || exponent < NANO {
+            return None;
+        }
+        let number = (self.digits()).fold(0, |number, digit| number * 10 + i128::from(digit));
+        let is_canonical = match format {
+            Format::BinarySi => number % 8 != 0,
+            _ => exponent % 3 == 0 && !self.whole.is_empty() && number % 1000 != 0,
+        };
+        Some(Quantity {
+            text: is_canonical.then(|| text.to_owned()),
+            ..Quantity::new(self.with_sign(number * multiplier), exponent, format)
+        })
+    }
+
+    /// The amount as Go's `inf.Dec`: rounded up to nano units, and capped if it is binary.
+    fn inf_dec_amount(&self, format: Format, exponent: i64) -> Result<Quantity, QuantityError> {
+        if !self.has_digits {
+            return Err(QuantityError::Numeric);
+        }
+        let nanos = match format {
+            Format::BinarySi => self.nanos(0, 1 << exponent),
+            _ => self.nanos(exponent, 1),
+        };
+        let largest = i128::from(i64::MAX);
+        let (magnitude, exponent) = match nanos {
+            Some(nanos) if format != Format::BinarySi || nanos <= largest * NANOS => (nanos, NANO),
+            _ if format == Format::BinarySi => (largest, 0),
+            _ => return Err(QuantityError::Numeric),
+        };
+        let is_below_one = exponent == NANO && magnitude < NANOS;
+        let format = match format {
+            Format::BinarySi if is_below_one => Format::DecimalSi,
+            _ => format,
+        };
+        Ok(Quantity { is_inf_dec: true, ..Quantity::new(self.with_sign(magnitude), exponent, format) })
+    }
+
+    /// The magnitude times `multiplier` times 10^`exponent`, in nano units, rounded up; `None` if
+    /// that does not fit.
+    ///
+    /// It multiplies digit by digit, from the last to the first, as one does by hand: however many
+    /// digits there are, nothing is lost that decides about rounding. `multiplier` is at most 2⁶⁰.
+    fn nanos(&self, exponent: i64, multiplier: u64) -> Option<i128> {
+        let mut place = exponent - self.fraction.len() as i64 - NANO;
+        let mut carry = 0;
+        let mut total = 0i128;
+        let mut is_inexact = false;
+        for digit in self.digits().rev() {
+            carry += u64::from(digit) * multiplier;
+            is_inexact |= place < 0 && carry % 10 != 0;
+            total = total.checked_add(at_place(carry % 10, place)?)?;
+            carry /= 10;
+            place += 1;
+        }
+        // A carry is left only where there is a multiplier, and there all digits down to the point
+        // have been passed: it is never finer than a nano unit.
+        let total = total.checked_add(at_place(carry, place)?)?;
+        total.checked_add(is_inexact.into())
+    }
+}
+
+/// What the kubelet gives for a `resourceFieldRef`: `quantity` in units of `divisor`, rounded up
+/// (`ExtractContainerResourceValue` and `convertResource…ToString` in `pkg/api/v1/resource/helpers.go`).
+///
+/// `resource` is the name after `limits.` or `requests.`: CPU is counted in thousandths, all else
+/// in whole units. A divisor of 0 means 1.
+pub(crate) fn resource_field(resource: &str, quantity: &Quantity, divisor: &Quantity) -> String {
+    let (amount, unit, one) = match resource {
+        "cpu" => (quantity.milli_value(), divisor.milli_value(), 1000),
+        _ => (quantity.value(), divisor.value(), 1),
+    };
+    let unit = if divisor.mantissa == 0 { one } else { unit };
+    // In floating point, for Kubernetes' digits are wanted and not better ones.
+    let units = (amount as f64 / unit as f64).ceil();
+    (units as i64).to_string()
+}
+
+/// Whether the API accepts `divisor` in a `resourceFieldRef` to `resource`, the name after
+/// `limits.` or `requests.` (`validateContainerResourceDivisor` in
+/// `pkg/apis/core/validation/validation.go`).
+pub(crate) fn is_valid_divisor(resource: &str, divisor: &str) -> bool {
+    let Ok(divisor) = Quantity::parse(divisor) else {
+        return false;
+    };
+    let canonical = divisor.to_string();
+    divisor.mantissa == 0 || valid_divisors(resource).contains(&canonical.as_str())
+}
+
+/// The divisors that the API accepts in a `resourceFieldRef` to `resource`, the name after
+/// `limits.` or `requests.`; none if that is not a resource of the downward API
+/// (`validContainerResourceDivisorFor…` in `pkg/apis/core/validation/validation.go`).
+pub(crate) fn valid_divisors(resource: &str) -> &'static [&'static str] {
+    match resource {
+        "cpu" => CPU_DIVISORS,
+        "memory" | "ephemeral-storage" => BYTE_DIVISORS,
+        _ if resource.starts_with("hugepages-") => BYTE_DIVISORS,
+        _ => &[],
+    }
+}
+
+/// What a suffix means: the format, and the power of ten or, for `BinarySi`, of two
+/// (`interpret` in `suffix.go`).
+fn interpret(suffix: &str) -> Option<(Format, i64)> {
+    if let Some(index) = DECIMAL_SUFFIXES.iter().position(|known| *known == suffix) {
+        return Some((Format::DecimalSi, index as i64 * 3 + NANO));
+    }
+    if let Some(index) = BINARY_SUFFIXES.iter().position(|known| *known == suffix) {
+        return Some((Format::BinarySi, index as i64 * 10));
+    }
+    let exponent: i64 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+    // Go parses 64 bits and keeps 32.
+    Some((Format::DecimalExponent, (exponent as i32).into()))
+}
+
+fn decimal_suffix(exponent: i64) -> Option<&'static str> {
+    let index = usize::try_from((exponent - NANO) / 3).ok()?;
+    DECIMAL_SUFFIXES.get(index).copied()
+}
+
+fn split_digits(text: &str) -> (&str, &str) {
+    let end = text.find(|character: char| !character.is_ascii_digit());
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+/// `number` without its factors `factor`, and how many there were. `number` is not 0.
+fn remove_factors(mut number: i128, factor: i128) -> (i128, usize) {
+    let mut removed = 0;
+    while number % factor == 0 {
+        number /= factor;
+        removed += 1;
+    }
+    (number, removed)
+}
+
+/// `number` times 10^`place`, cut to a whole number; `None` if that does not fit.
+fn at_place(number: u64, place: i64) -> Option<i128> {
+    if number == 0 || place < 0 {
+        return Some(0);
+    }
+    power_of_ten(place)?.checked_mul(number.into())
+}
+
+fn power_of_ten(exponent: i64) -> Option<i128> {
+    10i128.checked_pow(exponent.try_into().ok()?)
+}
+
+fn saturate(number: i128) -> i64 {
+    number.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn vectors(file: &str) -> Vec<Value> {
+        let path = format!("{}/tests/fixtures/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    fn quantity(text: &str) -> Quantity {
+        Quantity::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_kubernetes_says_of_each_quantity() {
+        for case in vectors("quantity.json") {
+            let text = case["in"].as_str().unwrap();
+            match (Quantity::parse(text), case["error"].as_str()) {
+                (Err(error), Some(expected)) => assert_eq!(error.to_string(), expected, "{text:?}"),
+                (Ok(quantity), None) => {
+                    assert_eq!(quantity.to_string(), case["canonical"], "{text:?}");
+                    assert_eq!(quantity.value().to_string(), case["value"], "{text:?}");
+                    assert_eq!(quantity.milli_value().to_string(), case["milli"], "{text:?}");
+                }
+                (result, expected) => panic!("{text:?}: {result:?}, but Kubernetes: {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_kubelet_gives_for_each_resource_field() {
+        for case in vectors("resource-ref.json") {
+            let [resource, amount, divisor] =
+                ["resource", "quantity", "divisor"].map(|key| case[key].as_str().unwrap());
+            let (_, resource) = resource.split_once('.').unwrap();
+            assert!(is_valid_divisor(resource, divisor), "{case}");
+            assert_eq!(
+                resource_field(resource, &quantity(amount), &quantity(divisor)),
+                case["value"],
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_number_may_lack_all_its_digits() {
+        for text in ["-", "+", ".", "Ki", ".m", "e3", "-0", "000", "00.000Mi"] {
+            assert_eq!(quantity(text).to_string(), "0", "{text:?}");
+        }
+        for text in ["Pi", ".Pi", "e-10", "-e-10"] {
+            assert_eq!(Quantity::parse(text), Err(QuantityError::Numeric), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_before_rounding_up() {
+        let digits = "0".repeat(60);
+        assert_eq!(quantity(&format!("1.{digits}1")).to_string(), "1000000001n");
+        assert_eq!(quantity(&format!("1.{digits}1Ki")).to_string(), "1024000000001n");
+        assert_eq!(quantity(&format!("1.{digits}Pi")).to_string(), "1Pi");
+        assert_eq!(quantity(&format!("{digits}1Pi")).to_string(), "1Pi");
+        assert_eq!(quantity("1e-2147483648").to_string(), "1e-9");
+        assert_eq!(quantity("0.33333333333333333333333Gi").to_string(), "357913941333333334n");
+    }
+
+    #[test]
+    fn binary_quantities_are_capped() {
+        let digits = "9".repeat(60);
+        for text in ["8Ei", "9999Ei", "7.99999999999999999999Ei", &format!("{digits}Ki")] {
+            assert_eq!(quantity(text).value(), i64::MAX, "{text}");
+            assert_eq!(quantity(text).milli_value(), i64::MAX, "{text}");
+            assert_eq!(quantity(text).to_string(), "9223372036854775807", "{text}");
+        }
+        assert_eq!(quantity("-8Ei").value(), -i64::MAX);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_the_nearest_number_or_an_error() {
+        assert_eq!(quantity("10E").value(), i64::MAX);
+        assert_eq!(quantity("-10E").value(), i64::MIN);
+        assert_eq!(quantity("1e2147483647").milli_value(), i64::MAX);
+        assert_eq!(quantity("10000E").to_string(), "10e21");
+        assert_eq!(Quantity::parse(&"9".repeat(60)), Err(QuantityError::Numeric));
+    }
+
+    #[test]
+    fn negative_amounts_round_as_their_form_does() {
+        assert_eq!(quantity("-1500m").value(), -2);
+        assert_eq!(quantity("-1.5000000000000000000").value(), 0);
+    }
+
+    #[test]
+    fn bytes_and_thousandths_are_written_canonically() {
+        for (bytes, text) in [
+            (0, "0"),
+            (512, "512"),
+            (1024, "1Ki"),
+            (1 << 26, "64Mi"),
+            (100_000_000, "100000000"),
+            (1 << 60, "1Ei"),
+            (u64::MAX, "18446744073709551615"),
+        ] {
+            assert_eq!(Quantity::from_bytes(bytes).to_string(), text);
+        }
+        for (milli, text) in [(0, "0"), (100, "100m"), (1500, "1500m"), (2000, "2"), (2_000_000, "2k")] {
+            assert_eq!(Quantity::from_milli(milli).to_string(), text);
+        }
+        assert_eq!(Quantity::from_milli(1500).value(), 2);
+        assert_eq!(Quantity::from_bytes(u64::MAX).value(), i64::MAX);
+    }
+
+    #[test]
+    fn divisors_are_compared_in_canonical_form() {
+        assert!(is_valid_divisor("cpu", "1000m"));
+        assert!(is_valid_divisor("cpu", "0"));
+        assert!(is_valid_divisor("memory", "1024Ki"));
+        assert!(is_valid_divisor("hugepages-1Gi", "1Mi"));
+        assert!(!is_valid_divisor("cpu", "1k"));
+        assert!(!is_valid_divisor("cpu", "2"));
+        assert!(!is_valid_divisor("memory", "1m"));
+        assert!(!is_valid_divisor("memory", "1024"));
+        assert!(!is_valid_divisor("memory", "1e3"));
+        assert!(!is_valid_divisor("memory", "1MB"));
+        assert!(!is_valid_divisor("pods", "1"));
+    }
+
+    #[test]
+    fn a_resource_field_never_divides_by_zero() {
+        assert_eq!(resource_field("memory", &quantity("8Ei"), &quantity("0")), i64::MAX.to_string());
+        assert_eq!(resource_field("cpu", &quantity("0"), &quantity("-0")), "0");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[+-]?[0-9.]{0,45}[eEinumkKMGTP]{0,2}[-+]?[0-9]{0,12}|\\PC*") {
+            if let Ok(quantity) = Quantity::parse(&text) {
+                let canonical = quantity.to_string();
+                let _ = (quantity.value(), quantity.milli_value());
+                prop_assert!(Quantity::parse(&canonical).is_ok(), "{canonical}");
+                let _ = resource_field("cpu", &quantity, &quantity);
+            }
+        }
+
+        #[test]
+        fn whole_numbers_stay_themselves(number in 0u64..=1 << 62) {
+            prop_assert_eq!(quantity(&number.to_string()).value(), number as i64);
+            let written = Quantity::from_bytes(number).to_string();
+            prop_assert_eq!(quantity(&written).value(), number as i64);
+            let written = Quantity::from_milli(number).to_string();
+            prop_assert_eq!(quantity(&written).milli_value(), number as i64);
+        }
+    }
+}

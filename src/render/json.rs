@@ -1,0 +1,75 @@
+//! One JSON object: keys sorted, what is unknown absent, ending in a newline.
+
+use serde_json::{Map, Value as Json};
+
+use super::Document;
+use crate::facts::Value;
+use crate::field::{Field, TABLE};
+
+/// The name and version of the document's shape.
+const SCHEMA: &str = "introspod/v1";
+
+/// Renders facts and variables.
+pub(super) fn render(document: &Document) -> Vec<u8> {
+    let mut root = Map::new();
+    root.insert("schema".to_owned(), SCHEMA.into());
+    for row in TABLE {
+        if let Some(fact) = document.facts.get(&row.field)
+            && let Some(value) = json(&row.field, &fact.value)
+        {
+            put(&mut root, row.document, value);
+        }
+    }
+    for (field, quantity) in document.facts.resources() {
+        if let Field::Resource(list, resource) = field {
+            let path = ["container", "resources", list.name(), resource];
+            put(&mut root, &path, quantity.to_string().into());
+        }
+    }
+    let mut variables = Map::new();
+    let mut sources = Map::new();
+    for (name, variable) in document.variables {
+        variables.insert(name.clone(), variable.value.as_str().into());
+        sources.insert(name.clone(), variable.source.as_ref().into());
+    }
+    root.insert("variables".to_owned(), variables.into());
+    root.insert("sources".to_owned(), sources.into());
+    if let Some(explanation) = &document.explanation {
+        let lines = explanation.iter().map(|(source, why)| format!("{source}: {why}"));
+        root.insert("explanation".to_owned(), lines.collect::<Vec<_>>().into());
+    }
+    let mut text = serde_json::to_vec_pretty(&Json::Object(root)).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+fn json(field: &Field, value: &Value) -> Option<Json> {
+    match (field, value) {
+        (Field::PodIps | Field::HostIps, Value::Text(text)) => {
+            Some(text.split(',').collect::<Vec<_>>().into())
+        }
+        (Field::Ordinal, Value::Text(text)) => Some(text.parse::<u32>().ok()?.into()),
+        (_, Value::Text(text)) => Some(text.as_str().into()),
+        (_, Value::Map(map)) => {
+            let entries = map.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
+            Some(Json::Object(entries.collect()))
+        }
+        _ => None,
+    }
+}
+
+/// Puts `value` at a path of keys, making the objects on the way.
+fn put(object: &mut Map<String, Json>, path: &[&str], value: Json) {
+    match path {
+        [] => {}
+        [key] => {
+            object.insert((*key).to_owned(), value);
+        }
+        [key, rest @ ..] => {
+            let child = object.entry(*key).or_insert_with(|| Json::Object(Map::new()));
+            if let Json::Object(child) = child {
+                put(child, rest, value);
+            }
+        }
+    }
+}

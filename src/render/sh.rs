@@ -1,0 +1,12 @@
+//! Lines `export NAME='value'` for a POSIX shell to source: every value but NUL.
+
+use super::{Document, comments};
+
+/// Renders the variables.
+pub(super) fn render(document: &Document) -> Vec<u8> {
+    let mut text = comments(document);
+    for (name, variable) in document.variables {
+        text += &format!("export {name}='{}'\n", variable.value.replace('\'', r"'\''"));
+    }
+    text.into_bytes()
+}

@@ -1,0 +1,207 @@
+//! Every path below `--root`.
+//!
+//! The root directory is the seam of all tests and of the dry run on a recorded
+//! container: a path such as `/var/run/…` is looked up inside it, and no
+//! symbolic link leads out of it.
+
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::sys::stat::Mode;
+
+/// The most that is read of one file, in bytes; what the kubelet and the kernel write is far smaller.
+const FILE_LIMIT: u64 = 8 << 20;
+
+/// The root directory could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("--root {path}: {source}")]
+pub struct RootError {
+    path: String,
+    source: io::Error,
+}
+
+/// A root directory.
+#[derive(Debug)]
+pub struct Root {
+    path: PathBuf,
+    // None: the system's own root, where nothing needs to be confined.
+    directory: Option<OwnedFd>,
+}
+
+impl Root {
+    /// Opens the directory at `path`.
+    pub fn open(path: &Path) -> Result<Root, RootError> {
+        if path == Path::new("/") {
+            return Ok(Root { path: path.to_owned(), directory: None });
+        }
+        let failed = |source: io::Error| RootError { path: path.display().to_string(), source };
+        let canonical = path.canonicalize().map_err(failed)?;
+        if canonical == Path::new("/") {
+            return Ok(Root { path: canonical, directory: None });
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(&canonical, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        Ok(Root { path: path.to_owned(), directory: Some(directory) })
+    }
+
+    /// Whether this is the root directory of the process, and not of a recorded container.
+    pub fn is_system(&self) -> bool {
+        self.directory.is_none()
+    }
+
+    /// The path as a person would find it: below the root directory.
+    pub(crate) fn display(&self, path: &Path) -> String {
+        match self.directory {
+            None => path.display().to_string(),
+            Some(_) => self.path.join(path.strip_prefix("/").unwrap_or(path)).display().to_string(),
+        }
+    }
+
+    /// The content of the regular file at `path`.
+    ///
+    /// # Errors
+    /// Those of `openat2(2)` and `read(2)`; a file that is not regular, or larger than 8 MiB.
+    pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        read_regular(self.open_at(path, OFlag::O_RDONLY)?)
+    }
+
+    /// The directory at `path`.
+    pub(crate) fn directory(&self, path: &Path) -> io::Result<Directory> {
+        let descriptor = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        Ok(Directory { descriptor, confined: self.directory.is_some() })
+    }
+
+    fn open_at(&self, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
+        let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let descriptor = match &self.directory {
+            None => openat(AT_FDCWD, path, flags, Mode::empty())?,
+            Some(directory) => openat2(directory, path, confined(flags))?,
+        };
+        Ok(descriptor)
+    }
+}
+
+/// An open directory: what is read through it is read from that very directory,
+/// even when another one has taken its name meanwhile.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    descriptor: OwnedFd,
+    confined: bool,
+}
+
+impl Directory {
+    /// The names in the directory, sorted, without `.` and `..`.
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        let mut directory = nix::dir::Dir::from_fd(self.descriptor.as_fd().try_clone_to_owned()?)?;
+        let mut names = Vec::new();
+        for entry in directory.iter() {
+            if let Some(name) = listed_name(entry?.file_name()) {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The content of the regular file `name`.
+    pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        read_regular(self.open_at(name, OFlag::O_RDONLY)?)
+    }
+
+    /// The directory `name` in this one.
+    pub(crate) fn directory(&self, name: &str) -> io::Result<Directory> {
+        let descriptor = self.open_at(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        Ok(Directory { descriptor, confined: self.confined })
+    }
+
+    fn open_at(&self, name: &str, flags: OFlag) -> io::Result<OwnedFd> {
+        let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let descriptor = match self.confined {
+            false => openat(&self.descriptor, name, flags, Mode::empty())?,
+            true => openat2(&self.descriptor, name, confined(flags))?,
+        };
+        Ok(descriptor)
+    }
+}
+
+fn confined(flags: OFlag) -> OpenHow {
+    OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT)
+}
+
+fn listed_name(name: &CStr) -> Option<String> {
+    match OsStr::from_bytes(name.to_bytes()).to_str()? {
+        "." | ".." => None,
+        name => Some(name.to_owned()),
+    }
+}
+
+fn read_regular(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
+    let file = File::from(descriptor);
+    // A FIFO would hang, a device would never end.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut content = Vec::new();
+    file.take(FILE_LIMIT + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > FILE_LIMIT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 8 MiB"));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn root() -> (tempfile::TempDir, Root) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("etc")).unwrap();
+        std::fs::write(directory.path().join("etc/hosts"), "inside").unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        (directory, root)
+    }
+
+    #[test]
+    fn absolute_paths_are_looked_up_inside() {
+        let (_keep, root) = root();
+        assert_eq!(root.read(Path::new("/etc/hosts")).unwrap(), b"inside");
+        assert!(!root.is_system());
+    }
+
+    #[test]
+    fn symbolic_links_stay_inside() {
+        let (keep, root) = root();
+        symlink("/etc/hosts", keep.path().join("absolute")).unwrap();
+        symlink("../../../../../../../../etc/hosts", keep.path().join("climbing")).unwrap();
+        for link in ["/absolute", "/climbing"] {
+            assert_eq!(root.read(Path::new(link)).unwrap(), b"inside");
+        }
+    }
+
+    #[test]
+    fn a_fifo_does_not_hang() {
+        let (keep, root) = root();
+        nix::unistd::mkfifo(&keep.path().join("fifo"), Mode::S_IRWXU).unwrap();
+        let error = root.read(Path::new("/fifo")).unwrap_err();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_is_named_without_dots() {
+        let (_keep, root) = root();
+        assert_eq!(root.directory(Path::new("/etc")).unwrap().names().unwrap(), ["hosts"]);
+    }
+
+    #[test]
+    fn the_system_root_is_recognised_under_any_name() {
+        for path in ["/", "/.", "/proc/self/root"] {
+            assert!(Root::open(Path::new(path)).unwrap().is_system(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The API server, asked for the pod itself and, where that is wanted, for its node.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::client::{ApiUrl, Client, Failure, Identity, advise};
+use crate::expression::Reference;
+use crate::facts::{Facts, Told, Value};
+use crate::field::{Field, Source};
+use crate::gather::{Wanted, is_settled};
+use crate::pod;
+use crate::surroundings::Surroundings;
+
+/// When the API server is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum When {
+    /// For what was asked for by name and is not known otherwise.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(When::Auto),
+            "always" => Ok(When::Always),
+            "never" => Ok(When::Never),
+            _ => Err("it is one of auto, always, never".to_owned()),
+        }
+    }
+}
+
+/// How the API server is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) when: Option<When>,
+    pub(crate) url: Option<ApiUrl>,
+    pub(crate) timeout: Duration,
+}
+
+impl Settings {
+    /// Why the API server is not asked; none if it is.
+    pub(crate) fn why_not_asked(
+        &self,
+        surroundings: &Surroundings,
+        wanted: &Wanted,
+        facts: &Facts,
+    ) -> Option<&'static str> {
+        let when = self.when.unwrap_or_default();
+        if when == When::Never {
+            return Some("it is not asked: --api never");
+        }
+        let is_wanted = when == When::Always || wanted.unsettled(facts).iter().any(is_told);
+        if !is_wanted {
+            return Some(
+                "it is not asked: nothing that only it can tell was asked for by name; --api always asks it",
+            );
+        }
+        if !surroundings.root.is_system() && self.url.is_none() {
+            return Some("it is not asked: under --root the network is used only with --api-url");
+        }
+        None
+    }
+}
+
+/// Whether the API can tell what is referred to.
+fn is_told(reference: &Reference) -> bool {
+    reference.field().sources().contains(&Source::Api)
+}
+
+/// Tells what the Pod object holds, and of the node what is wanted.
+pub(crate) fn tell(surroundings: &Surroundings, settings: &Settings, wanted: &Wanted, facts: &Facts) -> Told {
+    let mut told = Told::default();
+    let client = Client::new(surroundings, settings.url.clone(), settings.timeout);
+    let mut client = match client {
+        Ok(client) => client,
+        Err(failure) => {
+            told.failed(&failure, "", identity(facts));
+            return told;
+        }
+    };
+    if settings.when == Some(When::Always) || needs_pod(wanted, facts) {
+        tell_pod(&mut client, wanted, facts, &mut told);
+    }
+    tell_node(&mut client, wanted, facts, &mut told);
+    told
+}
+
+fn identity(facts: &Facts) -> Identity<'_> {
+    let is_stable = facts.text(&Field::OwnerKind) == Some("StatefulSet");
+    Identity {
+        namespace: facts.text(&Field::PodNamespace),
+        service_account: facts.text(&Field::ServiceAccount),
+        stable_name: facts.text(&Field::PodName).filter(|_| is_stable),
+    }
+}
+
+impl Told {
+    fn failed(&mut self, failure: &Failure, path: &str, who: Identity) {
+        self.broken(failure.to_string());
+        if let Some(note) = self.notes.last_mut() {
+            note.advice = Some(advise(failure, path, who));
+        }
+    }
+}
+
+fn is_of_node(reference: &Reference) -> bool {
+    matches!(reference.field(), Field::NodeLabels | Field::NodeUid)
+}
+
+/// Whether the Pod object is needed: for itself, for the node's name, or for the copy that a
+/// pod may have of its node's label.
+fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
+    let unsettled = wanted.unsettled(facts);
+    let has_copy = |reference: &Reference| match reference {
+        Reference::Entry(Field::NodeLabels, key) => crate::expression::is_topology(key),
+        _ => false,
+    };
+    unsettled.iter().filter(|reference| is_told(reference)).any(|reference| {
+        !is_of_node(reference)
+            || facts.text(&Field::NodeName).is_none()
+            || (has_copy(reference) && !facts.is_settled(&Field::Labels))
+    })
+}
+
+fn tell_pod(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Told) {
+    let (Some(namespace), Some(name)) = (facts.text(&Field::PodNamespace), facts.text(&Field::PodName))
+    else {
+        let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE by fieldRef";
+        told.broken("it cannot be asked for this pod, whose name or namespace is not known");
+        if let Some(note) = told.notes.last_mut() {
+            note.advice = Some(advice.to_owned());
+        }
+        return;
+    };
+    if !is_object_name(namespace) || !is_object_name(name) {
+        return told
+            .broken(format!("it cannot be asked for {namespace:?}/{name:?}, which is no name of a pod"));
+    }
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+    loop {
+        let pod = match get_own(client, &path, facts) {
+            Ok(pod) => pod,
+            // What an earlier answer told is better than nothing.
+            Err(_) if !told.values.is_empty() => return,
+            Err(failure) => return told.failed(&failure, &path, identity(facts)),
+        };
+        *told = pod::tell(&pod, facts);
+        if !lacks_what_comes_late(wanted, facts, told) || !client.pause(None) {
+            return;
+        }
+    }
+}
+
+/// Names of objects hold nothing that means something in a path.
+fn is_object_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    name.bytes().all(is_plain) && !name.starts_with('.')
+}
+
+/// The Pod object at `path`, if it is this pod's.
+fn get_own(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
+    // From the API server's cache, which costs it nothing, but may be behind.
+    let cached = format!("{path}?resourceVersion=0");
+    match get_pod(client, &cached, facts) {
+        Err(Failure::NotThePod(_)) => get_pod(client, path, facts),
+        Err(failure) if failure.code() == Some(404) => get_pod(client, path, facts),
+        result => result,
+    }
+}
+
+fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
+    let answer = client.get(path)?;
+    let pod = pod::parse(&answer.body).map_err(|error| Failure::NotThePod(error.to_string()))?;
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    // The kubelet's and the kernel's word on which pod this is; a variable can be wrong.
+    let own =
+        [Source::Token, Source::Kubelet, Source::Cgroup].map(|source| facts.told_by(source, &Field::PodUid));
+    let own = own.into_iter().flatten().find_map(Value::text);
+    // A static pod's object is a mirror with a UID of its own.
+    let mirror = pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].as_str();
+    match own {
+        Some(own) if own != uid && mirror != Some(own) => {
+            Err(Failure::NotThePod(format!("it has the UID {uid}, and this pod's is {own}")))
+        }
+        _ => Ok(pod),
+    }
+}
+
+/// Whether something that is waited for is not there yet, and will be.
+fn lacks_what_comes_late(wanted: &Wanted, facts: &Facts, told: &Told) -> bool {
+    let is_there = |field: &Field| told.values.iter().any(|(known, _)| known == field);
+    // Which container's status is meant is known, or it will never be.
+    let has_container = is_there(&Field::ContainerName);
+    wanted.awaited.iter().any(|reference| {
+        let field = reference.field();
+        let can_come = !field.is_of_container() || has_container;
+        field.is_late_in_api() && can_come && !is_settled(reference, facts) && !is_there(field)
+    })
+}
+
+fn tell_node(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Told) {
+    let text_told = |field: &Field| {
+        told.values.iter().find(|(known, _)| known == field).and_then(|(_, value)| value.text())
+    };
+    let labels = told.values.iter().find_map(|(field, value)| match value {
+        Value::Map(labels) if *field == Field::Labels => Some(labels),
+        _ => None,
+    });
+    let is_copied = |reference: &Reference| match reference {
+        Reference::Entry(Field::NodeLabels, key) if crate::expression::is_topology(key) => {
+            labels.is_some_and(|labels| labels.contains_key(key))
+        }
+        _ => false,
+    };
+    let unsettled = wanted.unsettled(facts);
+    if !unsettled.iter().any(|reference| is_of_node(reference) && !is_copied(reference)) {
+        return;
+    }
+    let name = facts.text(&Field::NodeName).or_else(|| text_told(&Field::NodeName)).map(str::to_owned);
+    let Some(name) = name.filter(|name| is_object_name(name)) else {
+        return told.broken("it cannot be asked for this pod's node, whose name is not known");
+    };
+    let path = format!("/api/v1/nodes/{name}");
+    match get_node(client, &path, &name) {
+        Ok(node) => {
+            told.text(Field::NodeUid, node["metadata"]["uid"].as_str().unwrap_or_default());
+            told.value(Field::NodeLabels, Value::Map(pod::string_map(&node["metadata"]["labels"])));
+        }
+        Err(failure) => told.failed(&failure, &path, identity(facts)),
+    }
+}
+
+fn get_node(client: &mut Client, path: &str, name: &str) -> Result<Json, Failure> {
+    let answer = client.get(&format!("{path}?resourceVersion=0"))?;
+    let node: Json = serde_json::from_slice(&answer.body)
+        .map_err(|error| Failure::NotTheNode(format!("it is not JSON: {error}")))?;
+    match node["kind"] == "Node" && node["metadata"]["name"] == name {
+        true => Ok(node),
+        false => Err(Failure::NotTheNode(format!("it is not the Node {name}"))),
+    }
+}

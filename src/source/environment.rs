@@ -1,0 +1,73 @@
+//! The environment, as the pod's author set it.
+
+use crate::environment::Environment;
+use crate::facts::{Told, Value};
+use crate::field::{Field, Row, TABLE};
+use crate::kubernetes::quantity::Quantity;
+use crate::surroundings::Surroundings;
+
+/// Prefixes under which manifests hand on downward API fields.
+const PREFIXES: [&str; 3] = ["", "K8S_", "MY_"];
+
+/// Where the Job controller tells a pod of an Indexed Job which one it is.
+const COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
+
+/// Tells what variables say.
+pub(crate) fn tell(surroundings: &Surroundings) -> Told {
+    let mut told = Told::default();
+    let environment = &surroundings.environment;
+    for row in TABLE.iter().filter(|row| row.sources.contains(&crate::field::Source::Environment)) {
+        let Some((name, text)) = find(row, environment) else { continue };
+        match value(row, text) {
+            Ok(Some(value)) => told.value(row.field.clone(), value),
+            Ok(None) => {}
+            Err(reason) => told.broken(format!("variable {name} is not used: {reason}")),
+        }
+    }
+    if told.values.is_empty() {
+        told.absent("no variable such as POD_NAME, K8S_POD_NAME or MY_POD_NAME is set by the manifest");
+    }
+    told
+}
+
+/// The variable that the pod's author set for `row`: its name and value.
+pub(crate) fn find<'a>(row: &Row, environment: &'a Environment) -> Option<(String, &'a str)> {
+    if row.field == Field::Ordinal
+        && let Some(index) = environment.get_nonempty(COMPLETION_INDEX)
+    {
+        return Some((COMPLETION_INDEX.to_owned(), index));
+    }
+    let spellings = row.variable.iter().chain(row.spellings);
+    let names = spellings.flat_map(|name| PREFIXES.iter().map(move |prefix| format!("{prefix}{name}")));
+    names.into_iter().find_map(|name| {
+        let value = environment.get_nonempty(&name)?;
+        Some((name, value))
+    })
+}
+
+fn value(row: &Row, text: &str) -> Result<Option<Value>, String> {
+    match &row.field {
+        Field::Resource(..) => {
+            let number = text.parse::<u64>().map_err(|_| format!("{text:?} is not a number"))?;
+            // Where no request is set the kubelet puts 0 into the variable, and none is meant.
+            Ok(scaled(number, row.divisor).map(Value::Quantity))
+        }
+        Field::Ordinal => {
+            let ordinal = text.parse::<u32>().map_err(|_| format!("{text:?} is not a number"))?;
+            Ok(Some(Value::Text(ordinal.to_string())))
+        }
+        _ => Ok(Some(Value::Text(text.to_owned()))),
+    }
+}
+
+/// `number` times `unit` (`1m`, `1Ki`), unless it is 0.
+pub(crate) fn scaled(number: u64, unit: &str) -> Option<Quantity> {
+    let quantity = match unit {
+        "1m" => Quantity::from_milli(number),
+        "1" => Quantity::from_bytes(number),
+        "1Ki" => Quantity::from_bytes(number.checked_mul(1 << 10)?),
+        "1Mi" => Quantity::from_bytes(number.checked_mul(1 << 20)?),
+        _ => Quantity::parse(&format!("{number}{}", unit.strip_prefix('1')?)).ok()?,
+    };
+    (number > 0).then_some(quantity)
+}

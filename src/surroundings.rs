@@ -1,0 +1,69 @@
+//! Where introspod is: all that the sources look at, given to them as arguments.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::environment::Environment;
+use crate::root::Root;
+
+/// Where the kubelet mounts the credentials of the service account
+/// (`plugin/pkg/admission/serviceaccount`, `DefaultAPITokenMountPath`).
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// The surroundings of this process, or of a recorded container.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) root: Root,
+    /// The environment of the pod's container: the process's own, or the recorded one.
+    pub(crate) environment: Environment,
+    /// `--volume`: where the downwardAPI volumes are, if they were named.
+    pub(crate) volumes: Vec<PathBuf>,
+    /// `--token-file`: a token to be read for its claims, and never sent.
+    pub(crate) token_file: Option<PathBuf>,
+    /// `/proc/self/mountinfo`, or why it could not be read.
+    pub(crate) mountinfo: Result<String, String>,
+    /// The size of a memory page, in bytes.
+    pub(crate) page_size: u64,
+    pub(crate) clock: fn() -> Instant,
+}
+
+impl Surroundings {
+    /// The surroundings of what runs below `root`; `environment` is that of this process.
+    pub(crate) fn new(
+        root: Root,
+        environment: &Environment,
+        volumes: Vec<PathBuf>,
+        token_file: Option<PathBuf>,
+        clock: fn() -> Instant,
+    ) -> Self {
+        let environment = environment_below(&root, environment);
+        let mountinfo = read_text(&root, Path::new("/proc/self/mountinfo"));
+        let page_size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+        let page_size = page_size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
+        Surroundings { root, environment, volumes, token_file, mountinfo, page_size, clock }
+    }
+
+    /// A file of the service account's credentials.
+    pub(crate) fn service_account_file(name: &str) -> PathBuf {
+        Path::new(SERVICE_ACCOUNT).join(name)
+    }
+
+    /// The text of a file below the root, or why it could not be read, naming it.
+    pub(crate) fn read_text(&self, path: &Path) -> Result<String, String> {
+        read_text(&self.root, path)
+    }
+}
+
+fn environment_below(root: &Root, own: &Environment) -> Environment {
+    if root.is_system() {
+        return own.clone();
+    }
+    // The variables of whoever runs the dry run are not the pod's.
+    let recorded = root.read(Path::new("/proc/self/environ"));
+    recorded.map(|content| Environment::from_proc(&content)).unwrap_or_default()
+}
+
+fn read_text(root: &Root, path: &Path) -> Result<String, String> {
+    let content = root.read(path).map_err(|error| format!("{}: {error}", root.display(path)))?;
+    String::from_utf8(content).map_err(|_| format!("{}: it is not UTF-8", root.display(path)))
+}

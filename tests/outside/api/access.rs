@@ -1,0 +1,211 @@
+//! Who we are: the token, what it opens, and who must never see it.
+
+use super::*;
+use crate::server::{Answer, End, Portion, Request, Response, SECRET, SERVICE_ACCOUNT, Trap, always, token};
+use crate::world::run_with_input;
+
+#[test]
+fn the_token_is_sent_as_it_is_less_the_newline() {
+    let server = Server::start(always(Response::json(&pod("bare"))));
+    let world = server.world("bare", "web");
+    world.write(&format!("{SERVICE_ACCOUNT}/token"), format!(" {}\n", token("bare")));
+    exec(&world, &server.url(), &["--labels"]).expect_code(0);
+    let sent = format!("Bearer {}", token("bare"));
+    assert_eq!(server.requests()[0].header("authorization"), Some(sent.as_str()));
+}
+
+#[test]
+fn a_token_that_does_not_open() {
+    let server = Server::start(always(Response::recorded("401-bad-token")));
+    let world = server.world("bare", "web");
+    starts_without_labels(&world, &server.url(), &["401", "token", "expired", "audience"]);
+    assert!((1..=2).contains(&server.requests().len()));
+}
+
+/// Answers 401 to any token but `new`, and while it does so has the file replaced by `next`.
+fn rotating(new: String, file: std::path::PathBuf, next: String) -> impl FnMut(&Request) -> Answer {
+    move |request| {
+        if request.header("authorization") == Some(&format!("Bearer {new}")) {
+            return Response::json(&pod("bare")).into();
+        }
+        std::fs::write(&file, &next).unwrap();
+        Response::recorded("401-bad-token").into()
+    }
+}
+
+#[test]
+fn a_token_that_rotates_is_read_again() {
+    let (world, new) = (World::recorded("bare", "web"), format!("{}-new", token("bare")));
+    let file = world.path().join(SERVICE_ACCOUNT).join("token");
+    let server = Server::start(rotating(new.clone(), file, new.clone()));
+    server.accept_any_token();
+    give_service_account(&world, &server);
+    let outcome = exec(&world, &server.url(), &["--labels"]).expect_code(0);
+    assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "{outcome:#?}");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn a_token_is_read_again_only_once() {
+    let world = World::recorded("bare", "web");
+    let file = world.path().join(SERVICE_ACCOUNT).join("token");
+    let next = format!("{}-never-right", token("bare"));
+    let server = Server::start(rotating("the one that is never there".to_owned(), file, next));
+    server.accept_any_token();
+    give_service_account(&world, &server);
+    starts_without_labels(&world, &server.url(), &["401"]);
+    assert_eq!(server.requests().len(), 2);
+}
+
+fn give_service_account(world: &World, server: &Server) {
+    world
+        .write(&format!("{SERVICE_ACCOUNT}/ca.crt"), server.ca())
+        .write(&format!("{SERVICE_ACCOUNT}/token"), token("bare"));
+}
+
+#[test]
+fn no_token_no_request() {
+    let server = Server::start(always(Response::json(&pod("notoken"))));
+    let world = World::recorded("notoken", "main");
+    world.environ(&[("POD_NAME", "notoken")]);
+    let outcome = exec(&world, &server.url(), &["--labels"]).expect_code(0);
+    assert!(started(&outcome));
+    assert_says(&outcome, &["token", "automountServiceAccountToken"]);
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn forbidden_shows_the_role_to_apply() {
+    let server = Server::start(always(Response::recorded("403-noperm-own-pod")));
+    let world = server.world("noperm", "main");
+    let outcome = exec(&world, &server.url(), &["--labels"]).expect_code(0);
+    assert!(started(&outcome));
+    assert_says(&outcome, &["403", "kind: Role\n", "kind: RoleBinding\n", "noperm", "every pod|all pods"]);
+    assert_eq!(server.requests().len(), 1, "asked again for what will not change");
+}
+
+#[test]
+fn the_role_can_be_applied_as_it_is_printed() {
+    let server = Server::start(always(Response::recorded("403-noperm-own-pod")));
+    let world = server.world("noperm", "main");
+    let outcome = exec(&world, &server.url(), &["--labels"]).expect_code(0);
+    let Some((role, binding)) = applied(&outcome) else { return };
+    assert_eq!(role["kind"], "Role");
+    assert_eq!(role["metadata"]["namespace"], "default");
+    let rule = &role["rules"][0];
+    assert_eq!((&rule["apiGroups"][0], &rule["resources"][0]), (&"".into(), &"pods".into()));
+    assert_eq!(rule["verbs"], serde_json::json!(["get"]));
+    assert_eq!(rule["resourceNames"], Value::Null, "a Deployment's next pod has another name");
+    assert_eq!(binding["kind"], "RoleBinding");
+    assert_eq!(binding["metadata"]["namespace"], "default");
+    assert_eq!(binding["roleRef"]["kind"], "Role");
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let subject = serde_json::json!(
+        {"kind": "ServiceAccount", "name": "noperm", "namespace": "default"});
+    assert_eq!(binding["subjects"], serde_json::json!([subject]));
+}
+
+#[test]
+fn a_pod_with_a_stable_name_gets_a_role_for_that_name() {
+    let forbidden = Response::failure(403, "Forbidden", "pods \"db-0\" is forbidden");
+    let server = Server::start(always(forbidden));
+    let world = server.world("statefulset-db-0", "main");
+    // What says that a StatefulSet owns the pod; without it any name may be a Deployment's.
+    world.write("etc/podinfo/labels", "statefulset.kubernetes.io/pod-name=\"db-0\"");
+    let outcome = exec(&world, &server.url(), &["--annotations"]).expect_code(0);
+    assert_says(&outcome, &["403", "resourceNames", "db-0"]);
+}
+
+/// What `kubectl` reads in the YAML that was printed: the role and its binding.
+pub(super) fn applied(outcome: &Outcome) -> Option<(Value, Value)> {
+    let mut command = Command::new("kubectl");
+    command.args(["annotate", "--local", "--filename=-", "read=yes", "--output=jsonpath-as-json={@}"]);
+    if Command::new("kubectl").arg("help").output().is_err() {
+        println!("skipped: there is no kubectl to read the YAML");
+        return None;
+    }
+    let read = run_with_input(command, yaml(&outcome.stderr).as_bytes()).expect_code(0);
+    let objects = serde_json::Deserializer::from_str(&read.stdout).into_iter::<Value>();
+    let objects: Vec<Value> = objects.map(|object| object.unwrap()[0].clone()).collect();
+    assert_eq!(objects.len(), 2, "{read:#?}");
+    Some((objects[0].clone(), objects[1].clone()))
+}
+
+/// The YAML in a message: from its first line to the first one that is indented less.
+fn yaml(message: &str) -> String {
+    let is_first = |line: &str| line.trim_start().starts_with("apiVersion:");
+    let mut lines = message.lines().skip_while(|line| !is_first(line)).peekable();
+    let first = lines.peek().expect("YAML");
+    let indentation = " ".repeat(first.len() - first.trim_start().len());
+    let within = lines.map_while(|line| line.strip_prefix(&indentation));
+    within.take_while(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    for code in [301, 302, 307, 308] {
+        let trap = Trap::new();
+        for scheme in ["http", "https"] {
+            let location = format!("{scheme}://{}/api/v1/namespaces/default/pods/bare", trap.address());
+            let moved = Response::new(code, "text/plain", "moved").with("Location", &location);
+            let server = Server::start(always(moved));
+            let words = ["redirect", &code.to_string()];
+            starts_without_labels(&server.world("bare", "web"), &server.url(), &words);
+        }
+        trap.assert_untouched();
+    }
+}
+
+#[test]
+fn a_proxy_in_the_environment_is_not_used() {
+    let trap = Trap::new();
+    let server = Server::start(always(Response::json(&pod("bare"))));
+    let world = server.world("bare", "web");
+    let mut command = exec_command(&world, &server.url(), &["--labels"]);
+    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env(name, format!("http://{}", trap.address()));
+        world.environ(&[(name, &format!("http://{}", trap.address()))]);
+    }
+    let outcome = run(command).expect_code(0);
+    assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "{outcome:#?}");
+    trap.assert_untouched();
+}
+
+#[test]
+fn a_token_for_claims_only_is_never_sent() {
+    let server = Server::start(always(Response::json(&pod("bare"))));
+    let world = server.world("bare", "web");
+    world.write("var/run/secrets/tokens/vault", format!("{}-for-vault", token("bare")));
+    let options = ["--labels", "--token-file", "/var/run/secrets/tokens/vault"];
+    exec(&world, &server.url(), &options).expect_code(0);
+    let sent = format!("Bearer {}", token("bare"));
+    assert_eq!(server.requests()[0].header("authorization"), Some(sent.as_str()));
+}
+
+#[test]
+fn the_token_is_nowhere_even_at_trace_level() {
+    let bare = Response::json(&pod("bare"));
+    let answers: [Answer; 9] = [
+        bare.clone().into(),
+        Answer::Part(Portion::Nothing, bare.clone(), End::Reset),
+        Answer::Part(Portion::HalfTheBody, bare.clone(), End::Close),
+        Answer::Part(Portion::HalfTheHead, bare.clone(), End::Hang),
+        Response::recorded("401-bad-token").into(),
+        Response::recorded("403-noperm-own-pod").into(),
+        Response::failure(429, "TooManyRequests", "not now").into(),
+        Response::new(302, "text/plain", "").with("Location", "https://127.0.0.1:1/").into(),
+        Response::new(200, "text/html", "<html>").into(),
+    ];
+    for answer in answers {
+        let server = Server::start(always(answer));
+        let world = server.world("bare", "web");
+        let file = world.path().join("written.json");
+        let options = ["--labels", "--annotations", "--timeout", "200ms", "--out", file.to_str().unwrap()];
+        let mut command = exec_command(&world, &server.url(), &options);
+        command.env("INTROSPOD_LOG", "trace");
+        without_token(run(command).expect_code(0));
+        assert_token_absent(&std::fs::read_to_string(file).unwrap());
+        // Otherwise there was nothing to be found.
+        assert!(server.requests()[0].header("authorization").unwrap().contains(SECRET));
+    }
+}

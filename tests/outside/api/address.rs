@@ -1,0 +1,190 @@
+//! Where the API server is: `--api-url` or the variables of the Service, by address or by name.
+
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+
+use super::*;
+use crate::server::{Certificate, Response, Trap, always};
+
+/// A world as the root directory of a container whose environment names `address` as the Service.
+fn service(world: &World, address: SocketAddr) -> Outcome {
+    let mut command = chrooted(world, &["print", "--labels", "--timeout", "5s"]);
+    command.env("KUBERNETES_SERVICE_HOST", address.ip().to_string());
+    command.env("KUBERNETES_SERVICE_PORT", address.port().to_string());
+    without_token(run(command))
+}
+
+#[test]
+fn the_service_in_the_environment() {
+    if !may_chroot() {
+        return;
+    }
+    let server = Server::start(always(Response::json(&pod("bare"))));
+    let outcome = service(&server.world("bare", "web"), server.address()).expect_code(0);
+    assert!(outcome.stdout.contains("POD_LABEL_APP='demo'"), "{outcome:#?}");
+    let host = format!("127.0.0.1:{}", server.address().port());
+    assert_eq!(server.requests()[0].header("host"), Some(host.as_str()));
+}
+
+#[test]
+fn the_service_at_an_ipv6_address() {
+    if !may_chroot() {
+        return;
+    }
+    let Ok(server) = Server::at(Ipv6Addr::LOCALHOST, always(Response::json(&pod("bare")))) else {
+        println!("skipped: this machine has no IPv6 loopback");
+        return;
+    };
+    let outcome = service(&server.world("bare", "web"), server.address()).expect_code(0);
+    assert!(outcome.stdout.contains("POD_LABEL_APP='demo'"), "{outcome:#?}");
+    let host = format!("[::1]:{}", server.address().port());
+    assert_eq!(server.requests()[0].header("host"), Some(host.as_str()));
+}
+
+#[test]
+fn a_url_with_an_ipv6_address() {
+    let Ok(server) = Server::at(Ipv6Addr::LOCALHOST, always(Response::json(&pod("bare")))) else {
+        println!("skipped: this machine has no IPv6 loopback");
+        return;
+    };
+    let outcome = exec(&server.world("bare", "web"), &server.url(), &["--labels"]).expect_code(0);
+    assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "{outcome:#?}");
+}
+
+#[test]
+fn half_a_service_is_none() {
+    if !may_chroot() {
+        return;
+    }
+    let server = Server::start(always(Response::json(&pod("bare"))));
+    for (name, value) in [
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1".to_owned()),
+        ("KUBERNETES_SERVICE_PORT", server.address().port().to_string()),
+    ] {
+        let world = server.world("bare", "web");
+        let mut command = chrooted(&world, &["print", "--labels"]);
+        command.env(name, value);
+        let outcome = run(command).expect_code(0);
+        assert_says(&outcome, &["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"]);
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn a_trailing_slash_does_no_harm() {
+    let server = Server::start(always(Response::json(&pod("bare"))));
+    let url = format!("{}/", server.url());
+    exec(&server.world("bare", "web"), &url, &["--labels"]).expect_code(0);
+    assert_eq!(server.targets(), ["/api/v1/namespaces/default/pods/bare?resourceVersion=0"]);
+}
+
+#[test]
+fn a_url_that_is_none_is_an_error_of_usage() {
+    let world = World::recorded("bare", "web");
+    for url in ["kubernetes.default.svc", "ftp://127.0.0.1", "https://", ""] {
+        let outcome = print(&world, url, &["--labels"]).expect_code(2);
+        assert_says(&outcome, &["api-url"]);
+        let outcome = exec(&world, url, &["--labels"]).expect_code(125);
+        assert!(!started(&outcome));
+    }
+}
+
+#[test]
+fn plain_http_beyond_the_loopback_is_refused() {
+    let world = World::recorded("bare", "web");
+    for url in ["http://10.0.0.1", "http://[fd00::1]:8001", "http://kubernetes.default.svc"] {
+        let outcome = print(&world, url, &["--labels"]).expect_code(2);
+        assert_says(&outcome, &["http://", "loopback", "https"]);
+        let outcome = exec(&world, url, &["--labels"]).expect_code(125);
+        assert!(!started(&outcome));
+    }
+}
+
+/// `introspod print --labels` by name, in a root directory that knows the name from `etc/hosts`.
+fn by_name(certificate: Certificate, nsswitch: Option<&str>) -> Outcome {
+    let server = Server::presenting(certificate, always(Response::json(&pod("bare"))));
+    let world = server.world("bare", "web");
+    let hosts = std::fs::read_to_string(world.path().join("etc/hosts")).unwrap();
+    // As `hostAliases` would put it there: after the pod's own lines.
+    world.write("etc/hosts", format!("{hosts}\n127.0.0.1\tkubernetes.default.svc\n"));
+    world.write("etc/resolv.conf", "nameserver 127.53.0.2\n");
+    if let Some(nsswitch) = nsswitch {
+        world.write("etc/nsswitch.conf", nsswitch);
+    }
+    let url = format!("https://kubernetes.default.svc:{}", server.address().port());
+    let arguments = ["print", "--labels", "--api-url", &url, "--timeout", "5s"];
+    without_token(run(chrooted(&world, &arguments))).expect_code(0)
+}
+
+#[test]
+fn a_name_from_the_hosts_file_in_an_empty_root() {
+    if !may_chroot() {
+        return;
+    }
+    let outcome = by_name(Certificate::Valid, None);
+    assert!(outcome.stdout.contains("POD_LABEL_APP='demo'"), "{outcome:#?}");
+}
+
+#[test]
+fn a_name_service_switch_of_the_image_does_no_harm() {
+    if !may_chroot() {
+        return;
+    }
+    let modules = "hosts: mymachines resolve [!UNAVAIL=return] files myhostname dns\n";
+    let outcome = by_name(Certificate::Valid, Some(modules));
+    assert!(outcome.stdout.contains("POD_LABEL_APP='demo'"), "{outcome:#?}");
+}
+
+#[test]
+fn the_certificate_is_checked_for_that_name() {
+    if !may_chroot() {
+        return;
+    }
+    let outcome = by_name(Certificate::OtherName, None);
+    assert!(!outcome.stdout.contains("POD_LABEL_APP"), "{outcome:#?}");
+    assert_says(&outcome, &["certificate", "kubernetes.default.svc"]);
+}
+
+/// `introspod print --labels` with a name that only the name server at `address` could tell.
+fn with_name_server(address: &str) -> Outcome {
+    let world = Server::silent().world("bare", "web");
+    world.write("etc/resolv.conf", format!("nameserver {address}\n"));
+    let url = "https://api.introspod.test:6443";
+    let arguments = ["print", "--labels", "--api-url", url, "--timeout", LIMIT];
+    let begun = Instant::now();
+    let outcome = run(chrooted(&world, &arguments)).expect_code(0);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(outcome.stdout.contains("POD_NAME='bare'"), "{outcome:#?}");
+    assert_says(&outcome, &["DNS|name", "api.introspod.test"]);
+    outcome
+}
+
+#[test]
+fn a_name_server_that_never_answers() {
+    let Ok(_never_answering) = UdpSocket::bind("127.53.0.1:53") else {
+        println!("skipped: port 53 cannot be bound");
+        return;
+    };
+    if may_chroot() {
+        assert_says(&with_name_server("127.53.0.1"), &["DNS", LIMIT]);
+    }
+}
+
+#[test]
+fn a_name_server_that_is_not_there() {
+    if may_chroot() {
+        with_name_server("127.53.0.3");
+    }
+}
+
+#[test]
+fn nothing_is_asked_at_another_address() {
+    let trap = Trap::new();
+    let server = Server::start(always(Response::json(&pod("bare"))));
+    let world = server.world("bare", "web");
+    let mut command = exec_command(&world, &server.url(), &["--labels"]);
+    command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
+    command.env("KUBERNETES_SERVICE_PORT", trap.address().port().to_string());
+    run(command).expect_code(0);
+    trap.assert_untouched();
+    assert_eq!(server.requests().len(), 1);
+}

@@ -1,0 +1,140 @@
+//! The process: it hears SIGTERM while it waits, and nothing of the client is left after exec.
+
+use std::process::{Child, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::*;
+use crate::server::{Answer, End, Portion, Response, always};
+
+fn hanging() -> Server {
+    let bare = Response::json(&pod("bare"));
+    Server::start(always(Answer::Part(Portion::Nothing, bare, End::Hang)))
+}
+
+/// `exec` with a deadline that no test waits for.
+fn patient(world: &World, url: &str) -> Command {
+    let mut command = exec_command(world, url, &["--labels", "--timeout", "60s"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Sends `signal` to `target` and expects `child` to end with `code`, at once, and no application.
+#[track_caller]
+fn ends(child: Child, target: Pid, signal: Signal, code: i32) {
+    let begun = Instant::now();
+    kill(target, signal).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+}
+
+fn process(child: &Child) -> Pid {
+    Pid::from_raw(child.id().try_into().unwrap())
+}
+
+#[test]
+fn signals_end_it_at_once_while_the_server_hangs() {
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let server = hanging();
+        let world = server.world("bare", "web");
+        let child = patient(&world, &server.url()).spawn().unwrap();
+        server.wait_for_request();
+        let target = process(&child);
+        ends(child, target, signal, code);
+    }
+}
+
+#[test]
+fn a_signal_ends_it_at_once_in_the_middle_of_tls() {
+    let server = Server::silent();
+    let world = server.world("bare", "web");
+    let child = patient(&world, &server.url()).spawn().unwrap();
+    server.wait_for_connection();
+    let target = process(&child);
+    ends(child, target, Signal::SIGTERM, 143);
+}
+
+#[test]
+fn a_signal_ends_it_at_once_between_two_attempts() {
+    let busy = Response::failure(429, "TooManyRequests", "not now").with("Retry-After", "50");
+    let server = Server::start(always(busy));
+    let world = server.world("bare", "web");
+    let child = patient(&world, &server.url()).spawn().unwrap();
+    server.wait_for_request();
+    let target = process(&child);
+    ends(child, target, Signal::SIGTERM, 143);
+}
+
+#[test]
+fn a_signal_ends_it_at_once_as_pid_1() {
+    let unshare = ["--pid", "--fork", "--kill-child"];
+    let tried = Command::new("unshare").args(unshare).arg("true").output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        println!("skipped: this machine does not let us make a PID namespace");
+        return;
+    }
+    let server = hanging();
+    let world = server.world("bare", "web");
+    let patient = patient(&world, &server.url());
+    let mut command = Command::new("unshare");
+    command.args(unshare).arg(patient.get_program()).args(patient.get_args()).env_clear();
+    command.envs(patient.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    server.wait_for_request();
+    let first = child_of(process(&child));
+    assert_eq!(pid_inside(first), "1");
+    ends(child, first, Signal::SIGTERM, 143);
+}
+
+/// The only child of `parent`.
+fn child_of(parent: Pid) -> Pid {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    Pid::from_raw(children.unwrap().trim().parse().unwrap())
+}
+
+/// The process's ID in its own namespace.
+fn pid_inside(process: Pid) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("NSpid:")).unwrap();
+    line.split_whitespace().last().unwrap().to_owned()
+}
+
+/// What a shell shows of its own process: descriptors, threads, signals.
+const INSPECT: &str = "echo /proc/self/fd/*; grep -E '^(Threads|Sig[A-Z][a-z]+|ShdPnd):' /proc/$$/status";
+
+#[test]
+fn the_application_inherits_nothing_of_the_client() {
+    let control = run({
+        let mut control = Command::new("sh");
+        control.args(["-c", INSPECT]);
+        control
+    });
+    assert!(control.stdout.contains("Threads:\t1\n"), "{control:#?}");
+    let bare = Response::json(&pod("bare"));
+    let half = Answer::Part(Portion::HalfTheBody, bare.clone(), End::Hang);
+    for answer in [Answer::Whole(bare), half] {
+        let server = Server::start(always(answer));
+        let world = server.world("bare", "web");
+        let options = ["--labels", "--timeout", LIMIT, "--", "sh", "-c", INSPECT];
+        let outcome = run(command(&world, &server.url(), "exec", &options)).expect_code(0);
+        assert_eq!(outcome.stdout, control.stdout);
+        assert!(!server.requests().is_empty());
+    }
+}
+
+#[test]
+fn the_application_has_the_same_process_id() {
+    let server = Server::start(always(Response::json(&pod("bare"))));
+    let world = server.world("bare", "web");
+    let options = ["--labels", "--", "sh", "-c", "echo $$"];
+    let mut command = command(&world, &server.url(), "exec", &options);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let id = child.id();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), id.to_string());
+    assert_eq!(server.requests().len(), 1);
+}

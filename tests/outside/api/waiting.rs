@@ -1,0 +1,99 @@
+//! What the API server does not know yet: for up to a second after the start it lacks the status.
+
+use super::*;
+use crate::server::{Answer, Response, always, in_order};
+
+const POD: &str = "deployment-web";
+
+fn before() -> Answer {
+    Response::json(&early("pod-without-ip.json", POD)).into()
+}
+
+fn after() -> Answer {
+    Response::json(&early("pod-with-ip.json", POD)).into()
+}
+
+/// A container in which nothing but the API can tell the pod's address or the container's ID.
+fn world(server: &Server) -> World {
+    let world = server.world(POD, "main");
+    world.remove("etc/hosts").write("proc/self/cgroup", "0::/\n");
+    world
+}
+
+#[test]
+fn what_is_wanted_is_asked_for_again_until_it_is_there() {
+    for (expression, expected) in [
+        ("status.podIP", "10.244.0.59"),
+        ("status.podIPs", "10.244.0.59"),
+        ("container.id", "9655ce9a77bdddb44e17d8212b0d39a21edffb095ca7e5d00ba26a8906cc3dec"),
+        ("container.imageID", "sha256:b40dfd19798656db8ea706d1883b63cae7c75fe552c823344c28659bf74c2573"),
+    ] {
+        let server = Server::start(in_order([before(), before(), after()]));
+        let set = format!("WANTED={expression}");
+        let outcome = exec(&world(&server), &server.url(), &["--set", &set]).expect_code(0);
+        assert_eq!(variable(&outcome, "WANTED"), Some(expected), "{outcome:#?}");
+        assert_eq!(server.requests().len(), 3, "{expression}");
+        assert!(server.targets().iter().all(|target| target.ends_with("?resourceVersion=0")));
+    }
+}
+
+#[test]
+fn a_required_status_is_waited_for_too() {
+    let server = Server::start(in_order([before(), after()]));
+    let outcome = exec(&world(&server), &server.url(), &["--require", "POD_IP"]).expect_code(0);
+    assert_eq!(variable(&outcome, "POD_IP"), Some("10.244.0.59"));
+}
+
+#[test]
+fn what_is_not_wanted_is_not_waited_for() {
+    let unwanting: [&[&str]; 4] =
+        [&["--api", "always"], &["--labels"], &["--otel"], &["--set", "HOST=status.hostIP"]];
+    for options in unwanting {
+        let server = Server::start(always(before()));
+        exec(&world(&server), &server.url(), options).expect_code(0);
+        assert_eq!(server.requests().len(), 1, "{options:?}");
+    }
+}
+
+#[test]
+fn at_the_deadline_the_application_starts_without() {
+    let server = Server::start(always(before()));
+    let options = ["--set", "IP=status.podIP", "--labels", "--timeout", LIMIT];
+    let begun = Instant::now();
+    let outcome = exec(&world(&server), &server.url(), &options).expect_code(0);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(started(&outcome));
+    assert_eq!(variable(&outcome, "IP"), None);
+    assert_says(&outcome, &["status.podIP"]);
+    assert!(server.requests().len() > 1, "not waited for");
+}
+
+#[test]
+fn what_the_api_told_before_the_deadline_is_kept() {
+    let mut object = early("pod-without-ip.json", POD);
+    object["metadata"]["labels"] = serde_json::json!({"team": "blue"});
+    let server = Server::start(always(Response::json(&object)));
+    let options = ["--set", "IP=status.podIP", "--labels", "--timeout", LIMIT];
+    let outcome = exec(&world(&server), &server.url(), &options).expect_code(0);
+    assert_eq!(variable(&outcome, "POD_LABEL_TEAM"), Some("blue"));
+}
+
+#[test]
+fn a_required_status_that_does_not_come_ends_exec() {
+    let server = Server::start(always(before()));
+    let options = ["--require", "POD_IP", "--timeout", LIMIT];
+    let begun = Instant::now();
+    let outcome = exec(&world(&server), &server.url(), &options).expect_code(125);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(!started(&outcome));
+    assert_says(&outcome, &["POD_IP"]);
+}
+
+#[test]
+fn a_failure_while_waiting_is_only_one_more_attempt() {
+    let busy = Response::failure(503, "ServiceUnavailable", "not now");
+    let server = Server::start(in_order([before(), busy.into(), after()]));
+    let outcome = exec(&world(&server), &server.url(), &["--set", "IP=status.podIP"]);
+    assert_eq!(variable(&outcome.expect_code(0), "IP"), Some("10.244.0.59"));
+    assert_eq!(server.requests().len(), 3);
+}
