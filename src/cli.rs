@@ -14,6 +14,7 @@ use crate::client::ApiUrl;
 use crate::environment::Environment;
 use crate::expression::{Expression, distance};
 use crate::gather::Whose;
+use crate::notify::NotifyUrl;
 use crate::output::Out;
 use crate::render::Format;
 use crate::source::api::When;
@@ -44,6 +45,10 @@ pub(crate) enum UsageError {
     SetTwice(String),
     #[error("exec needs a command: introspod exec [options] [--] COMMAND [ARG...]")]
     NoCommand,
+    #[error("{0} needs a file to write: --out FILE")]
+    NoOut(&'static str),
+    #[error("{0:?} is no path of the API server: it begins with a slash, as /version does")]
+    NoPath(String),
     #[error("--pod tells everything there is to know: it does not go with {0}")]
     PodWith(&'static str),
 }
@@ -55,6 +60,7 @@ pub(crate) enum Invocation {
     Text(String),
     Exec(Box<Exec>),
     Write(Box<Options>),
+    Watch(Box<Watch>),
     Print(Box<Print>),
     Get(Get),
     Install(Install),
@@ -66,6 +72,13 @@ pub(crate) struct Exec {
     pub(crate) options: Options,
     pub(crate) expand: bool,
     pub(crate) command: Vec<OsString>,
+}
+
+/// The options of `watch`.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) options: Options,
+    pub(crate) notify: Option<NotifyUrl>,
 }
 
 /// The options of `print`.
@@ -236,7 +249,7 @@ macro_rules! gathering {
 gathering! {
     /// Become COMMAND, with variables that tell the pod about itself.
     #[argh(usage = "[options] [--] COMMAND [ARG...]", help_triggers("-h", "--help"))]
-    #[argh(note = "Everything from the first word that is not an option, or after --, is the command.\nEach option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line. INTROSPOD_DISABLED=1 executes the command at once.\nINTROSPOD_LOG says what is logged: error, warn (default), info, debug.")]
+    #[argh(note = "Everything from the first word that is not an option, or after --, is the command.\nEach option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line. INTROSPOD_DISABLED=1 executes the command at once.\nINTROSPOD_LOG says what is logged: error, warn (default) or info.")]
     #[argh(note = "Exit codes: 125 introspod itself failed, 126 the command cannot be executed,\n127 it was not found; else the command's own.")]
     struct ExecArguments {
         /// resolve $(VAR) in the command's arguments, by Kubernetes' rules
@@ -266,12 +279,24 @@ gathering! {
     }
 }
 
+gathering! {
+    /// Keep files true: write them, and again whenever a downwardAPI volume changes. A sidecar.
+    #[argh(usage = "[options] --out FILE...", help_triggers("-h", "--help"))]
+    #[argh(note = "Facts of a container (its name, limits, image) are left out unless --container says\nwhose they are. A file is replaced only when its bytes change. SIGTERM ends it with 0.\nEach option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line.")]
+    struct WatchArguments {
+        /// tell the application of each change by a POST to a loopback URL, such as
+        /// http://127.0.0.1:9090/-/reload
+        #[argh(option, arg_name = "url")]
+        notify: Option<NotifyUrl>,
+    }
+}
+
 /// One GET of the API server, as `kubectl get --raw`: the body goes to standard output.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(usage = "[options] PATH", help_triggers("-h", "--help"))]
 #[argh(example = "introspod get '/api/v1/namespaces/{{namespace}}/pods'")]
 pub(crate) struct Get {
-    /// the path, with its query; {{namespace}} in it stands for the pod's own
+    /// the path, with its query; {namespace} in it stands for the pod's own
     #[argh(positional)]
     pub(crate) path: String,
     /// where the API server is; http:// only on loopback, for a kubectl proxy
@@ -295,7 +320,7 @@ pub(crate) struct Install {
 }
 
 /// The names of the subcommands.
-const SUBCOMMANDS: [&str; 5] = ["exec", "write", "print", "get", "install"];
+const SUBCOMMANDS: [&str; 6] = ["exec", "write", "print", "watch", "get", "install"];
 
 const HELP: &str = "\
 Usage: introspod SUBCOMMAND [options]
@@ -307,6 +332,7 @@ Subcommands:
   exec     become a command, with the variables set
   write    write files and exit: for an initContainer
   print    show the variables: a dry run
+  watch    keep files true while labels and annotations change: a sidecar
   get      one GET of the API server, with the pod's own token
   install  copy this binary into a directory
 
@@ -331,7 +357,7 @@ pub(crate) fn parse(arguments: &[OsString], environment: &Environment) -> Result
         Some("write") => subcommand("write", rest, environment, |mut parsed: WriteArguments, _| {
             let options = checked(parsed.options())?;
             match options.out.is_empty() {
-                true => Err(UsageError::NoValue("--out FILE is missing: write".to_owned())),
+                true => Err(UsageError::NoOut("write")),
                 false => Ok(Invocation::Write(Box::new(options))),
             }
         }),
@@ -339,7 +365,20 @@ pub(crate) fn parse(arguments: &[OsString], environment: &Environment) -> Result
             let options = checked(parsed.options())?;
             Ok(Invocation::Print(Box::new(Print { options, format: parsed.format, explain: parsed.explain })))
         }),
-        Some("get") => subcommand("get", rest, environment, |parsed, _| Ok(Invocation::Get(parsed))),
+        Some("watch") => subcommand("watch", rest, environment, |mut parsed: WatchArguments, _| {
+            let options = checked(parsed.options())?;
+            if options.pod.is_some() {
+                return Err(UsageError::PodWith("watch"));
+            }
+            match options.out.is_empty() {
+                true => Err(UsageError::NoOut("watch")),
+                false => Ok(Invocation::Watch(Box::new(Watch { options, notify: parsed.notify }))),
+            }
+        }),
+        Some("get") => subcommand("get", rest, environment, |parsed: Get, _| match parsed.path.starts_with('/') {
+            true => Ok(Invocation::Get(parsed)),
+            false => Err(UsageError::NoPath(parsed.path)),
+        }),
         Some("install") => {
             subcommand("install", rest, environment, |parsed, _| Ok(Invocation::Install(parsed)))
         }
@@ -385,16 +424,17 @@ fn subcommand<T: FromArgs + ArgsInfo>(
     match T::from_args(&["introspod", name], &tokens) {
         Ok(parsed) => build(parsed, split.command),
         Err(exit) if exit.status.is_ok() => Ok(Invocation::Text(exit.output.trim_end().to_owned() + "\n")),
-        Err(exit) => Err(UsageError::Argh(with_origin(&crate::one_line(exit.output.trim()), &split))),
+        Err(exit) => Err(UsageError::Argh(explain(&exit.output, &split))),
     }
 }
 
-/// Says of which variable the option came that argh did not like.
-fn with_origin(message: &str, split: &Split) -> String {
+/// argh's message in one line, and of which variable the option came that it did not like.
+fn explain(message: &str, split: &Split) -> String {
+    let message = crate::one_line(message.trim()).replace("Error parsing option", "option");
     let is_named = |option: &&String| message.contains(&format!("'{option}'"));
     match split.from_variables.iter().find(is_named) {
         Some(option) => format!("{message} ({} says so)", variable_of(option)),
-        None => message.to_owned(),
+        None => message,
     }
 }
 
@@ -480,6 +520,9 @@ fn variable_of(option: &str) -> String {
 /// Adds what variables say: of a repeatable option in front of what the command line says,
 /// of another only where the command line does not say it.
 fn add_defaults(flags: &[FlagInfo], environment: &Environment, split: &mut Split) -> Result<(), UsageError> {
+    if !environment.has_prefix(PREFIX) {
+        return Ok(());
+    }
     let mut defaults = Vec::new();
     for flag in flags.iter().filter(|flag| flag.long != "--help") {
         let variable = variable_of(flag.long);

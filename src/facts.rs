@@ -87,8 +87,9 @@ impl Told {
 /// Everything that the sources told, and of each field the value that counts.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
-    told: BTreeMap<Field, Vec<Fact>>,
-    known: BTreeMap<Field, Fact>,
+    // A few dozen at most: looking through them is quicker, and smaller, than a tree.
+    told: Vec<(Field, Fact)>,
+    known: Vec<(Field, Fact)>,
     /// By how much the kernel rounds a memory limit, in bytes.
     page_size: u64,
 }
@@ -101,22 +102,21 @@ impl Facts {
     /// Adds what `source` told.
     pub(crate) fn add(&mut self, source: Source, values: Vec<(Field, Value)>) {
         for (field, value) in values {
-            let told = self.told.entry(field.clone()).or_default();
-            told.push(Fact { value, source });
+            self.told.push((field.clone(), Fact { value, source }));
+            let of_field = self.told.iter().filter(|(told, _)| *told == field);
+            let told: Vec<&Fact> = of_field.map(|(_, fact)| fact).collect();
             let known = match &field {
-                Field::Resource(..) => limits::resolve(&field, told, self.page_size),
-                _ => first_by_rank(&field, told),
+                Field::Resource(..) => limits::resolve(&field, &told, self.page_size),
+                _ => first_by_rank(&field, &told),
             };
-            match known {
-                Some(fact) => self.known.insert(field, fact),
-                None => self.known.remove(&field),
-            };
+            self.known.retain(|(known, _)| *known != field);
+            self.known.extend(known.map(|fact| (field, fact)));
         }
     }
 
     /// The fact about `field`, if there is one.
     pub(crate) fn get(&self, field: &Field) -> Option<&Fact> {
-        self.known.get(field).filter(|fact| fact.value != Value::Nothing)
+        self.look_up(field).filter(|fact| fact.value != Value::Nothing)
     }
 
     /// The text of `field`.
@@ -134,16 +134,20 @@ impl Facts {
 
     /// Whether nothing nearer needs to be asked: there is a fact, or it is known that there is none.
     pub(crate) fn is_settled(&self, field: &Field) -> bool {
-        self.known.contains_key(field)
+        self.look_up(field).is_some()
+    }
+
+    fn look_up(&self, field: &Field) -> Option<&Fact> {
+        self.known.iter().find(|(known, _)| known == field).map(|(_, fact)| fact)
     }
 
     /// What `source` told of `field`, whether or not it counts.
     pub(crate) fn told_by(&self, source: Source, field: &Field) -> Option<&Value> {
-        let told = self.told.get(field)?;
-        told.iter().find(|fact| fact.source == source).map(|fact| &fact.value)
+        let is_meant = |(told, fact): &&(Field, Fact)| told == field && fact.source == source;
+        self.told.iter().find(is_meant).map(|(_, fact)| &fact.value)
     }
 
-    /// The resources that are known, in order.
+    /// The resources that are known.
     pub(crate) fn resources(&self) -> impl Iterator<Item = (&Field, &Quantity)> {
         self.known.iter().filter_map(|(field, fact)| match (field, &fact.value) {
             (Field::Resource(..), Value::Quantity(quantity)) => Some((field, quantity)),
@@ -152,9 +156,9 @@ impl Facts {
     }
 }
 
-fn first_by_rank(field: &Field, told: &[Fact]) -> Option<Fact> {
-    let rank = |fact: &&Fact| field.sources().iter().position(|source| *source == fact.source);
-    told.iter().filter(|fact| rank(fact).is_some()).min_by_key(rank).cloned()
+fn first_by_rank(field: &Field, told: &[&Fact]) -> Option<Fact> {
+    let by_source = |source: &Source| told.iter().find(|fact| fact.source == *source);
+    field.sources().iter().find_map(by_source).copied().cloned()
 }
 
 /// The value of a resource that `row`'s variable gets: in the unit that its name promises.

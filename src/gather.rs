@@ -63,10 +63,10 @@ impl Gathered {
     }
 
     /// Why nothing is known of `field`, in the words of a source that could have told it.
-    pub(crate) fn why_unknown(&self, field: &Field) -> Option<&str> {
+    pub(crate) fn why_unknown(&self, field: &Field) -> Option<&Note> {
         let sources = field.sources();
         let notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
-        notes.map(|(_, note)| note.text.as_str()).next()
+        notes.map(|(_, note)| note).next()
     }
 }
 

@@ -27,6 +27,7 @@ mod gather;
 mod kubernetes;
 mod limits;
 mod mountinfo;
+mod notify;
 mod otel;
 mod output;
 mod owner;
@@ -55,7 +56,8 @@ pub fn run(arguments: &[OsString]) -> i32 {
     {
         return command::exec::execute(&command, &environment);
     }
-    system::end_on_termination();
+    let is_watch = arguments.first().is_some_and(|first| first == "watch");
+    system::end_on_termination(if is_watch { system::End::Success } else { system::End::BySignal });
     command::guard_against_panic(arguments, &environment, is_exec);
     start_log(&environment);
     let invocation = match cli::parse(arguments, &environment) {

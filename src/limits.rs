@@ -37,7 +37,7 @@ impl Quota {
 }
 
 /// Of what was told about the resource `field`, what counts: section 4 of the design.
-pub(crate) fn resolve(field: &Field, told: &[Fact], page_size: u64) -> Option<Fact> {
+pub(crate) fn resolve(field: &Field, told: &[&Fact], page_size: u64) -> Option<Fact> {
     let enforced = told.iter().find(|fact| fact.source == Source::Cgroup).map(|fact| &fact.value);
     match enforced {
         None => first_told(field, told),
@@ -54,14 +54,14 @@ pub(crate) fn resolve(field: &Field, told: &[Fact], page_size: u64) -> Option<Fa
         }
         Some(_) if is_cpu(field) => {
             // No quota proves nothing: exclusive CPUs, or a kubelet with cpuCFSQuota off.
-            told.iter().find(|fact| fact.source == Source::Api).cloned()
+            told.iter().find(|fact| fact.source == Source::Api).copied().cloned()
         }
         Some(_) => Some(Fact { value: Value::Nothing, source: Source::Cgroup }),
     }
 }
 
 /// What the kernel enforces, in the digits of another source where it agrees.
-fn refine(enforced: Quantity, told: &[Fact], agrees: impl Fn(&Quantity) -> bool) -> Fact {
+fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Fact {
     let enforced = Fact { value: Value::Quantity(enforced), source: Source::Cgroup };
     match closest(told, agrees) {
         None => enforced,
@@ -78,22 +78,22 @@ fn non_negative(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn first_told(field: &Field, told: &[Fact]) -> Option<Fact> {
+fn first_told(field: &Field, told: &[&Fact]) -> Option<Fact> {
     field.sources().iter().find_map(|source| {
         // A volume may hold one number in several units: all were rounded up, so the least is it.
         let same = told.iter().filter(|fact| fact.source == *source);
-        same.min_by_key(|fact| amount(fact)).cloned()
+        same.min_by_key(|fact| amount(fact)).copied().cloned()
     })
 }
 
 /// Of the numbers that agree with the kernel the least: each was rounded up from the manifest's.
-fn closest(told: &[Fact], agrees: impl Fn(&Quantity) -> bool) -> Option<Fact> {
+fn closest(told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Option<Fact> {
     let others = told.iter().filter(|fact| fact.source != Source::Cgroup);
     let agreeing = others.filter(|fact| match &fact.value {
         Value::Quantity(quantity) => agrees(quantity),
         _ => false,
     });
-    agreeing.min_by_key(|fact| amount(fact)).cloned()
+    agreeing.min_by_key(|fact| amount(fact)).copied().cloned()
 }
 
 fn amount(fact: &Fact) -> (i64, i64) {
@@ -122,7 +122,8 @@ mod tests {
 
     fn limit(resource: &'static str, told: &[Fact]) -> Option<(String, Source)> {
         let field = Field::Resource(List::Limits, Cow::Borrowed(resource));
-        match resolve(&field, told, PAGE)? {
+        let told: Vec<&Fact> = told.iter().collect();
+        match resolve(&field, &told, PAGE)? {
             Fact { value: Value::Quantity(quantity), source } => Some((quantity.to_string(), source)),
             _ => None,
         }
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(resolved, is("100M", Source::Api));
         // A number that would have been rounded to another page is older, or another container's.
         let resolved = limit("memory", &[enforced, told(Source::Environment, "64Mi")]);
-        assert_eq!(resolved, is("99999744", Source::Cgroup));
+        assert_eq!(resolved, is("97656Ki", Source::Cgroup));
     }
 
     #[test]

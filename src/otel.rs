@@ -5,7 +5,7 @@
 //! where, and that well-known labels are read only where somebody opted in: `--otel` does.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::environment::Environment;
 use crate::facts::Facts;
@@ -47,7 +47,7 @@ pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
 #[derive(Default)]
 struct Attributes {
     values: BTreeMap<String, String>,
-    sources: BTreeSet<&'static str>,
+    sources: Vec<&'static str>,
 }
 
 impl Attributes {
@@ -57,7 +57,8 @@ impl Attributes {
             return;
         }
         self.values.insert(name.to_owned(), value.to_owned());
-        self.sources.extend(facts.get(field).map(|fact| fact.source.name()));
+        let source = facts.get(field).map(|fact| fact.source.name());
+        self.sources.extend(source.filter(|source| !self.sources.contains(source)));
     }
 
     fn add_text(&mut self, facts: &Facts, name: &str, field: Field) {
@@ -70,16 +71,16 @@ impl Attributes {
 /// name unless it is.
 pub(crate) fn variables(facts: &Facts, environment: &Environment) -> Vec<(String, Variable)> {
     let set = environment.get_nonempty(ATTRIBUTES).unwrap_or_default();
-    let set_names: BTreeSet<&str> = pairs(set).collect();
-    let is_named = set_names.contains("service.name") || environment.get_nonempty(SERVICE_NAME).is_some();
+    let set_names: Vec<&str> = pairs(set).collect();
+    let is_named = set_names.contains(&"service.name") || environment.get_nonempty(SERVICE_NAME).is_some();
     let mut attributes = attributes(facts);
     let service_name = attributes.values.get("service.name").cloned();
     if is_named {
         attributes.values.remove("service.name");
     }
-    let added = attributes.values.iter().filter(|(name, _)| !set_names.contains(name.as_str()));
+    let added = attributes.values.iter().filter(|(name, _)| !set_names.contains(&name.as_str()));
     let added: Vec<String> = added.map(|(name, value)| format!("{name}={}", encode(name, value))).collect();
-    let mut sources: Vec<&str> = attributes.sources.iter().copied().collect();
+    let mut sources = attributes.sources.clone();
     let mut all: Vec<&str> = added.iter().map(String::as_str).collect();
     let set = set.trim_end_matches([',', ' ']);
     if !set.is_empty() {
@@ -96,8 +97,7 @@ pub(crate) fn variables(facts: &Facts, environment: &Environment) -> Vec<(String
         variables.push((ATTRIBUTES.to_owned(), variable(all.join(","), &sources)));
     }
     if let Some(name) = service_name.filter(|_| !is_named) {
-        let sources: Vec<&str> = attributes.sources.iter().copied().collect();
-        variables.push((SERVICE_NAME.to_owned(), variable(name, &sources)));
+        variables.push((SERVICE_NAME.to_owned(), variable(name, &attributes.sources)));
     }
     variables
 }

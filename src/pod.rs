@@ -145,9 +145,13 @@ fn tell_container(pod: &Json, container: Container, told: &mut Told) {
     let Container { spec, status } = container;
     told.text(Field::ContainerName, spec["name"].as_str().unwrap_or_default());
     told.text(Field::ContainerImage, spec["image"].as_str().unwrap_or_default());
-    told.text(Field::ContainerImageId, status["imageID"].as_str().unwrap_or_default());
-    let id = status["containerID"].as_str().unwrap_or_default();
-    told.text(Field::ContainerId, id.split_once("://").map_or(id, |(_, id)| id));
+    // A container that is started again keeps its last instance's ID in the status until the kubelet
+    // has seen the new one run.
+    if status["state"]["running"].is_object() {
+        told.text(Field::ContainerImageId, status["imageID"].as_str().unwrap_or_default());
+        let id = status["containerID"].as_str().unwrap_or_default();
+        told.text(Field::ContainerId, id.split_once("://").map_or(id, |(_, id)| id));
+    }
     for list in [List::Limits, List::Requests] {
         tell_resources(pod, container, list, told);
     }

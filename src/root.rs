@@ -98,19 +98,24 @@ impl Directory {
     /// The names in the directory, sorted, without `.` and `..`.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut directory = nix::dir::Dir::from_fd(self.descriptor.as_fd().try_clone_to_owned()?)?;
-        let mut names = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for entry in directory.iter() {
             if let Some(name) = listed_name(entry?.file_name()) {
-                names.push(name);
+                let place = names.partition_point(|before| *before < name);
+                names.insert(place, name);
             }
         }
-        names.sort_unstable();
         Ok(names)
     }
 
     /// The content of the regular file `name`.
     pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         read_regular(self.open_at(name, OFlag::O_RDONLY)?)
+    }
+
+    /// A path that leads to this very directory, for calls that take no descriptor.
+    pub(crate) fn path(&self) -> String {
+        format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.descriptor))
     }
 
     /// The directory `name` in this one.

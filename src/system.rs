@@ -12,11 +12,14 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 /// after the functions in `.init_array` and leaves no other way to know.
 static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
+/// Which of the standard descriptors were closed before Rust's runtime opened `/dev/null` there.
+static WERE_CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
+
 #[used]
 #[unsafe(link_section = ".init_array")]
-static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
+static REMEMBER: extern "C" fn() = remember;
 
-extern "C" fn remember_sigpipe() {
+extern "C" fn remember() {
     // SAFETY: sigaction(2) with a null action only reports; an all-zero sigaction is a valid
     // value, and the pointer outlives the call.
     let handler = unsafe {
@@ -25,30 +28,64 @@ extern "C" fn remember_sigpipe() {
         action.sa_sigaction
     };
     SIGPIPE_WAS_IGNORED.store(handler == libc::SIG_IGN, Ordering::Relaxed);
+    for (descriptor, was_closed) in (0..).zip(&WERE_CLOSED) {
+        // SAFETY: F_GETFD only reports.
+        was_closed.store(unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1, Ordering::Relaxed);
+    }
+}
+
+/// Makes `execve(2)` close those standard descriptors that the process did not inherit.
+pub(crate) fn close_what_was_closed_on_exec() {
+    for (descriptor, was_closed) in (0..).zip(&WERE_CLOSED) {
+        if was_closed.load(Ordering::Relaxed) {
+            // SAFETY: it is the `/dev/null` that Rust's runtime opened.
+            unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
 }
 
 /// Gives SIGPIPE back the disposition that the process inherited.
 ///
 /// An ignored signal stays ignored through `execve(2)` (`signal(7)`).
 pub(crate) fn restore_sigpipe() {
-    if SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed) {
-        return;
+    if !SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed) {
+        set_sigpipe(SigHandler::SigDfl);
     }
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the default disposition runs no code of ours.
-    let _ = unsafe { sigaction(Signal::SIGPIPE, &default) };
 }
 
-/// Makes SIGTERM and SIGINT end the process at once with 143 and 130.
+/// Ignores SIGPIPE, as Rust's runtime does: a write that nobody reads is an error, and no end.
+pub(crate) fn ignore_sigpipe() {
+    set_sigpipe(SigHandler::SigIgn);
+}
+
+fn set_sigpipe(handler: SigHandler) {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: neither disposition that is given runs code of ours.
+    let _ = unsafe { sigaction(Signal::SIGPIPE, &action) };
+}
+
+/// What the exit code is when SIGTERM or SIGINT ends the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// 128 and the signal's number, as a shell reports it: 143, 130.
+    BySignal,
+    /// 0: it was to run until it is told to end.
+    Success,
+}
+
+/// Makes SIGTERM and SIGINT end the process at once.
 ///
 /// The kernel drops a signal without a handler when it is sent to PID 1 of a namespace
 /// (`pid_namespaces(7)`). A signal that is ignored stays so, as a shell expects of a background
 /// job. `execve(2)` resets handlers to the default by itself.
-pub(crate) fn end_on_termination() {
+pub(crate) fn end_on_termination(end: End) {
+    let handler = match end {
+        End::BySignal => end_by_signal,
+        End::Success => end_with_success,
+    };
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let handler = SigHandler::Handler(end);
-        let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-        // SAFETY: the handler calls nothing but _exit(2), which is async-signal-safe.
+        let action = SigAction::new(SigHandler::Handler(handler), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handlers call nothing but _exit(2), which is async-signal-safe.
         if let Ok(before) = unsafe { sigaction(signal, &action) }
             && matches!(before.handler(), SigHandler::SigIgn)
         {
@@ -58,9 +95,14 @@ pub(crate) fn end_on_termination() {
     }
 }
 
-extern "C" fn end(signal: libc::c_int) {
+extern "C" fn end_by_signal(signal: libc::c_int) {
     // SAFETY: _exit(2) is async-signal-safe and does not return.
     unsafe { libc::_exit(128 + signal) }
+}
+
+extern "C" fn end_with_success(_: libc::c_int) {
+    // SAFETY: as above.
+    unsafe { libc::_exit(crate::exit::SUCCESS) }
 }
 
 /// The environment exactly as it was inherited: order, duplicates and entries without `=` included.

@@ -93,7 +93,7 @@ pub(crate) fn variables(
         }
         match facts.get(&field) {
             Some(fact) => add_map(&mut variables, prefix, fact),
-            None => log::warn!("{} are not known: {}", field.path(), why(gathered, &field)),
+            None => log::warn!("no variable {prefix}…: {} are not known{}", field.path(), unless_said(gathered, &field)),
         }
     }
     add_set(&mut variables, gathered, selection);
@@ -129,16 +129,15 @@ fn name_of(prefix: &str, key: &str) -> String {
 
 fn add_map(variables: &mut Variables, prefix: &str, fact: &Fact) {
     let Value::Map(map) = &fact.value else { return };
-    let mut keys: BTreeMap<String, &str> = BTreeMap::new();
     for (key, value) in map {
         let name = name_of(prefix, key);
-        match keys.get(&name) {
-            Some(first) => log::warn!("{key:?} is left out: {first:?} has become {name} already"),
-            None => {
-                insert(variables, name.clone(), value.clone(), fact.source);
-                keys.insert(name, key);
-            }
+        if !variables.contains_key(&name) {
+            insert(variables, name, value.clone(), fact.source);
+            continue;
         }
+        // Keys come in order, so the first of two that collide has become the variable.
+        let first = map.keys().find(|first| name_of(prefix, first) == name);
+        log::warn!("{key:?} is left out: {:?} has become {name} already", first.map_or("", String::as_str));
     }
 }
 
@@ -162,6 +161,14 @@ fn add_set(variables: &mut Variables, gathered: &Gathered, selection: &Selection
     }
 }
 
+/// Why `field` is not known, unless a warning has said so already.
+fn unless_said(gathered: &Gathered, field: &Field) -> String {
+    match gathered.why_unknown(field) {
+        Some(note) if note.is_broken && !gathered.facts.is_settled(field) => String::new(),
+        _ => format!(": {}", why(gathered, field)),
+    }
+}
+
 /// Why `field` is not known, and what to do.
 fn why(gathered: &Gathered, field: &Field) -> String {
     let is_limit = matches!(field, Field::Resource(..));
@@ -169,17 +176,18 @@ fn why(gathered: &Gathered, field: &Field) -> String {
         return if is_limit { "the container has none".to_owned() } else { "the pod has none".to_owned() };
     }
     match gathered.why_unknown(field) {
-        Some(why) => why.to_owned(),
+        Some(note) => note.text.clone(),
         None => "no source told it; print --explain says why".to_owned(),
     }
 }
 
 fn keep_what_is_set(variables: &mut Variables, environment: &Environment) {
     for (name, variable) in variables.iter_mut() {
-        let Some(set) = environment.get_nonempty(name) else { continue };
+        let set = environment.get_bytes(name.as_bytes()).filter(|value| !value.is_empty());
+        let Some(set) = set.map(String::from_utf8_lossy) else { continue };
         if variable.value != set {
             log::info!("{name} stays as it is set");
-            variable.value = set.to_owned();
+            variable.value = set.into_owned();
             variable.source = Cow::Borrowed(Source::Environment.name());
         }
         variable.is_set = true;

@@ -13,62 +13,60 @@ pub(crate) struct Identity<'a> {
 
 /// Lines that say what to do about `failure` of getting `path`.
 pub(crate) fn advise(failure: &Failure, path: &str, who: Identity) -> String {
-    match failure {
-        Failure::NoEndpoint(_) => "outside a cluster say where it is: --api-url https://HOST:PORT, or \
+    let advice = match failure {
+        Failure::Status { status: 403, message, .. } => return of_forbidden(message, path, who),
+        Failure::NoEndpoint(_) => {
+            "outside a cluster say where it is: --api-url https://HOST:PORT, or \
              kubectl proxy and --api-url http://127.0.0.1:8001"
-            .to_owned(),
+        }
         Failure::NoToken(_) => {
             "mount the service account's token: automountServiceAccountToken: true in the \
              pod's spec or its ServiceAccount; or do without the API: --api never"
-                .to_owned()
         }
-        Failure::NoCa(_) => "mount the service account's volume whole: it brings ca.crt beside the token \
+        Failure::NoCa(_) => {
+            "mount the service account's volume whole: it brings ca.crt beside the token \
              (ConfigMap kube-root-ca.crt)"
-            .to_owned(),
-        Failure::Timeout { step, .. } => of_timeout(step),
+        }
+        Failure::NoClient(_) => "do the container's limits leave room for two threads and a few descriptors?",
+        Failure::Timeout { step: "DNS", .. } => {
+            "does the cluster's DNS answer? leave out --api-url to do without it"
+        }
+        Failure::Timeout { step: "TCP connect", .. } => {
+            "does a NetworkPolicy let the pod reach the API server? --timeout gives it more time"
+        }
+        Failure::Timeout { .. } => {
+            "the API server is slow, or something in between swallows the answer; --timeout gives it more time"
+        }
         Failure::Dns { .. } => {
             "check the name, /etc/resolv.conf and the cluster's DNS, or leave out --api-url: \
              the pod's variables name the API server's address"
-                .to_owned()
         }
-        Failure::Connection { .. } => {
-            "is the API server up, and does a NetworkPolicy let the pod reach it?".to_owned()
-        }
-        Failure::Certificate { .. } => {
-            "the address must be the API server's own and named in its certificate; \
-             the CA file must be its CA's"
-                .to_owned()
-        }
-        Failure::Tls { .. } => "is it the API server that listens there?".to_owned(),
+        Failure::Connection { .. } => "is the API server up, and does a NetworkPolicy let the pod reach it?",
+        Failure::Certificate { remedy, .. } => remedy,
         Failure::Status { status: 401, .. } => {
             "the token has expired, or is for another audience than the API \
              server's: mount the default service account token"
-                .to_owned()
         }
-        Failure::Status { status: 403, message, details, .. } => of_forbidden(message, details, path, who),
-        Failure::Status { status: 404, .. } => {
-            "check namespace and name; is the object of this cluster?".to_owned()
+        Failure::Status { status: 404, .. } => "check namespace and name; is the object of this cluster?",
+        Failure::Status { status: 408 | 429 | 500..=599, .. } => {
+            "the API server is overloaded or ill; try again, or give it more time: --timeout"
         }
-        Failure::Status { .. } => {
-            "the API server is overloaded or ill; try again, or give it more time: --timeout".to_owned()
+        Failure::Redirect { .. } => "name the API server itself: --api-url",
+        Failure::AnotherPod { .. } => {
+            "the pod was replaced by one of the same name, or POD_NAME and POD_NAMESPACE are another's"
         }
-        Failure::Redirect { .. } => "name the API server itself: --api-url".to_owned(),
-        Failure::TooLarge | Failure::Encoded(_) | Failure::NotThePod(_) | Failure::NotTheNode(_) => {
-            "is it the API server that answers there, or something in between?".to_owned()
-        }
-    }
-}
-
-fn of_timeout(step: &str) -> String {
-    match step {
-        "DNS" => "does the cluster's DNS answer? leave out --api-url to do without it".to_owned(),
-        "TCP connect" => "does a NetworkPolicy let the pod reach the API server? --timeout gives it more time".to_owned(),
-        _ => "the API server is slow, or something in between swallows the answer; --timeout gives it more time".to_owned(),
-    }
+        Failure::Status { .. }
+        | Failure::Tls { .. }
+        | Failure::TooLarge
+        | Failure::Encoded(_)
+        | Failure::NotThePod(_)
+        | Failure::NotTheNode(_) => "is it the API server that answers there, or something in between?",
+    };
+    advice.to_owned()
 }
 
 /// The role that is missing, as YAML to apply.
-fn of_forbidden(message: &str, details: &serde_json::Value, path: &str, who: Identity) -> String {
+fn of_forbidden(message: &str, path: &str, who: Identity) -> String {
     let user = quoted_after(message, "User ");
     let mut account = user.and_then(|user| user.strip_prefix("system:serviceaccount:")?.split_once(':'));
     if user.is_none() {
@@ -80,37 +78,64 @@ fn of_forbidden(message: &str, details: &serde_json::Value, path: &str, who: Ide
             "{user} is no service account: give the pod a token of its own, or let its role get {path}"
         );
     };
-    let resource = details["kind"].as_str().or_else(|| quoted_after(message, "resource "));
-    let resource = resource.unwrap_or(if path.contains("/nodes/") { "nodes" } else { "pods" });
-    let group = details["group"].as_str().or_else(|| quoted_after(message, "API group ")).unwrap_or_default();
-    let verb = message.split("cannot ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("get");
-    let names = match who.stable_name {
-        Some(name) if resource == "pods" => format!(", resourceNames: [{name}]"),
-        _ => String::new(),
+    let access = Access::to(path);
+    let (rule, warning) = match who.stable_name.filter(|_| access.is_pod) {
+        Some(name) => (format!("{}, resourceNames: [{name:?}]", access.rule), ""),
+        None if access.is_pod => {
+            (access.rule, "# Whoever may get pods can read every pod's spec in the namespace.\n")
+        }
+        None => (access.rule, ""),
     };
-    let rules =
-        format!("rules:\n- {{apiGroups: [{group:?}], resources: [{resource}], verbs: [{verb}]{names}}}\n");
-    let namespace = namespace_of(path);
-    let scope = namespace.map(|namespace| format!(", namespace: {namespace}")).unwrap_or_default();
-    let prefix = if namespace.is_some() { "" } else { "Cluster" };
-    let warning = match resource {
-        "pods" => "# Whoever may get pods can read every pod's spec in the namespace.\n",
-        _ => "",
+    let (prefix, scope) = match access.namespace {
+        Some(namespace) => ("", format!(", namespace: {namespace:?}")),
+        None => ("Cluster", String::new()),
     };
     let name = format!("{account}-introspod");
     format!(
         "apply this, and nothing wider:\n{warning}\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\nmetadata: {{name: {name}{scope}}}\n{rules}---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}RoleBinding\nmetadata: {{name: {name}{scope}}}\n\
-         subjects:\n- {{kind: ServiceAccount, name: {account}, namespace: {account_namespace}}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {prefix}Role, name: {name}}}"
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\n\
+         metadata: {{name: {name:?}{scope}}}\nrules:\n- {{{rule}}}\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}RoleBinding\n\
+         metadata: {{name: {name:?}{scope}}}\n\
+         subjects:\n- {{kind: ServiceAccount, name: {account:?}, namespace: {account_namespace:?}}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {prefix}Role, name: {name:?}}}"
     )
 }
 
-fn namespace_of(path: &str) -> Option<&str> {
-    let (_, rest) = path.split_once("/namespaces/")?;
-    // A namespace itself is an object of the whole cluster.
-    rest.split_once('/').map(|(namespace, _)| namespace)
+/// What getting a path takes, in the words of a Role.
+struct Access<'a> {
+    namespace: Option<&'a str>,
+    rule: String,
+    is_pod: bool,
+}
+
+impl<'a> Access<'a> {
+    /// As the API server reads a path (`RequestInfo` in `k8s.io/apiserver/pkg/endpoints/request`).
+    fn to(path: &'a str) -> Self {
+        let (path, _query) = path.split_once('?').unwrap_or((path, ""));
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let (group, segments) = match segments.as_slice() {
+            ["api", _version, rest @ ..] => ("", rest),
+            ["apis", group, _version, rest @ ..] => (*group, rest),
+            _ => ("", &[][..]),
+        };
+        let (namespace, object) = match segments {
+            ["namespaces", namespace, object @ ..] if !object.is_empty() => (Some(*namespace), object),
+            object => (None, object),
+        };
+        let (resource, verb) = match object {
+            [] | [""] => {
+                let rule = format!("nonResourceURLs: [{path:?}], verbs: [get]");
+                return Access { namespace: None, rule, is_pod: false };
+            }
+            [resource] => ((*resource).to_owned(), "list"),
+            [resource, _name] => ((*resource).to_owned(), "get"),
+            [resource, _name, subresource, ..] => (format!("{resource}/{subresource}"), "get"),
+        };
+        let rule = format!("apiGroups: [{group:?}], resources: [{resource:?}], verbs: [{verb}]");
+        let is_pod = group.is_empty() && resource == "pods" && verb == "get";
+        Access { namespace, rule, is_pod }
+    }
 }
 
 /// What stands in double quotes after `word`.
@@ -122,67 +147,92 @@ fn quoted_after<'a>(message: &'a str, word: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
-    fn forbidden(message: &str, details: serde_json::Value, path: &str, who: Identity) -> String {
-        let details = Box::new(details);
-        let message = message.to_owned();
-        advise(&Failure::Status { status: 403, message, details, retry_after: None }, path, who)
+    fn forbidden(message: &str, path: &str, who: Identity) -> String {
+        let (message, retry_after) = (message.to_owned(), std::time::Duration::ZERO);
+        advise(&Failure::Status { status: 403, message, retry_after }, path, who)
+    }
+
+    /// The API server's words for `user`.
+    fn message(user: &str) -> String {
+        format!("it is forbidden: User \"{user}\" cannot get it")
     }
 
     #[test]
     fn a_forbidden_pod_gets_a_role() {
-        let message = "pods \"noperm\" is forbidden: User \"system:serviceaccount:default:noperm\" cannot get \
-                       resource \"pods\" in API group \"\" in the namespace \"default\"";
-        let details = json!({"name": "noperm", "kind": "pods"});
-        let who = Identity { stable_name: Some("db-0"), ..Identity::default() };
-        let advice = forbidden(message, details, "/api/v1/namespaces/default/pods/noperm", who);
+        let message = message("system:serviceaccount:default:noperm");
+        let advice = forbidden(&message, "/api/v1/namespaces/default/pods/noperm", Identity::default());
         assert_eq!(
             advice,
             "apply this, and nothing wider:\n\
              # Whoever may get pods can read every pod's spec in the namespace.\n\
              apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n\
-             metadata: {name: noperm-introspod, namespace: default}\n\
-             rules:\n- {apiGroups: [\"\"], resources: [pods], verbs: [get], resourceNames: [db-0]}\n---\n\
+             metadata: {name: \"noperm-introspod\", namespace: \"default\"}\n\
+             rules:\n- {apiGroups: [\"\"], resources: [\"pods\"], verbs: [get]}\n---\n\
              apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n\
-             metadata: {name: noperm-introspod, namespace: default}\n\
-             subjects:\n- {kind: ServiceAccount, name: noperm, namespace: default}\n\
-             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: noperm-introspod}"
+             metadata: {name: \"noperm-introspod\", namespace: \"default\"}\n\
+             subjects:\n- {kind: ServiceAccount, name: \"noperm\", namespace: \"default\"}\n\
+             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: \"noperm-introspod\"}"
         );
     }
 
     #[test]
-    fn a_forbidden_node_gets_a_cluster_role() {
-        let message = "nodes \"kt-node-1\" is forbidden: User \"system:serviceaccount:default:reader\" cannot get \
-                       resource \"nodes\" in API group \"\" at the cluster scope";
-        let details = json!({"name": "kt-node-1", "kind": "nodes"});
-        let advice = forbidden(message, details, "/api/v1/nodes/kt-node-1", Identity::default());
-        assert!(advice.contains("kind: ClusterRole\nmetadata: {name: reader-introspod}\n"), "{advice}");
-        assert!(advice.contains("resources: [nodes], verbs: [get]}"), "{advice}");
-        assert!(advice.contains("kind: ClusterRoleBinding"), "{advice}");
-        assert!(advice.contains("{kind: ServiceAccount, name: reader, namespace: default}"), "{advice}");
+    fn a_stable_name_makes_the_role_narrower() {
+        let who = Identity { stable_name: Some("db-0"), ..Identity::default() };
+        let message = message("system:serviceaccount:default:db");
+        let advice = forbidden(&message, "/api/v1/namespaces/default/pods/db-0", who);
+        assert!(advice.contains("verbs: [get], resourceNames: [\"db-0\"]}"), "{advice}");
+        assert!(!advice.contains("every pod"), "{advice}");
+        let advice = forbidden(&message, "/api/v1/nodes/kt-node-1", who);
+        assert!(!advice.contains("resourceNames"), "{advice}");
     }
 
     #[test]
-    fn another_group_and_verb() {
-        let message = "jobs.batch is forbidden: User \"system:serviceaccount:shop:web\" cannot list resource \
-                       \"jobs\" in API group \"batch\" in the namespace \"shop\"";
-        let details = json!({"group": "batch", "kind": "jobs"});
-        let advice = forbidden(message, details, "/apis/batch/v1/namespaces/shop/jobs", Identity::default());
-        assert!(advice.contains("{apiGroups: [\"batch\"], resources: [jobs], verbs: [list]}"), "{advice}");
+    fn a_forbidden_node_gets_a_cluster_role() {
+        let message = message("system:serviceaccount:default:reader");
+        let advice = forbidden(&message, "/api/v1/nodes/kt-node-1", Identity::default());
+        assert!(advice.contains("kind: ClusterRole\nmetadata: {name: \"reader-introspod\"}\n"), "{advice}");
+        assert!(advice.contains("kind: ClusterRoleBinding"), "{advice}");
+        assert!(
+            advice.contains("{kind: ServiceAccount, name: \"reader\", namespace: \"default\"}"),
+            "{advice}"
+        );
+    }
+
+    #[test]
+    fn rules_are_read_from_the_path() {
+        for (path, namespace, rule) in [
+            ("/api/v1/pods", None, r#"apiGroups: [""], resources: ["pods"], verbs: [list]"#),
+            (
+                "/apis/batch/v1/namespaces/shop/jobs/x?resourceVersion=0",
+                Some("shop"),
+                r#"apiGroups: ["batch"], resources: ["jobs"], verbs: [get]"#,
+            ),
+            (
+                "/api/v1/namespaces/shop/pods/web-0/log?tailLines=1",
+                Some("shop"),
+                r#"apiGroups: [""], resources: ["pods/log"], verbs: [get]"#,
+            ),
+            ("/api/v1/namespaces/shop", None, r#"apiGroups: [""], resources: ["namespaces"], verbs: [get]"#),
+            ("/metrics", None, r#"nonResourceURLs: ["/metrics"], verbs: [get]"#),
+            ("/apis/batch/v1", None, r#"nonResourceURLs: ["/apis/batch/v1"], verbs: [get]"#),
+        ] {
+            let access = Access::to(path);
+            assert_eq!((access.namespace, access.rule.as_str()), (namespace, rule), "{path}");
+        }
     }
 
     #[test]
     fn an_anonymous_user_is_no_service_account() {
-        let message = "pods \"bare\" is forbidden: User \"system:anonymous\" cannot get resource \"pods\"";
-        let advice = forbidden(message, json!({}), "/api/v1/namespaces/a/pods/b", Identity::default());
+        let path = "/api/v1/namespaces/a/pods/b";
+        let advice = forbidden(&message("system:anonymous"), path, Identity::default());
         assert!(advice.contains("system:anonymous is no service account"), "{advice}");
     }
 
     #[test]
     fn without_a_message_what_is_known_is_filled_in() {
         let who = Identity { namespace: Some("shop"), service_account: Some("web"), stable_name: None };
-        let advice = forbidden("Forbidden", json!(null), "/api/v1/namespaces/shop/pods/x", who);
-        assert!(advice.contains("{kind: ServiceAccount, name: web, namespace: shop}"), "{advice}");
+        let advice = forbidden("Forbidden", "/api/v1/namespaces/shop/pods/x", who);
+        assert!(advice.contains("name: \"web\", namespace: \"shop\"}"), "{advice}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -14,59 +14,84 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use super::{Client, Failure};
 use crate::surroundings::Surroundings;
 
-/// What is kept back of the time, to find out at its end which step took it.
+/// What finding out which step of connecting took too long may cost.
 const PROBE: Duration = Duration::from_millis(50);
+/// What connecting gets, if there is so much, before another attempt is made.
+const CONNECT: Duration = Duration::from_secs(1);
+/// What connecting to the loopback gets, where nothing can be slow but the application.
+const LOOPBACK_CONNECT: Duration = Duration::from_secs(10);
 
-/// All that a connection needs.
+/// A way to the API server that worked, or is to be tried.
 pub(super) struct Connection {
-    host: String,
+    pub(super) http: Http,
     addresses: Vec<SocketAddr>,
-    trust: Option<ClientConfig>,
-    connect_timeout: Duration,
 }
 
 impl Connection {
-    /// The HTTP client: no proxy, no redirect, no cookie, no trust but the one given.
-    pub(super) fn http(self) -> Result<Http, Failure> {
-        let mut builder = Http::builder()
+    /// No proxy, no redirect, no trust but `roots`, and of `host` no addresses but these.
+    fn new(
+        roots: RootCertStore,
+        connect_timeout: Duration,
+        host: &str,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<Self, Failure> {
+        let provider = Arc::new(super::cryptography::provider());
+        let trust = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let trust = trust.map_err(|error| Failure::NoClient(error.to_string()))?;
+        let http = Http::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
             .user_agent(concat!("introspod/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.connect_timeout)
-            .resolve_to_addrs(&self.host, &self.addresses);
-        let trust = match self.trust {
-            Some(trust) => trust,
-            // Plain HTTP needs no trust, but the builder does.
-            None => config(RootCertStore::empty())?,
-        };
-        builder = builder.tls_backend_preconfigured(trust);
-        builder.build().map_err(|error| Failure::Tls { address: self.host, why: deepest(&error) })
+            .tls_backend_preconfigured(trust.with_root_certificates(roots).with_no_client_auth())
+            .connect_timeout(connect_timeout)
+            .resolve_to_addrs(host, &addresses)
+            .build();
+        let http = http.map_err(|error| Failure::NoClient(deepest(&error)))?;
+        Ok(Connection { http, addresses })
+    }
+
+    /// Which of the two steps of connecting took too long: if TCP answers at once now, it was TLS.
+    fn slow_step(&self) -> &'static str {
+        let answers = |address: &SocketAddr| TcpStream::connect_timeout(address, PROBE).is_ok();
+        match self.addresses.first().is_some_and(answers) {
+            true => "TLS handshake",
+            false => "TCP connect",
+        }
     }
 }
 
-fn config(roots: RootCertStore) -> Result<ClientConfig, Failure> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder =
-        builder.map_err(|error| Failure::Tls { address: "rustls".to_owned(), why: error.to_string() })?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+/// An HTTP client for loopback URLs, which trusts no certificate and so speaks no TLS.
+///
+/// `localhost` is the loopback itself, whatever a name server says.
+///
+/// # Errors
+/// [`Failure::NoClient`]
+pub(crate) fn plain_http() -> Result<Http, Failure> {
+    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    // With port 0 the URL's counts.
+    let addresses = loopback.map(|address| SocketAddr::new(address, 0)).to_vec();
+    let connection = Connection::new(RootCertStore::empty(), LOOPBACK_CONNECT, "localhost", addresses)?;
+    Ok(connection.http)
 }
 
 impl Client<'_> {
-    /// Resolves the host and reads the CA certificates.
-    pub(super) fn connection(&self) -> Result<Connection, Failure> {
-        let trust = match self.url.is_plain() {
-            true => None,
-            false => Some(config(self.roots()?)?),
+    /// Reads the CA certificates and resolves the host.
+    pub(super) fn connect(&self) -> Result<Connection, Failure> {
+        let roots = match self.url.is_plain() {
+            // Plain HTTP needs no trust, but the builder does.
+            true => RootCertStore::empty(),
+            false => self.roots()?,
         };
-        let host = self.url.0.host_str().unwrap_or_default().to_owned();
-        Ok(Connection {
-            addresses: self.resolve(host.trim_matches(['[', ']']))?,
-            host,
-            trust,
-            connect_timeout: self.left().saturating_sub(PROBE).max(Duration::from_millis(1)),
-        })
+        let host = self.url.0.host_str().unwrap_or_default();
+        let addresses = self.resolve(host.trim_matches(['[', ']']))?;
+        Connection::new(roots, self.connect_timeout(), host, addresses)
+    }
+
+    /// Half of the time: a replica of the API server may be gone, and another attempt reach another.
+    fn connect_timeout(&self) -> Duration {
+        let left = self.left();
+        (left / 2).max(CONNECT.min(left.saturating_sub(PROBE)))
     }
 
     fn ca_path(&self) -> String {
@@ -136,16 +161,17 @@ impl Client<'_> {
         url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    pub(super) fn timed_out(&self, step: &'static str) -> Failure {
+    fn timed_out(&self, step: &'static str) -> Failure {
         Failure::Timeout { address: self.address(), step, timeout: self.timeout.into() }
     }
 
     /// What became of a request that got no answer.
-    pub(super) fn connection_failure(&self, error: &reqwest::Error) -> Failure {
+    pub(super) fn connection_failure(&self, connection: &Connection, error: &reqwest::Error) -> Failure {
         let address = self.address();
         match tls_error(error) {
-            Some(rustls::Error::InvalidCertificate(why)) => {
-                return Failure::Certificate { address, why: certificate_problem(why), ca: self.ca_path() };
+            Some(rustls::Error::InvalidCertificate(problem)) => {
+                let (why, remedy) = certificate_problem(problem);
+                return Failure::Certificate { address, why, remedy, ca: self.ca_path() };
             }
             Some(error) => return Failure::Tls { address, why: error.to_string() },
             None => {}
@@ -154,19 +180,8 @@ impl Client<'_> {
             return Failure::Connection { address, why: deepest(error) };
         }
         match error.is_connect() {
-            true => self.timed_out(self.connect_step()),
+            true => self.timed_out(connection.slow_step()),
             false => self.timed_out("waiting for the response"),
-        }
-    }
-
-    /// Which of the two steps of connecting took too long: if TCP answers at once now, it was TLS.
-    fn connect_step(&self) -> &'static str {
-        let host = self.url.0.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let addresses = self.resolve(host).unwrap_or_default();
-        let answers = |address: &SocketAddr| TcpStream::connect_timeout(address, PROBE).is_ok();
-        match addresses.first().is_some_and(answers) {
-            true => "TLS handshake",
-            false => "TCP connect",
         }
     }
 
@@ -181,26 +196,29 @@ impl Client<'_> {
     }
 }
 
-/// What the operator can do something about, of all that can be wrong with a certificate.
-fn certificate_problem(error: &CertificateError) -> String {
-    match error {
+/// What is wrong with a certificate, and what to do about it.
+fn certificate_problem(problem: &CertificateError) -> (String, &'static str) {
+    const ISSUER: &str = "is it this cluster's API server that listens there? the CA file must hold its CA";
+    const TIME: &str = "renew the API server's certificate, or set the node's clock right";
+    const NAME: &str = "name the API server as its certificate does: --api-url";
+    match problem {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "it was issued by another CA than the one in the CA file".to_owned()
+            ("it was issued by another CA than the one in the CA file".to_owned(), ISSUER)
         }
-        CertificateError::Expired => "it has expired".to_owned(),
+        CertificateError::Expired => ("it has expired".to_owned(), TIME),
         CertificateError::ExpiredContext { not_after, .. } => {
-            format!("it expired on {}", date(not_after.as_secs()))
+            (format!("it expired on {}", date(not_after.as_secs())), TIME)
         }
-        CertificateError::NotValidYet => "it is not valid yet".to_owned(),
+        CertificateError::NotValidYet => ("it is not valid yet".to_owned(), TIME),
         CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("it is not valid before {}; is the clock right?", date(not_before.as_secs()))
+            (format!("it is not valid before {}", date(not_before.as_secs())), TIME)
         }
-        CertificateError::NotValidForName => "it is for another name".to_owned(),
+        CertificateError::NotValidForName => ("it is for another name".to_owned(), NAME),
         CertificateError::NotValidForNameContext { expected, presented } => {
             let presented = presented.join(", ");
-            format!("it is not valid for {}, but for {presented}", expected.to_str())
+            (format!("it is not valid for {}, but for {presented}", expected.to_str()), NAME)
         }
-        other => other.to_string(),
+        other => (other.to_string(), ISSUER),
     }
 }
 
@@ -223,7 +241,7 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
 }
 
 /// The innermost cause, which says what happened and holds neither URL nor header.
-fn deepest(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn deepest(error: &(dyn Error + 'static)) -> String {
     let mut cause: &(dyn Error + 'static) = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -5,16 +5,18 @@
 
 mod advice;
 mod connection;
+mod cryptography;
 mod failure;
 
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use connection::Connection;
 use reqwest::Url;
-use reqwest::blocking::Client as Http;
 
 pub(crate) use advice::{Identity, advise};
+pub(crate) use connection::{deepest, plain_http};
 pub(crate) use failure::Failure;
 
 use crate::root::Root;
@@ -25,6 +27,8 @@ const BODY_LIMIT: u64 = 8 << 20;
 /// The first pause before another attempt, and the longest (`full jitter`).
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// With less time than this another attempt would only hide why the last one failed.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// Where the API server is.
 #[derive(Clone, Debug)]
@@ -66,10 +70,9 @@ impl FromStr for ApiUrl {
         if host.is_empty() || url.cannot_be_a_base() {
             return Err("it names no host; write it so: https://10.96.0.1:443".to_owned());
         }
-        let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         match url.scheme() {
             "https" => {}
-            "http" if is_loopback => {}
+            "http" if is_loopback(&url) => {}
             "http" => {
                 return Err("plain http:// is for a kubectl proxy on loopback only: whoever is on the path \
                             would write the environment; use https://"
@@ -87,6 +90,12 @@ impl FromStr for ApiUrl {
     }
 }
 
+/// Whether the URL's host is this very machine; `localhost` is looked at again once it is resolved.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 /// What the server answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -100,8 +109,8 @@ pub(crate) struct Client<'a> {
     clock: fn() -> Instant,
     deadline: Instant,
     timeout: Duration,
-    // Made when the first request is, and kept for the next.
-    http: Option<Http>,
+    /// Made when the first request is, and kept for the next while it works.
+    connection: Option<Connection>,
     pause: Duration,
 }
 
@@ -125,7 +134,7 @@ impl<'a> Client<'a> {
             // So long a time is no limit, and no sum of times may overflow.
             deadline: now + timeout.min(Duration::from_secs(1 << 32)),
             timeout,
-            http: None,
+            connection: None,
             pause: FIRST_PAUSE,
         })
     }
@@ -138,13 +147,14 @@ impl<'a> Client<'a> {
     /// Sleeps before another attempt; whether there is time for one after that.
     ///
     /// The pause is drawn from the whole range (full jitter), so that pods that failed together
-    /// do not come back together.
-    pub(crate) fn pause(&mut self, at_least: Option<Duration>) -> bool {
-        let pause = at_least.unwrap_or_else(|| self.pause.mul_f64(random_fraction()));
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        if pause >= self.left() {
+    /// do not come back together, not even where the server told them all the same time.
+    pub(crate) fn pause(&mut self, at_least: Duration) -> bool {
+        let room = self.left().saturating_sub(SHORTEST_ATTEMPT);
+        if room.is_zero() || at_least > room {
             return false;
         }
+        let pause = at_least.saturating_add(self.pause.mul_f64(random_fraction())).min(room);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         std::thread::sleep(pause);
         true
     }
@@ -161,18 +171,16 @@ impl<'a> Client<'a> {
                 Err(failure) => failure,
             };
             log::info!("GET {path}: {failure}");
-            let retry = match failure.retry() {
-                failure::Retry::Never => None,
-                failure::Retry::Once if was_unauthorized => None,
-                failure::Retry::Once => {
-                    was_unauthorized = true;
-                    Some(None)
-                }
-                failure::Retry::After(pause) => Some(pause),
+            let is_unauthorized = failure.code() == Some(401);
+            let pause = match failure.retry_after() {
+                Some(pause) => pause,
+                // The kubelet may have rotated the token between the reading and the sending.
+                None if is_unauthorized && !was_unauthorized => Duration::ZERO,
+                None => return Err(failure),
             };
-            match retry {
-                Some(pause) if self.pause(pause) => {}
-                _ => return Err(failure),
+            was_unauthorized |= is_unauthorized;
+            if !self.pause(pause) {
+                return Err(failure);
             }
         }
     }
@@ -182,26 +190,24 @@ impl<'a> Client<'a> {
             true => None,
             false => Some(self.read_token()?),
         };
-        let http = match self.http.take() {
-            Some(http) => http,
-            None => self.connection()?.http()?,
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect()?,
         };
-        let left = self.left();
-        if left.is_zero() {
-            return Err(self.timed_out("connect"));
-        }
         let mut url = self.url.0.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         url.set_path(&(base + path));
         url.set_query(query);
-        let mut request = http.get(url).timeout(left);
+        // The deadline of the request as a whole; the builder's would begin anew at every read.
+        let mut request = connection.http.get(url).timeout(self.left());
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
         let sent = request.send();
-        self.http = Some(http);
-        let response = sent.map_err(|error| self.connection_failure(&error))?;
+        // What failed is not used again: another attempt may reach another replica.
+        let response = sent.map_err(|error| self.connection_failure(&connection, &error))?;
+        self.connection = Some(connection);
         self.read(response)
     }
 
@@ -223,15 +229,14 @@ impl<'a> Client<'a> {
     fn read(&self, response: reqwest::blocking::Response) -> Result<Answer, Failure> {
         let status = response.status().as_u16();
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        let retry_after =
-            header("retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-        let location = header("location");
+        let retry_after = header("retry-after").and_then(|text| text.trim().parse().ok());
+        let retry_after = Duration::from_secs(retry_after.unwrap_or_default());
+        if (300..400).contains(&status) {
+            return Err(Failure::Redirect { status, location: header("location") });
+        }
         let encoding = header("content-encoding").filter(|encoding| encoding != "identity");
         let mut body = Vec::new();
         let read = std::io::Read::read_to_end(&mut std::io::Read::take(response, BODY_LIMIT + 1), &mut body);
-        if (300..400).contains(&status) {
-            return Err(Failure::Redirect { status, location });
-        }
         if !(200..300).contains(&status) {
             return Err(Failure::status(status, &body, retry_after));
         }

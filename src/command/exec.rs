@@ -58,10 +58,7 @@ fn injected(variables: &Variables, is_own: bool) -> Vec<(&str, &str)> {
 /// Executes `command` with `injected` set; if together they are too large, without the largest of them.
 fn execute_with(command: &[OsString], environment: &Environment, mut injected: Vec<(&str, &str)>) -> i32 {
     loop {
-        let mut own = environment.clone();
-        for (name, value) in &injected {
-            own.set(name, value.as_bytes());
-        }
+        let own = environment.with(&injected);
         let Err(error) = become_command(command, &own);
         let largest = injected.iter().enumerate().max_by_key(|(_, (name, value))| name.len() + value.len());
         match (error.errno, largest) {
@@ -105,7 +102,7 @@ fn report(error: &ExecError, environment: &Environment) -> i32 {
         Errno::EACCES => "permission denied: is it executable?".to_owned(),
         Errno::ENOEXEC => "it is no program for this machine, or a script without a line #!".to_owned(),
         Errno::E2BIG => {
-            format!("environment and arguments are too large (E2BIG); the largest: {}", largest(environment))
+            format!("environment and arguments are too large (E2BIG); the largest variable is {}", largest(environment))
         }
         errno => errno.desc().to_owned(),
     };
@@ -117,27 +114,35 @@ fn report(error: &ExecError, environment: &Environment) -> i32 {
 }
 
 fn largest(environment: &Environment) -> String {
-    let mut entries: Vec<&CString> = environment.entries().iter().collect();
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.as_bytes().len()));
-    let names = entries.iter().take(3).map(|entry| {
-        let name = entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
-        format!("{} ({} bytes)", String::from_utf8_lossy(name), entry.as_bytes().len())
-    });
-    names.collect::<Vec<_>>().join(", ")
+    let largest = environment.entries().iter().max_by_key(|entry| entry.as_bytes().len());
+    let entry = largest.map(|entry| entry.as_bytes()).unwrap_or_default();
+    let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
+    format!("{} ({} bytes)", String::from_utf8_lossy(name), entry.len())
 }
 
 /// `execve(2)` of the command where `PATH` has it, as `execvp(3)` looks it up, but without its shell.
 fn become_command(command: &[OsString], environment: &Environment) -> Result<Infallible, ExecError> {
     let name = command.first().cloned().unwrap_or_default();
-    let failed = |errno, is_found| ExecError { command: name.clone(), errno, is_found };
     let arguments: Result<Vec<CString>, _> =
         command.iter().map(|word| CString::new(word.as_bytes())).collect();
-    let arguments = arguments.map_err(|_| failed(Errno::EINVAL, false))?;
+    let Ok(arguments) = arguments else {
+        return Err(ExecError { command: name, errno: Errno::EINVAL, is_found: false });
+    };
+    crate::system::close_what_was_closed_on_exec();
     crate::system::restore_sigpipe();
+    let error = execute_first(&name, &arguments, environment);
+    // What is now to be said may have no reader, which must not end the process.
+    crate::system::ignore_sigpipe();
+    Err(error)
+}
+
+/// Executes the first candidate that can be; comes back with what says most about why none can.
+fn execute_first(name: &OsStr, arguments: &[CString], environment: &Environment) -> ExecError {
+    let failed = |errno, is_found| ExecError { command: name.to_owned(), errno, is_found };
     let mut best = failed(Errno::ENOENT, false);
-    for candidate in candidates(&name, environment) {
+    for candidate in candidates(name, environment) {
         let Ok(path) = CString::new(candidate) else { continue };
-        let Err(errno) = nix::unistd::execve(&path, &arguments, environment.entries());
+        let Err(errno) = nix::unistd::execve(&path, arguments, environment.entries());
         let is_found = exists(&path);
         match errno {
             // As execvp(3): the next directory may have it. What was found here says more.
@@ -151,10 +156,10 @@ fn become_command(command: &[OsString], environment: &Environment) -> Result<Inf
                     best = failed(errno, true);
                 }
             }
-            _ => return Err(failed(errno, true)),
+            _ => return failed(errno, true),
         }
     }
-    Err(best)
+    best
 }
 
 fn exists(path: &CStr) -> bool {

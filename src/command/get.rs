@@ -14,13 +14,18 @@ use crate::surroundings::Surroundings;
 /// Gets and prints the body as it came.
 pub(super) fn run(get: &Get, environment: &Environment, clock: fn() -> Instant) -> Result<(), CommandError> {
     let root = Root::open(&get.root)?;
+    if !root.is_system() && get.api_url.is_none() {
+        let why = "under --root the network is used only with --api-url: it names the API server to ask";
+        return Err(CommandError::Other(why.to_owned()));
+    }
     let surroundings = Surroundings::new(root, environment, Vec::new(), None, clock);
     let facts = gather::identity(&surroundings);
     let namespace = facts.text(&Field::PodNamespace);
     let path = match namespace {
         Some(namespace) => get.path.replace("{namespace}", namespace),
         None if get.path.contains("{namespace}") => {
-            return Err(CommandError::Other("{namespace}: the pod's namespace is not known".to_owned()));
+            let why = "{namespace}: the pod's namespace is not known; write it out, or set POD_NAMESPACE";
+            return Err(CommandError::Other(why.to_owned()));
         }
         None => get.path.clone(),
     };

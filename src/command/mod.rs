@@ -4,6 +4,7 @@ pub(crate) mod exec;
 mod get;
 mod install;
 mod print;
+mod watch;
 mod write;
 
 use std::ffi::OsString;
@@ -56,6 +57,7 @@ pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn()
             }
         },
         Invocation::Write(options) => write::run(&options, environment, clock),
+        Invocation::Watch(watch) => watch::run(&watch, environment, clock),
         Invocation::Print(print) => print::run(&print, environment, clock),
         Invocation::Get(get) => get::run(&get, environment, clock),
         Invocation::Install(install) => install::run(&install),

@@ -152,7 +152,7 @@ fn tell_pod(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Told
             Err(failure) => return told.failed(&failure, &path, identity(facts)),
         };
         *told = pod::tell(&pod, facts);
-        if !lacks_what_comes_late(wanted, facts, told) || !client.pause(None) {
+        if !lacks_what_comes_late(wanted, facts, told) || !client.pause(Duration::ZERO) {
             return;
         }
     }
@@ -169,7 +169,7 @@ fn get_own(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     // From the API server's cache, which costs it nothing, but may be behind.
     let cached = format!("{path}?resourceVersion=0");
     match get_pod(client, &cached, facts) {
-        Err(Failure::NotThePod(_)) => get_pod(client, path, facts),
+        Err(Failure::AnotherPod { .. }) => get_pod(client, path, facts),
         Err(failure) if failure.code() == Some(404) => get_pod(client, path, facts),
         result => result,
     }
@@ -178,7 +178,7 @@ fn get_own(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
 fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
     let answer = client.get(path)?;
     let pod = pod::parse(&answer.body).map_err(|error| Failure::NotThePod(error.to_string()))?;
-    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or("none");
     // The kubelet's and the kernel's word on which pod this is; a variable can be wrong.
     let own =
         [Source::Token, Source::Kubelet, Source::Cgroup].map(|source| facts.told_by(source, &Field::PodUid));
@@ -187,7 +187,7 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     let mirror = pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].as_str();
     match own {
         Some(own) if own != uid && mirror != Some(own) => {
-            Err(Failure::NotThePod(format!("it has the UID {uid}, and this pod's is {own}")))
+            Err(Failure::AnotherPod { uid: uid.to_owned(), own: own.to_owned() })
         }
         _ => Ok(pod),
     }

@@ -37,11 +37,13 @@ pub(crate) fn find<'a>(row: &Row, environment: &'a Environment) -> Option<(Strin
     {
         return Some((COMPLETION_INDEX.to_owned(), index));
     }
-    let spellings = row.variable.iter().chain(row.spellings);
-    let names = spellings.flat_map(|name| PREFIXES.iter().map(move |prefix| format!("{prefix}{name}")));
-    names.into_iter().find_map(|name| {
-        let value = environment.get_nonempty(&name)?;
-        Some((name, value))
+    let prefixes = PREFIXES.iter().filter(|prefix| environment.has_prefix(prefix));
+    row.variable.iter().chain(row.spellings).find_map(|spelling| {
+        prefixes.clone().find_map(|prefix| {
+            let name = format!("{prefix}{spelling}");
+            let value = environment.get_nonempty(&name)?;
+            Some((name, value))
+        })
     })
 }
 

@@ -13,7 +13,7 @@ use crate::surroundings::Surroundings;
 
 /// Where volumes are by convention: the Kubernetes documentation's place, and that of
 /// *Kubernetes in Action*. Other mounts are not looked at: a Secret looks just the same.
-const PLACES: [&str; 2] = ["/etc/podinfo", "/etc/downward"];
+pub(crate) const DEFAULT_PLACES: [&str; 2] = ["/etc/podinfo", "/etc/downward"];
 
 /// The link that the kubelet swaps when the volume changes
 /// (`pkg/volume/util/atomic_writer.go`).
@@ -55,9 +55,9 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
 }
 
 /// The directories that are looked at.
-pub(crate) fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
+fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
     match surroundings.volumes.is_empty() {
-        true => PLACES.iter().map(PathBuf::from).collect(),
+        true => DEFAULT_PLACES.iter().map(PathBuf::from).collect(),
         false => surroundings.volumes.clone(),
     }
 }

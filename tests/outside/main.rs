@@ -1,5 +1,15 @@
 //! The binary from outside: what it prints, writes, executes and returns.
 
 mod api;
+mod becoming;
+mod cgroup;
+mod disagreement;
+mod lookup;
+mod made;
+mod manifests;
+mod never_in_the_way;
+mod recorded;
 mod server;
+mod token;
+mod volume;
 mod world;

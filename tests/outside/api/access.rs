@@ -131,14 +131,10 @@ pub(super) fn applied(outcome: &Outcome) -> Option<(Value, Value)> {
     Some((objects[0].clone(), objects[1].clone()))
 }
 
-/// The YAML in a message: from its first line to the first one that is indented less.
+/// The YAML in a message: up to what is said next.
 fn yaml(message: &str) -> String {
-    let is_first = |line: &str| line.trim_start().starts_with("apiVersion:");
-    let mut lines = message.lines().skip_while(|line| !is_first(line)).peekable();
-    let first = lines.peek().expect("YAML");
-    let indentation = " ".repeat(first.len() - first.trim_start().len());
-    let within = lines.map_while(|line| line.strip_prefix(&indentation));
-    within.take_while(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
+    let lines = message.lines().skip_while(|line| !line.starts_with("apiVersion:"));
+    lines.take_while(|line| !line.starts_with("introspod:")).map(|line| format!("{line}\n")).collect()
 }
 
 #[test]

@@ -56,15 +56,16 @@ fn half_a_service_is_none() {
         return;
     }
     let server = Server::start(always(Response::json(&pod("bare"))));
-    for (name, value) in [
-        ("KUBERNETES_SERVICE_HOST", "127.0.0.1".to_owned()),
-        ("KUBERNETES_SERVICE_PORT", server.address().port().to_string()),
+    let port = server.address().port().to_string();
+    for (name, value, missing) in [
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1", "KUBERNETES_SERVICE_PORT"),
+        ("KUBERNETES_SERVICE_PORT", &port, "KUBERNETES_SERVICE_HOST"),
     ] {
         let world = server.world("bare", "web");
         let mut command = chrooted(&world, &["print", "--labels"]);
         command.env(name, value);
         let outcome = run(command).expect_code(0);
-        assert_says(&outcome, &["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"]);
+        assert_says(&outcome, &[missing, "--api-url"]);
     }
     assert_eq!(server.connections(), 0);
 }

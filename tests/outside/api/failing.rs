@@ -86,6 +86,15 @@ fn hanging_in_tls() {
 }
 
 #[test]
+fn a_replica_that_hangs_is_given_up_for_another() {
+    let server = Server::silent_at_first(always(bare()));
+    let options = ["--labels", "--timeout", "2s"];
+    let outcome = exec(&server.world("bare", "web"), &server.url(), &options).expect_code(0);
+    assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "{outcome:#?}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
 fn hanging_before_the_headers() {
     fails(always(Answer::Part(Portion::Nothing, bare(), End::Hang)), &["response|answer", LIMIT]);
 }
@@ -138,9 +147,18 @@ fn retry_after_is_obeyed() {
 
 #[test]
 fn retry_after_does_not_outlast_the_deadline() {
-    let busy = Response::failure(429, "TooManyRequests", "not now").with("Retry-After", "60");
-    let server = fails(always(busy), &["429"]);
-    assert_eq!(server.requests().len(), 1, "asked before the time that the server has named");
+    for seconds in ["60", &u64::MAX.to_string()] {
+        let busy = Response::failure(429, "TooManyRequests", "not now").with("Retry-After", seconds);
+        let server = fails(always(busy), &["429"]);
+        assert_eq!(server.requests().len(), 1, "asked before the time that the server has named");
+    }
+}
+
+#[test]
+fn retry_after_no_time_is_no_reason_to_storm_the_server() {
+    let busy = Response::failure(429, "TooManyRequests", "not now").with("Retry-After", "0");
+    let requests = fails(always(busy), &["429"]).requests().len();
+    assert!((2..30).contains(&requests), "{requests}");
 }
 
 #[test]

@@ -62,6 +62,25 @@ fn forbidden_says_what_is_missing() {
 }
 
 #[test]
+fn what_is_no_resource_has_a_rule_of_its_own() {
+    let message = "forbidden: User \"system:serviceaccount:default:reader\" cannot get path \"/metrics\"";
+    let (_server, outcome) = got(Response::failure(403, "Forbidden", message), "/metrics");
+    assert_says(&outcome, &["403", "kind: ClusterRole\n", "nonResourceURLs: [\"/metrics\"]", "reader"]);
+    assert_eq!(outcome.code, 1);
+}
+
+#[test]
+fn a_recorded_container_has_no_api_server_unless_it_is_named() {
+    let server = Server::start(always(Response::new(200, "text/plain", "ok")));
+    let world = server.world("bare", "web");
+    let port = server.address().port().to_string();
+    world.environ(&[("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", &port)]);
+    let outcome = run(world.command(["get", "/version"])).expect_code(1);
+    assert_says(&outcome, &["--root", "--api-url"]);
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
 fn unauthorized_says_what_to_do() {
     let (_server, outcome) = got(Response::recorded("401-bad-token"), "/version");
     assert_says(&outcome, &["401", "expired", "audience"]);

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::server::{Response, always};
+use crate::world::introspod;
 
 /// The container IDs that the Pod object `bare` has, by the container's name.
 const IDS: [(&str, &str); 4] = [
@@ -19,7 +20,12 @@ const IMAGE_ID: &str = "sha256:b40dfd19798656db8ea706d1883b63cae7c75fe552c823344
 const PRIVATE_CGROUP: &str = "0::/\n";
 
 fn api_of(name: &str) -> Server {
-    Server::start(always(Response::json(&pod(name))))
+    let mut object = pod(name);
+    // What asks runs, also where it had ended when the object was recorded.
+    if let Some(init) = object["status"]["initContainerStatuses"].as_array_mut() {
+        init[0]["state"] = json!({"running": {}});
+    }
+    Server::start(always(Response::json(&object)))
 }
 
 #[test]
@@ -79,6 +85,18 @@ fn a_container_that_the_pod_does_not_have_has_no_facts() {
 }
 
 #[test]
+fn the_id_of_the_last_instance_is_not_this_ones() {
+    let mut object = pod("deployment-web");
+    object["status"]["containerStatuses"][0]["state"] = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    let server = Server::start(always(Response::json(&object)));
+    let world = server.world("deployment-web", "main");
+    world.write("proc/self/cgroup", PRIVATE_CGROUP);
+    let shown = document(&world, &server, &[])["container"].clone();
+    assert_eq!(shown["name"], "main");
+    assert_eq!((&shown["id"], &shown["imageID"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
 fn the_whole_document_of_a_deployments_pod() {
     let server = api_of("deployment-web");
     let shown = document(&server.world("deployment-web", "main"), &server, &[]);
@@ -131,8 +149,8 @@ fn requests_and_limits() {
     ];
     let shown = document(&server.world("downward", "main"), &server, &options);
     let expected = json!({
-        "limits": {"cpu": "100m", "memory": "64Mi"},
-        "requests": {"cpu": "15m", "memory": "100Ki"},
+        "limits": {"cpu": "100m", "ephemeral-storage": "100Mi", "memory": "64Mi"},
+        "requests": {"cpu": "15m", "ephemeral-storage": "1500Ki", "memory": "100Ki"},
     });
     assert_eq!(shown["container"]["resources"], expected);
     assert_eq!(shown["variables"]["STORAGE"], "104857600");
@@ -204,7 +222,7 @@ fn a_pod_object_from_a_file_goes_through_the_same_code() {
     let asked = document(&world, &server, &[])["container"].clone();
     let file = pod_json("bare");
     let options = ["--pod", file.to_str().unwrap(), "--container", "side", "--format", "json"];
-    let read = print(&World::empty(), &server.url(), &options).expect_code(0).json();
+    let read = run(introspod([&["print"], &options[..]].concat())).expect_code(0).json();
     assert_eq!(read["container"]["id"], asked["id"]);
     assert_eq!(read["container"]["imageID"], asked["imageID"]);
     assert_eq!(server.requests().len(), 1, "--pod asks nobody");

@@ -69,6 +69,8 @@ pub fn in_order(answers: impl IntoIterator<Item = Answer>) -> impl FnMut(&Reques
 enum Manner {
     Tls(Arc<ServerConfig>),
     Plain,
+    /// Says nothing on the first connection, as a replica that is gone; the others are TLS.
+    SilentAtFirst(Arc<ServerConfig>),
     /// Accepts and then says nothing.
     Silent,
     /// Accepts and then resets.
@@ -128,6 +130,13 @@ impl Server {
     /// A server of plain HTTP that asks for no token, as `kubectl proxy` is one.
     pub fn plain(script: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
         Server::run(loopback(), Authority::new("kubernetes"), Manner::Plain, script)
+    }
+
+    /// A server of whose replicas the one that gets the first connection is gone.
+    pub fn silent_at_first(script: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
+        let authority = Authority::new("kubernetes");
+        let manner = Manner::SilentAtFirst(authority.server(Certificate::Valid));
+        Server::run(loopback(), authority, manner, script)
     }
 
     /// A server that accepts connections and says nothing: TLS hangs.
@@ -255,21 +264,23 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
             return;
         }
         log.connections += 1;
+        let is_first = log.connections == 1;
         drop(log);
         state.changed.notify_all();
         let state = Arc::clone(state);
         // A client that goes away is the client's business: it is what the tests are about.
-        thread::spawn(move || converse(stream, &state));
+        thread::spawn(move || converse(stream, &state, is_first));
     }
 }
 
-fn converse(stream: TcpStream, state: &State) -> io::Result<()> {
+fn converse(stream: TcpStream, state: &State, is_first: bool) -> io::Result<()> {
     // Without it every answer would wait 40 ms for the client's delayed acknowledgement.
     stream.set_nodelay(true)?;
     let socket = stream.try_clone()?;
     match &state.manner {
         Manner::Plain => serve(stream, &socket, state),
-        Manner::Tls(config) => {
+        Manner::SilentAtFirst(_) if is_first => hang(stream),
+        Manner::Tls(config) | Manner::SilentAtFirst(config) => {
             let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
             serve(StreamOwned::new(connection, stream), &socket, state)
         }

@@ -1,0 +1,271 @@
+#!/usr/bin/env bash
+# introspod in its home: the image's last stage, built for real and run as Kubernetes would run it.
+#
+#     tests/container.sh            plays the Dockerfile's build stage on this machine first
+#     tests/container.sh BINARY     takes this static binary for what the build stage gives
+#
+# Needs root, podman, runc and a static busybox, which are the Debian packages podman, runc and
+# busybox-static. Pulls nothing: base images may be out of reach.
+set -uo pipefail
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d /var/tmp/introspod-container.XXXXXX)
+image=ghcr.io/introspod/introspod:0.1.0 # as the examples call it
+secrets=/var/run/secrets/kubernetes.io/serviceaccount
+service_account=$top/examples/dry-run/root$secrets:$secrets:ro
+passed=0
+failed=0
+
+die() {
+    echo "tests/container.sh: $*" >&2
+    exit 1
+}
+
+# A storage of our own: the images below bear the names of real ones.
+podman() {
+    command podman --root "$work/storage" --runroot "$work/run" "$@"
+}
+
+# Some machines let runc neither raise limits nor crun use hybrid cgroups; no test needs a network.
+run() {
+    podman run --runtime runc --ulimit nofile=1024:1024 --ulimit nproc=10000:10000 --network none "$@"
+}
+
+clean_up() {
+    podman rm --force --all --time 0
+    podman image umount --all
+    umount "$work/storage/overlay"
+    rm -rf "$work"
+} >/dev/null 2>&1
+trap clean_up EXIT
+
+# check DESCRIPTION FUNCTION: the function runs in a shell that ends at the first failure.
+check() {
+    local output status
+    output=$(set -e; "$2" 2>&1)
+    status=$?
+    if [ "$status" = 0 ]; then
+        passed=$((passed + 1))
+        echo "ok      $1"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $1"
+        sed 's/^/        /' <<<"$output"
+    fi
+}
+
+expect() {
+    [ "$2" = "$1" ] || { printf 'expected: %s\n     got: %s\n' "$1" "$2"; return 1; }
+}
+
+# ------------------------------------------------------------------------------------------------
+# The image
+
+# Prints the build stage, one instruction a line.
+build_stage() {
+    sed '/^#/d; /^$/d' "$top/Dockerfile" | sed ':join; /\\$/ { N; s/\\\n//; b join }' | awk '/^FROM/ { stage++ } stage == 1'
+}
+
+# Does here what the build stage does: its COPY and RUN instructions, in $work/source for /source.
+play_build_stage() {
+    local instruction arguments words destination source
+    mkdir "$work/source" && cd "$top" && shopt -s nullglob || return
+    # Dependencies that are compiled already need not be compiled again.
+    for source in target/*/release; do
+        mkdir -p "$(dirname "$work/source/$source")" && cp -a "$source" "$work/source/$source"
+    done
+    cd "$work/source" || return
+    while read -r instruction arguments; do
+        case $instruction in
+        FROM | WORKDIR) ;;
+        COPY)
+            read -ra words <<<"$arguments"
+            destination=${words[-1]}
+            unset 'words[-1]'
+            for source in "${words[@]}"; do
+                grep -qx "!$source" "$top/.dockerignore" || die ".dockerignore keeps $source from the build"
+            done
+            if [ "${destination%/}" = "$destination" ]; then
+                cp -RT "$top/${words[0]}" "$destination"
+            else
+                cp -R "${words[@]/#/$top/}" "$destination"
+            fi || return
+            ;;
+        RUN) env -u CARGO_TARGET_DIR -u RUSTFLAGS sh -c "$arguments" </dev/null || return ;;
+        *) die "cannot play $instruction" ;;
+        esac
+    done < <(build_stage)
+}
+
+if [ $# -gt 0 ]; then
+    cp "$1" "$work/introspod" || die "no binary"
+else
+    (play_build_stage) >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; die "the Dockerfile's build stage fails"; }
+    passed=1
+    echo "ok      the build stage's own commands build a binary"
+fi
+
+build_images() {
+    local busybox applet
+    busybox=$(command -v busybox) || { echo "no busybox"; return 1; }
+    mkdir -p "$work/build" "$work/busybox/bin"
+    cp "$work/introspod" "$work/build/introspod"
+    cp "$busybox" "$work/busybox/bin/busybox"
+    for applet in $(busybox --list); do
+        [ "$applet" = busybox ] || ln -s busybox "$work/busybox/bin/$applet"
+    done
+    podman build --quiet --build-context "build=$work/build" --tag "$image" "$top" &&
+        printf 'FROM scratch\nCOPY bin /bin\nENV PATH=/bin\nCMD ["sh"]\n' |
+        podman build --quiet --tag docker.io/library/busybox:1.37 --file - "$work/busybox" &&
+        podman build --quiet --tag entrypoint "$top/examples/entrypoint"
+}
+
+if ! build_images >"$work/images.log" 2>&1; then
+    cat "$work/images.log" >&2
+    die "the images cannot be built"
+fi
+if ! run --rm docker.io/library/busybox:1.37 true >"$work/run.log" 2>&1; then
+    cat "$work/run.log" >&2
+    die "this machine cannot run containers, so nothing about them can be said"
+fi
+
+image_holds_introspod_alone() {
+    expect /introspod "$(cd "$(podman image mount "$image")" && find . -mindepth 1 | sed 's/^\.//')"
+    expect '[/introspod] 65532:65532' "$(podman image inspect --format '{{.Config.Entrypoint}} {{.Config.User}}' "$image")"
+    expect "$(sed -n 's/^version = "\(.*\)"/\1/p' "$top/Cargo.toml" | head -n 1)" \
+        "$(podman image inspect --format '{{index .Labels "org.opencontainers.image.version"}}' "$image")"
+}
+
+image_runs() {
+    run --rm "$image" print
+}
+
+# ------------------------------------------------------------------------------------------------
+# The application
+
+# started WORD ARGUMENT...: starts a container and prints its ID, once its application has said WORD.
+started() {
+    local id
+    id=$(run --detach "${@:2}")
+    for _ in $(seq 100); do
+        if podman logs "$id" 2>&1 | grep -q "$1"; then
+            echo "$id"
+            return
+        fi
+        sleep 0.1
+    done
+    podman logs "$id"
+    return 1
+}
+
+# expect_stop CODE ID: the container ends with CODE, and long before its grace period does.
+expect_stop() {
+    local since=$SECONDS
+    podman stop --time 30 "$2"
+    [ $((SECONDS - since)) -lt 10 ] || { echo "took $((SECONDS - since)) seconds"; return 1; }
+    expect "$1" "$(podman inspect --format '{{.State.ExitCode}}' "$2")"
+}
+
+application_is_process_1_and_the_only_one() {
+    expect "1 1" "$(run --rm entrypoint sh -c 'set -- /proc/[0-9]*; echo $$ $#')"
+}
+
+stop_reaches_the_application() {
+    expect_stop 42 "$(started ready entrypoint sh -c 'trap "exit 42" TERM; echo ready; sleep infinity & wait')"
+}
+
+status_is_the_applications() {
+    expect 7 "$(run --rm entrypoint sh -c 'exit 7'; echo $?)"
+}
+
+# podman has these codes too: the message says whose they are.
+failures_have_their_codes() {
+    code() {
+        run --rm "$@" 2>"$work/stderr"
+        echo "$? $(grep -o '^introspod: ' "$work/stderr" | head -n 1)"
+    }
+    expect "127 introspod: " "$(code entrypoint /bin/nothing)"
+    expect "126 introspod: " "$(code entrypoint /etc)"
+    expect "125 introspod: " "$(code --env INTROSPOD_SET=1=2 entrypoint true)"
+}
+
+# Process 1 hears only those signals that it has a handler for.
+stop_reaches_introspod_while_it_waits() {
+    local id
+    id=$(run --detach --volume "$service_account" --env KUBERNETES_SERVICE_HOST=127.0.0.1 --env KUBERNETES_SERVICE_PORT=1 \
+        --env INTROSPOD_API=always --env INTROSPOD_TIMEOUT=60s entrypoint true)
+    sleep 1
+    expect running "$(podman inspect --format '{{.State.Status}}' "$id")"
+    expect_stop 143 "$id"
+}
+
+entrypoint_and_command_are_concatenated() {
+    expect "-- --set two  words" "$(run --rm entrypoint echo -- --set 'two  words')"
+    local id
+    id=$(started PATH= entrypoint)
+    expect "sh -c env | sort; trap 'exit 0' TERM; sleep infinity & wait " \
+        "$(tr '\0' ' ' <"/proc/$(podman inspect --format '{{.State.Pid}}' "$id")/cmdline")"
+    expect_stop 0 "$id"
+}
+
+# ------------------------------------------------------------------------------------------------
+# The container
+
+runs_with_nothing_allowed() {
+    expect "65532 0000000000000000 1 read-only" "$(run --rm --read-only --read-only-tmpfs=false --user 65532:65532 \
+        --cap-drop ALL --security-opt no-new-privileges entrypoint sh -c '
+            status() { sed -n "s/^$1:\t\([^\t]*\).*/\1/p" /proc/self/status; }
+            touch /file 2>/dev/null || writable=read-only
+            echo $(status Uid) $(status CapEff) $(status NoNewPrivs) $writable')"
+}
+
+# 65,540 KiB are whole pages and 130m whole tens: cgroups keep them to the digit.
+limits_are_variables() {
+    expect "130 65540" "$(run --rm --cpus 0.13 --memory 67112960 entrypoint \
+        sh -c 'echo $CONTAINER_CPU_LIMIT_MILLICORES $CONTAINER_MEMORY_LIMIT_KIBIBYTES')"
+}
+
+no_limit_is_no_variable() {
+    expect "PATH=/bin" "$(run --rm entrypoint env | grep -e '^PATH=' -e '^CONTAINER_.*_LIMIT_')"
+}
+
+# ------------------------------------------------------------------------------------------------
+# A volume that containers share, as an emptyDir: anybody may write, and each comes as another user
+
+mkdir -m 0777 "$work/shared"
+
+files_are_written_by_one_and_read_by_another() {
+    run --rm --user 1000:1000 --read-only --read-only-tmpfs=false --volume "$work/shared:/shared" --volume "$service_account" \
+        "$image" write --out /shared/pod.env --out /shared/pod.sh --out /shared/pod.json
+    expect "1000 644 1000 644 1000 644" "$(cd "$work/shared" && echo $(stat --format '%u %a' pod.env pod.sh pod.json))"
+    expect "downward POD_NAME='downward'" "$(run --rm --user 2000:2000 --volume "$work/shared:/shared:ro" \
+        docker.io/library/busybox:1.37 sh -c '. /shared/pod.sh; echo $POD_NAME $(grep ^POD_NAME= /shared/pod.env)')"
+}
+
+installed_binary_runs_in_another_image() {
+    for _ in first again; do
+        run --rm --user 1000:1000 --read-only --read-only-tmpfs=false --volume "$work/shared:/shared" "$image" install /shared
+    done
+    expect "1000 755 introspod" "$(cd "$work/shared" && stat --format '%u %a %n' introspod*)"
+    cmp "$work/introspod" "$work/shared/introspod"
+    expect "wrapped" "$(run --rm --user 2000:2000 --volume "$work/shared:/shared:ro" docker.io/library/busybox:1.37 \
+        /shared/introspod exec -- echo wrapped)"
+}
+
+check "the image holds introspod alone, and says so" image_holds_introspod_alone
+check "the image runs" image_runs
+check "ENTRYPOINT and CMD of the example are concatenated" entrypoint_and_command_are_concatenated
+check "process 1 is the application, and there is no other" application_is_process_1_and_the_only_one
+check "a stop is the application's SIGTERM, at once, and its status comes back" stop_reaches_the_application
+check "a stop ends introspod at once while it waits for the API" stop_reaches_introspod_while_it_waits
+check "the application's status is the container's" status_is_the_applications
+check "introspod's failures are 125, 126 and 127" failures_have_their_codes
+check "read-only, as nobody, without capabilities and new privileges" runs_with_nothing_allowed
+check "the container's limits are variables, to the digit" limits_are_variables
+check "no limit is no variable" no_limit_is_no_variable
+check "files in a shared volume, written by one user and read by another" files_are_written_by_one_and_read_by_another
+check "the installed binary in front of another image's command" installed_binary_runs_in_another_image
+
+echo "the image's only file: $(stat --format %s "$work/introspod") bytes"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

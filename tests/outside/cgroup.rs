@@ -1,0 +1,267 @@
+//! Control groups, by the kernel's documentation (`cgroups(7)`, `Documentation/admin-guide/cgroup-v2.rst`):
+//! version 2, both drivers, hybrids, and what is odd about them.
+
+use serde_json::{Value, json};
+
+use crate::made::document;
+use crate::world::World;
+
+const ID: &str = "552b683940dc8894696bccffa3d7126b28341a6d57e3ecc1129040cc97d961af";
+const UID: &str = "e9547980-83bf-438d-9893-b0834b7358b8";
+
+/// `kubepods.slice/…/cri-containerd-<id>.scope`, as the systemd driver names it.
+fn systemd_path(class: &str) -> String {
+    let uid = UID.replace('-', "_");
+    let parent = if class.is_empty() { "kubepods".to_owned() } else { format!("kubepods-{class}") };
+    let middle = if class.is_empty() { String::new() } else { format!("{parent}.slice/") };
+    format!("/kubepods.slice/{middle}{parent}-pod{uid}.slice/cri-containerd-{ID}.scope")
+}
+
+/// A container under version 2: what it sees in `/proc/self/cgroup`, and the mount's root.
+fn version_2(own: &str, root: &str) -> World {
+    let world = World::empty();
+    world.write("proc/self/cgroup", format!("0::{own}\n"));
+    world.write(
+        "proc/self/mountinfo",
+        format!("31 30 0:27 {root} /sys/fs/cgroup ro,nosuid,nodev,noexec,relatime - cgroup2 cgroup rw,nsdelegate\n"),
+    );
+    world
+}
+
+/// A container in a private namespace of version 2, with these limits.
+fn private(memory: &str, cpu: &str) -> World {
+    let world = version_2("/", "/");
+    world.write("sys/fs/cgroup/memory.max", format!("{memory}\n"));
+    world.write("sys/fs/cgroup/cpu.max", format!("{cpu}\n"));
+    world
+}
+
+#[track_caller]
+fn limits(world: &World) -> Value {
+    document(world, [] as [&str; 0])["container"]["resources"]["limits"].take()
+}
+
+#[test]
+fn a_private_namespace_tells_limits_but_not_whose() {
+    let world = private("67108864", "10000 100000");
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["container"], json!({"resources": {"limits": {"cpu": "100m", "memory": "64Mi"}}}));
+    assert_eq!(told["pod"], Value::Null, "\"/\" is unknown, not Guaranteed");
+    assert_eq!(told["variables"]["CONTAINER_CPU_LIMIT_MILLICORES"], "100");
+    assert_eq!(told["variables"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "65536");
+}
+
+#[test]
+fn max_is_no_limit_whatever_the_environment_says_of_memory() {
+    let world = private("max", "max 100000");
+    world.environ(&[("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "25224081408"), ("CONTAINER_CPU_LIMIT_MILLICORES", "2000")]);
+    assert_eq!(limits(&world), Value::Null);
+}
+
+#[test]
+fn a_quota_of_at_least_one_millisecond_is_what_3m_becomes() {
+    let world = private("max", "1000 100000");
+    assert_eq!(limits(&world), json!({"cpu": "10m"}));
+    world.environ(&[("CONTAINER_CPU_LIMIT_MILLICORES", "3")]);
+    assert_eq!(limits(&world), json!({"cpu": "3m"}), "the manifest's digits, which the kernel rounded so");
+}
+
+#[test]
+fn the_digits_that_systemd_rounds_to_10m() {
+    let world = private("max", "2000 100000");
+    assert_eq!(limits(&world), json!({"cpu": "20m"}));
+    world.environ(&[("CONTAINER_CPU_LIMIT_MILLICORES", "15")]);
+    assert_eq!(limits(&world), json!({"cpu": "15m"}));
+    world.environ(&[("CONTAINER_CPU_LIMIT_MILLICORES", "25")]);
+    let told = world.run(["print", "--format", "json"]).expect_code(0).json();
+    assert_eq!(told["container"]["resources"]["limits"]["cpu"], "20m", "25m would have become 30m");
+}
+
+#[test]
+fn periods_other_than_the_usual() {
+    assert_eq!(limits(&private("max", "50000 200000")), json!({"cpu": "250m"}));
+    assert_eq!(limits(&private("max", "400000 100000")), json!({"cpu": "4"}));
+    assert_eq!(limits(&private("max", "1 3")), json!({"cpu": "334m"}), "rounded up, as the kubelet rounded down");
+}
+
+#[test]
+fn a_zero_period_is_no_limit_and_no_crash() {
+    for cpu in ["10000 0", "0 100000", "10000", "", "x y", "-5 100000", "99999999999999999999999 1"] {
+        let told = document(&private("1048576", cpu), [] as [&str; 0]);
+        let limits = &told["container"]["resources"]["limits"];
+        let expected = if cpu == "10000" { json!("100m") } else { Value::Null };
+        assert_eq!(limits["cpu"], expected, "{cpu:?}");
+        assert_eq!(limits["memory"], "1Mi", "{cpu:?}");
+    }
+}
+
+#[test]
+fn a_memory_limit_is_rounded_down_to_a_page_and_refined_by_what_agrees() {
+    // 100M are 24414.06 pages of 4 KiB.
+    let enforced = || private("99999744", "max 100000");
+    let bytes = |world: &World| {
+        document(world, ["--set", "BYTES=limits.memory"])["variables"]["BYTES"].clone()
+    };
+    assert_eq!(bytes(&enforced()), "99999744");
+    let by_variable = enforced();
+    by_variable.environ(&[("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "97657")]);
+    assert_eq!(bytes(&by_variable), "100000768", "in KiB, rounded up");
+    let by_volume = enforced();
+    by_volume.write("etc/podinfo/containerMemoryLimitBytes", "100000000");
+    assert_eq!(bytes(&by_volume), "100000000");
+    by_volume.environ(&[("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "97657")]);
+    assert_eq!(bytes(&by_volume), "100000000", "the nearer of two that agree");
+    by_volume.write("etc/podinfo/containerMemoryLimitBytes", "100003840");
+    by_volume.write("proc/self/environ", "");
+    assert_eq!(bytes(&by_volume), "99999744", "another page, so another limit");
+}
+
+#[test]
+fn the_greatest_numbers_of_version_1_are_no_limit() {
+    let world = World::recorded("downward", "main");
+    world.write("proc/self/environ", "").remove("etc/podinfo");
+    for bytes in ["9223372036854771712", "9223372036854775807", "9223372036854710272", "-1", "18446744073709551615"] {
+        world.write("sys/fs/cgroup/memory/memory.limit_in_bytes", format!("{bytes}\n"));
+        assert_eq!(limits(&world), json!({"cpu": "100m"}), "{bytes}");
+    }
+    world.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "4096\n");
+    assert_eq!(limits(&world), json!({"cpu": "100m", "memory": "4Ki"}));
+}
+
+#[test]
+fn paths_of_the_systemd_driver() {
+    for (class, name) in [("burstable", "Burstable"), ("besteffort", "BestEffort"), ("", "Guaranteed")] {
+        let path = systemd_path(class);
+        let world = version_2(&path, &path);
+        world.write("sys/fs/cgroup/memory.max", "67108864\n").write("sys/fs/cgroup/cpu.max", "max 100000\n");
+        let told = document(&world, [] as [&str; 0]);
+        assert_eq!(told["pod"], json!({"uid": UID, "qosClass": name}));
+        assert_eq!(told["container"], json!({"id": ID, "resources": {"limits": {"memory": "64Mi"}}}));
+    }
+}
+
+#[test]
+fn a_privileged_container_sees_the_host_s_tree_and_finds_its_own_group() {
+    let path = systemd_path("burstable");
+    let world = version_2(&path, "/");
+    world.write("sys/fs/cgroup/kubepods.slice/memory.max", "25224081408\n");
+    world.write(&format!("sys/fs/cgroup{path}/memory.max"), "67108864\n");
+    world.write(&format!("sys/fs/cgroup{path}/cpu.max"), "20000 100000\n");
+    assert_eq!(limits(&world), json!({"cpu": "200m", "memory": "64Mi"}));
+}
+
+#[test]
+fn a_group_beneath_the_container_s_as_crun_makes_it_is_held_by_both() {
+    let path = systemd_path("burstable").replace("cri-containerd-", "crio-");
+    let world = version_2(&format!("{path}/container"), "/");
+    world.write(&format!("sys/fs/cgroup{path}/memory.max"), "67108864\n");
+    world.write(&format!("sys/fs/cgroup{path}/cpu.max"), "max 100000\n");
+    world.write(&format!("sys/fs/cgroup{path}/container/memory.max"), "max\n");
+    world.write(&format!("sys/fs/cgroup{path}/container/cpu.max"), "5000 100000\n");
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["container"]["resources"]["limits"], json!({"cpu": "50m", "memory": "64Mi"}));
+    assert_eq!(told["container"]["id"], ID);
+}
+
+#[test]
+fn a_nested_cluster_s_prefix_is_passed_over() {
+    let outer = "0".repeat(64);
+    let own = format!("/kubelet.slice/docker-{outer}.scope/kubelet/kubepods/besteffort/pod{UID}/{ID}");
+    let told = document(&version_2(&own, "/"), [] as [&str; 0]);
+    assert_eq!(told["pod"], json!({"uid": UID, "qosClass": "BestEffort"}));
+    assert_eq!(told["container"], json!({"id": ID}));
+}
+
+#[test]
+fn a_static_pod_s_uid_is_any_string() {
+    let uid = UID.replace('-', "");
+    let told = document(&version_2(&format!("/kubepods/burstable/pod{uid}/{ID}"), "/"), [] as [&str; 0]);
+    assert_eq!(told["pod"], json!({"uid": uid, "qosClass": "Burstable"}));
+}
+
+#[test]
+fn colons_in_names_belong_to_them() {
+    let own = format!("/kubepods/besteffort/pod{UID}/{ID}/app:1:x");
+    let world = version_2(&own, "/");
+    world.write(&format!("sys/fs/cgroup{own}/memory.max"), "1048576\n");
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["container"], json!({"id": ID, "resources": {"limits": {"memory": "1Mi"}}}));
+    assert_eq!(told["pod"]["uid"], UID);
+}
+
+#[test]
+fn a_runtime_s_other_scopes_are_no_containers() {
+    for name in [format!("crio-conmon-{ID}.scope"), ID[1..].to_owned(), ID.replace('5', "g"), format!("{ID}0")] {
+        let told = document(&version_2(&format!("/kubepods/besteffort/pod{UID}/{name}"), "/"), [] as [&str; 0]);
+        assert_eq!(told["container"], Value::Null, "{name}");
+        assert_eq!(told["pod"]["uid"], UID, "{name}");
+    }
+}
+
+#[test]
+fn another_namespace_s_view_is_relative_to_its_own() {
+    // A process that was moved out of its namespace's root sees paths that climb.
+    let world = version_2(&format!("/../../{ID}"), "/../..");
+    world.write(&format!("sys/fs/cgroup/{ID}/memory.max"), "1048576\n");
+    world.write("sys/fs/cgroup/memory.max", "25224081408\n");
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["pod"], Value::Null);
+    assert_eq!(told["container"], json!({"id": ID, "resources": {"limits": {"memory": "1Mi"}}}));
+}
+
+#[test]
+fn a_mount_that_has_nothing_in_common_with_the_path_is_the_container_s() {
+    let world = version_2("/../elsewhere", "/here");
+    world.write("sys/fs/cgroup/memory.max", "1048576\n").write("sys/fs/cgroup/cpu.max", "max 100000\n");
+    assert_eq!(limits(&world), json!({"memory": "1Mi"}));
+}
+
+#[test]
+fn in_a_hybrid_each_controller_is_read_where_it_is() {
+    let path = format!("/kubepods/burstable/pod{UID}/{ID}");
+    let world = World::empty();
+    world.write("proc/self/cgroup", format!("3:memory:{path}\n1:name=systemd:{path}\n0::{path}\n"));
+    world.write(
+        "proc/self/mountinfo",
+        format!(
+            "40 39 0:30 {path} /sys/fs/cgroup/memory ro,nosuid master:11 - cgroup cgroup rw,memory\n\
+             41 39 0:31 {path} /sys/fs/cgroup/systemd ro,nosuid master:12 - cgroup cgroup rw,xattr,name=systemd\n\
+             42 39 0:27 {path} /sys/fs/cgroup/unified ro,nosuid master:10 - cgroup2 cgroup2 rw\n"
+        ),
+    );
+    world.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n");
+    world.write("sys/fs/cgroup/unified/memory.max", "1\n");
+    world.write("sys/fs/cgroup/unified/cpu.max", "5000 100000\n");
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["container"]["resources"]["limits"], json!({"cpu": "50m", "memory": "64Mi"}));
+    assert_eq!(told["pod"], json!({"uid": UID, "qosClass": "Burstable"}));
+}
+
+#[test]
+fn controllers_mounted_together_and_elsewhere() {
+    let path = format!("/kubepods/burstable/pod{UID}/{ID}");
+    let world = World::empty();
+    world.write("proc/self/cgroup", format!("4:cpu,cpuacct:{path}\n"));
+    world.write(
+        "proc/self/mountinfo",
+        format!("40 39 0:30 {path} /my\\040groups/cpu,cpuacct ro - cgroup cgroup rw,cpu,cpuacct\n"),
+    );
+    world.write("my groups/cpu,cpuacct/cpu.cfs_quota_us", "150000\n");
+    world.write("my groups/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
+    assert_eq!(limits(&world), json!({"cpu": "1500m"}));
+}
+
+#[test]
+fn without_any_cgroup_file_system_other_sources_speak_and_nobody_complains() {
+    let world = World::recorded("downward", "main");
+    world.remove("sys");
+    let mountinfo = std::fs::read_to_string(world.path().join("proc/self/mountinfo")).unwrap();
+    let kept: Vec<&str> = mountinfo.lines().filter(|line| !line.contains(" - cgroup ")).collect();
+    assert!(kept.len() < mountinfo.lines().count());
+    world.write("proc/self/mountinfo", kept.join("\n") + "\n");
+    world.remove("proc/self/cgroup");
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["sources"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "env");
+    assert_eq!(told["container"]["resources"]["limits"], json!({"memory": "64Mi"}));
+    assert_eq!(told["pod"]["qosClass"], Value::Null);
+}

@@ -1,0 +1,213 @@
+//! Where sources disagree: which wins, what is warned, and what the application gets.
+
+use serde_json::{Value, json};
+
+use crate::made::{document, only_line, token};
+use crate::world::{Outcome, World};
+
+fn json_of(world: &World, options: &[&str]) -> (Value, Outcome) {
+    let mut command = world.command(["print", "--format", "json"]);
+    command.args(options);
+    let outcome = crate::world::run(command).expect_code(0);
+    (outcome.json(), outcome)
+}
+
+#[test]
+fn a_memory_limit_in_a_variable_is_not_the_kernel_s() {
+    let world = World::recorded("downward", "main");
+    world.environ(&[("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "131072")]);
+    let (told, outcome) = json_of(&world, &["--set", "BYTES=limits.memory"]);
+    assert_eq!(told["container"]["resources"]["limits"]["memory"], "64Mi");
+    assert_eq!(told["variables"]["BYTES"], "67108864", "an expression is of the fact");
+    assert_eq!(told["variables"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "131072", "the author's variable stays");
+    assert_eq!(told["sources"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "env");
+    let line = only_line(&outcome);
+    for part in ["introspod: warn: ", "CONTAINER_MEMORY_LIMIT_KIBIBYTES", "131072", "65536", "cgroup", "--override"] {
+        assert!(line.contains(part), "{part:?} in {line}");
+    }
+}
+
+#[test]
+fn a_cpu_limit_in_a_variable_is_not_the_kernel_s() {
+    let world = World::recorded("downward", "main");
+    world.environ(&[("CONTAINER_CPU_LIMIT_MILLI_CORES", "250")]);
+    let (told, outcome) = json_of(&world, &[]);
+    assert_eq!(told["container"]["resources"]["limits"]["cpu"], "100m");
+    assert_eq!(told["variables"]["CONTAINER_CPU_LIMIT_MILLICORES"], "100", "the author did not set this name");
+    let line = only_line(&outcome);
+    assert!(line.contains("CONTAINER_CPU_LIMIT_MILLI_CORES is set to \"250\""), "{line}");
+}
+
+#[test]
+fn a_name_in_a_variable_is_not_the_token_s() {
+    let world = World::recorded("bare", "web");
+    world.environ(&[("POD_NAME", "other")]);
+    let (told, outcome) = json_of(&world, &["--set", "NAME=metadata.name"]);
+    assert_eq!(told["pod"]["name"], "bare");
+    assert_eq!(told["variables"]["NAME"], "bare");
+    assert_eq!(told["variables"]["POD_NAME"], "other");
+    let line = only_line(&outcome);
+    for part in ["POD_NAME is set to \"other\"", "metadata.name", "\"bare\"", "token"] {
+        assert!(line.contains(part), "{part:?} in {line}");
+    }
+}
+
+#[test]
+fn with_override_the_fact_replaces_the_variable() {
+    let world = World::recorded("downward", "main");
+    world.environ(&[("POD_NAME", "other"), ("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "131072")]);
+    let (told, outcome) = json_of(&world, &["--override"]);
+    assert_eq!(told["variables"]["POD_NAME"], "downward");
+    assert_eq!(told["sources"]["POD_NAME"], "token");
+    assert_eq!(told["variables"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "65536");
+    assert!(!outcome.stderr.contains("stays as it is"), "nothing stays: {}", outcome.stderr);
+}
+
+#[test]
+fn a_uid_in_a_variable_is_neither_the_token_s_nor_that_of_the_mounts() {
+    let known = "a842ea9c-d88b-4d9f-aa86-7f5aa3946662";
+    for has_token in [true, false] {
+        let world = World::recorded("bare", "web");
+        if !has_token {
+            world.remove("var/run/secrets");
+        }
+        world.environ(&[("POD_UID", "00000000-0000-0000-0000-000000000000")]);
+        let (told, outcome) = json_of(&world, &[]);
+        assert_eq!(told["pod"]["uid"], known);
+        assert_eq!(told["variables"]["POD_UID"], "00000000-0000-0000-0000-000000000000");
+        let line = only_line(&outcome);
+        let source = if has_token { "token" } else { "kubelet" };
+        assert!(line.contains("POD_UID") && line.contains(known) && line.contains(source), "{line}");
+    }
+}
+
+#[test]
+fn each_contradiction_has_its_own_line() {
+    let world = World::recorded("bare", "web");
+    world.environ(&[("K8S_POD_NAME", "other"), ("MY_NODE_NAME", "elsewhere"), ("SERVICE_ACCOUNT", "admin")]);
+    let (told, outcome) = json_of(&world, &[]);
+    assert_eq!(told["variables"]["POD_NAME"], "bare");
+    assert_eq!(told["variables"]["NODE_NAME"], "kt-node-1");
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{outcome:#?}");
+    for (line, name) in lines.iter().zip(["K8S_POD_NAME", "MY_NODE_NAME", "SERVICE_ACCOUNT"]) {
+        assert!(line.contains(&format!("{name} is set to")), "{line}");
+    }
+}
+
+#[test]
+fn who_agrees_is_not_warned_of() {
+    let world = World::recorded("bare", "web");
+    world.environ(&[("POD_NAME", "bare"), ("K8S_NAMESPACE", "default"), ("MY_NODE_NAME", "kt-node-1")]);
+    document(&world, [] as [&str; 0]);
+}
+
+#[test]
+fn the_token_wins_over_the_mounts_and_the_control_group() {
+    let world = World::recorded("bare", "web");
+    let own = json!({"namespace": "by-token", "pod": {"name": "n", "uid": "by-token"}});
+    world.remove("var/run/secrets");
+    world.write(
+        "var/run/secrets/kubernetes.io/serviceaccount/token",
+        token(&json!({"kubernetes.io": own})),
+    );
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["pod"]["uid"], "by-token");
+    assert_eq!(told["sources"]["POD_NAMESPACE"], "token");
+    assert_eq!(told["pod"]["namespace"], "by-token");
+}
+
+#[test]
+fn spellings_in_use_are_understood() {
+    for (spelling, variable) in [
+        ("POD_NAME", "POD_NAME"),
+        ("K8S_POD_NAME", "POD_NAME"),
+        ("MY_POD_NAME", "POD_NAME"),
+        ("OTEL_RESOURCE_ATTRIBUTES_POD_NAME", "POD_NAME"),
+        ("K8S_POD_NAMESPACE", "POD_NAMESPACE"),
+        ("MY_POD_NAMESPACE", "POD_NAMESPACE"),
+        ("K8S_NAMESPACE", "POD_NAMESPACE"),
+        ("K8S_POD_UID", "POD_UID"),
+        ("MY_POD_UID", "POD_UID"),
+        ("OTEL_RESOURCE_ATTRIBUTES_POD_UID", "POD_UID"),
+        ("K8S_NODE_NAME", "NODE_NAME"),
+        ("MY_NODE_NAME", "NODE_NAME"),
+        ("OTEL_RESOURCE_ATTRIBUTES_NODE_NAME", "NODE_NAME"),
+        ("MY_POD_SERVICE_ACCOUNT", ""),
+        ("MY_SERVICE_ACCOUNT", "SERVICE_ACCOUNT"),
+        ("K8S_POD_IP", "POD_IP"),
+        ("MY_HOST_IP", "HOST_IP"),
+        ("K8S_CONTAINER_NAME", "CONTAINER_NAME"),
+        ("CONTAINER_CPU_LIMIT_MILLI_CORES", "CONTAINER_CPU_LIMIT_MILLICORES"),
+        ("CONTAINER_MEMORY_LIMIT_KIBI_BYTES", "CONTAINER_MEMORY_LIMIT_KIBIBYTES"),
+        ("K8S_CONTAINER_CPU_REQUEST_MILLI_CORES", "CONTAINER_CPU_REQUEST_MILLICORES"),
+        ("MY_CONTAINER_MEMORY_REQUEST_KIBI_BYTES", "CONTAINER_MEMORY_REQUEST_KIBIBYTES"),
+        ("NAMESPACE", ""),
+        ("HOSTNAME", ""),
+        ("NODENAME", ""),
+    ] {
+        let world = World::empty();
+        world.environ(&[(spelling, "1234")]);
+        let told = document(&world, [] as [&str; 0]);
+        let expected = if variable.is_empty() { json!({}) } else { json!({variable: "1234"}) };
+        assert_eq!(told["variables"], expected, "{spelling}");
+    }
+}
+
+#[test]
+fn the_own_name_wins_over_spellings() {
+    let world = World::empty();
+    world.environ(&[("MY_POD_NAME", "c"), ("K8S_POD_NAME", "b"), ("POD_NAME", "a")]);
+    assert_eq!(document(&world, [] as [&str; 0])["pod"]["name"], "a");
+    world.environ(&[("POD_NAME", "")]);
+    assert_eq!(document(&world, [] as [&str; 0])["pod"]["name"], "b");
+}
+
+#[test]
+fn empty_is_unset() {
+    let world = World::recorded("bare", "web");
+    world.environ(&[("POD_NAME", ""), ("POD_IP", ""), ("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "")]);
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["variables"]["POD_NAME"], "bare");
+    assert_eq!(told["variables"]["POD_IP"], "10.244.0.5");
+    assert_eq!(told["variables"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], Value::Null);
+}
+
+#[test]
+fn a_request_of_0_is_what_the_kubelet_puts_for_none() {
+    let world = World::empty();
+    world.environ(&[("CONTAINER_CPU_REQUEST_MILLICORES", "0"), ("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "0")]);
+    assert_eq!(document(&world, [] as [&str; 0])["variables"], json!({}));
+}
+
+#[test]
+fn a_resource_that_is_no_number_is_not_used() {
+    let world = World::empty();
+    for value in ["64Mi", "-1", "1.5", " 1", "99999999999999999999999"] {
+        world.environ(&[("CONTAINER_MEMORY_LIMIT_KIBIBYTES", value)]);
+        let (told, outcome) = json_of(&world, &[]);
+        assert_eq!(told["container"], Value::Null, "{value}");
+        let line = only_line(&outcome);
+        assert!(line.contains("CONTAINER_MEMORY_LIMIT_KIBIBYTES") && line.contains("not a number"), "{line}");
+    }
+}
+
+#[test]
+fn the_variables_of_whoever_runs_the_dry_run_are_not_the_pod_s() {
+    let world = World::recorded("bare", "web");
+    let mut command = world.command(["print", "--format", "json"]);
+    command.env("POD_NAME", "laptop").env("CONTAINER_CPU_LIMIT_MILLICORES", "5").env("NODE_NAME", "laptop");
+    let outcome = crate::world::run(command).expect_code(0);
+    assert_eq!(outcome.stderr, "");
+    assert!(!outcome.stdout.contains("laptop"));
+    assert_eq!(outcome.json()["container"]["resources"], Value::Null);
+}
+
+#[test]
+fn the_ordinal_of_an_indexed_job_comes_from_its_variable() {
+    let world = World::empty();
+    world.environ(&[("JOB_COMPLETION_INDEX", "7")]);
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["pod"]["ordinal"], json!(7));
+    assert_eq!(told["variables"], json!({"POD_ORDINAL": "7"}));
+}

@@ -1,0 +1,254 @@
+//! The examples, as far as they can be tried without a cluster: the API server's own schemas accept every
+//! object, every pod keeps to the `restricted` Pod Security Standard and may do no more than it needs to,
+//! and every command line of introspod is one that this introspod takes.
+
+mod examples;
+mod restricted;
+mod scene;
+mod schemas;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::world::{INTROSPOD, introspod, pod_json, run};
+use examples::{
+    documents, examples, examples_directory, identity, introspod_line, list, name, outs, workloads,
+};
+use restricted::unrestricted;
+use scene::Scene;
+use schemas::Schemas;
+
+#[test]
+fn schemas_accept_every_object() {
+    let schemas = Schemas::load();
+    for example in examples() {
+        for object in example.objects() {
+            let problems = schemas.problems(&object);
+            assert!(problems.is_empty(), "{}: {problems:#?}", example.name);
+        }
+    }
+}
+
+#[test]
+fn schemas_refuse_what_the_api_server_refuses() {
+    let schemas = Schemas::load();
+    let refused = [
+        ("{apiVersion: v1, kind: Pot}", "no schema"),
+        ("{apiVersion: v1, kind: Pod, spec: {container: []}}", "Pod.spec.container: unknown"),
+        ("{apiVersion: v1, kind: Pod, spec: {}}", "Pod.spec.containers: missing"),
+        (
+            "{apiVersion: v1, kind: Pod, spec: {containers: [{name: 1}]}}",
+            "Pod.spec.containers[0].name: not a string",
+        ),
+        (
+            "{apiVersion: v1, kind: Pod, spec: {containers: [], restartPolicy: Ever}}",
+            "Pod.spec.restartPolicy: not one of",
+        ),
+        (
+            "{apiVersion: v1, kind: Pod, metadata: {labels: {a: 1}}, spec: {containers: []}}",
+            "Pod.metadata.labels.a: not a string",
+        ),
+        (
+            "{apiVersion: v1, kind: Pod, spec: {containers: [{name: a, resources: {limits: {cpu: [1]}}}]}}",
+            "Pod.spec.containers[0].resources.limits.cpu: of none of its types",
+        ),
+    ];
+    for (yaml, problem) in refused {
+        let problems = schemas.problems(&documents(yaml)[0]);
+        assert!(problems.iter().any(|told| told.starts_with(problem)), "{yaml}: {problems:?}");
+    }
+}
+
+/// Reading the files is enough for the other tests, wherever this one passes.
+#[test]
+fn kubectl_renders_what_the_files_say() {
+    if !kubectl_knows_components() {
+        return;
+    }
+    for example in examples() {
+        let output = Command::new("kubectl").arg("kustomize").arg(&example.directory).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let rendered = documents(&String::from_utf8(output.stdout).unwrap());
+        let by_name = |objects: Vec<Value>| -> BTreeMap<String, Value> {
+            objects.into_iter().map(|object| (identity(&object), object)).collect()
+        };
+        assert_eq!(
+            by_name(rendered),
+            by_name(example.objects()),
+            "{}; where {} exists, it is what kubectl kustomize prints",
+            example.name,
+            example.rendered().display(),
+        );
+    }
+}
+
+#[test]
+fn every_pod_keeps_to_the_restricted_standard() {
+    for (example, workload) in workloads() {
+        let problems = unrestricted(&workload.pod);
+        assert!(problems.is_empty(), "{} {}: {problems:#?}", example.name, workload.name);
+    }
+}
+
+#[test]
+fn whoever_asks_the_api_may_get_pods_and_nobody_else_may_anything() {
+    for example in examples() {
+        let objects = example.objects();
+        let mut askers = BTreeSet::new();
+        for workload in example.workloads() {
+            let account = workload.pod["serviceAccountName"].as_str();
+            assert_eq!(workload.pod["automountServiceAccountToken"], false, "{}", example.name);
+            if workload.asks_the_api() {
+                askers.insert(account.unwrap_or("default").to_owned());
+            } else {
+                assert_eq!(account, None, "{}: {} needs none", example.name, workload.name);
+            }
+            for audience in workload.token_audiences() {
+                assert_eq!(audience, "introspod", "{}", example.name);
+            }
+        }
+
+        let mut accounts: BTreeSet<_> =
+            objects.iter().filter(|object| object["kind"] == "ServiceAccount").map(name).collect();
+        if askers.contains("default") {
+            accounts.insert("default".to_owned());
+        }
+        assert_eq!(accounts, askers, "{}", example.name);
+
+        let mut bound = BTreeSet::new();
+        for binding in &objects {
+            if !matches!(binding["kind"].as_str(), Some("RoleBinding" | "ClusterRoleBinding")) {
+                continue;
+            }
+            let role = (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]);
+            let role = objects
+                .iter()
+                .find(|object| (&object["kind"], &object["metadata"]["name"]) == role)
+                .unwrap_or_else(|| panic!("{}: no such role: {role:?}", example.name));
+            let resource = if role["kind"] == "ClusterRole" { "nodes" } else { "pods" };
+            for rule in list(&role["rules"]) {
+                assert_eq!(list(&rule["apiGroups"]), [""], "{}", example.name);
+                assert_eq!(list(&rule["resources"]), [resource], "{}", example.name);
+                assert_eq!(list(&rule["verbs"]), ["get"], "{}", example.name);
+                if resource == "pods" {
+                    assert_eq!(rule["resourceNames"], example.stable_pod_names());
+                    bound.extend(list(&binding["subjects"]).iter().map(|subject| {
+                        assert_eq!(subject["kind"], "ServiceAccount");
+                        subject["name"].as_str().unwrap().to_owned()
+                    }));
+                }
+            }
+        }
+        assert_eq!(bound, askers, "{}", example.name);
+    }
+}
+
+#[test]
+fn every_command_line_is_one_that_introspod_takes() {
+    let mut seen = BTreeSet::new();
+    for (example, workload) in workloads() {
+        for container in workload.containers() {
+            let Some(line) = introspod_line(container) else { continue };
+            let told = format!("{} {}: {line:?}", example.name, container["name"]);
+            let scene = Scene::new(&workload, container);
+            let outcome = scene.play(&line);
+            seen.insert(line[0].clone());
+            assert_eq!(outcome.code, 0, "{told}: {outcome:#?}");
+            let help = run(introspod([line[0].as_str(), "--help"])).stdout;
+            for (variable, _) in &scene.options {
+                // One that is no option's would be ignored.
+                let name = variable.trim_start_matches("INTROSPOD_").to_lowercase().replace('_', "-");
+                let option = format!("--{name}");
+                assert!(help.split_whitespace().any(|word| word == option), "{told}: {variable}");
+            }
+            if line[0] == "install" {
+                assert!(scene.file("introspod").is_file(), "{told}");
+                continue;
+            }
+
+            // Without the API nothing that is wanted lacks, but where the example is about asking.
+            let asks = workload.asks_the_api();
+            assert_eq!(outcome.stderr.is_empty(), !asks, "{told}: {}", outcome.stderr);
+            let texts = match line[0].as_str() {
+                "exec" => vec![outcome.stdout],
+                _ => outs(&line).map(|out| std::fs::read_to_string(scene.file(out)).unwrap()).collect(),
+            };
+            assert!(!texts.is_empty(), "{told}");
+            for text in texts {
+                assert!(text.contains(workload.recorded), "{told}: no pod's name in {text}");
+                assert!(text.contains("kt-node-1"), "{told}: no node's name in {text}");
+            }
+        }
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["exec", "install", "watch", "write"]);
+}
+
+#[test]
+fn every_key_that_a_container_takes_from_a_file_is_written_there() {
+    let mut keys = 0;
+    for (example, workload) in workloads() {
+        for container in workload.containers() {
+            for variable in list(&container["env"]) {
+                let reference = &variable["valueFrom"]["fileKeyRef"];
+                let Some(key) = reference["key"].as_str() else { continue };
+                keys += 1;
+                let writer = &list(&workload.pod["initContainers"])[0];
+                let scene = Scene::new(&workload, writer);
+                let line = introspod_line(writer).unwrap();
+                let mut command = scene.command(&line);
+                if workload.asks_the_api() {
+                    command.env("INTROSPOD_POD", pod_json(workload.recording.0));
+                }
+                run(command).expect_code(0);
+                let text = std::fs::read_to_string(scene.file(reference["path"].as_str().unwrap())).unwrap();
+                assert!(
+                    text.lines().any(|line| line.starts_with(&format!("{key}='"))),
+                    "{}: no {key} in {text}",
+                    example.name
+                );
+            }
+        }
+    }
+    assert!(keys > 0);
+}
+
+#[test]
+fn dry_run_does_what_its_readme_says() {
+    let readme = std::fs::read_to_string(examples_directory().join("dry-run/README.md")).unwrap();
+    let commands: Vec<_> = readme.lines().filter(|line| line.starts_with("introspod ")).collect();
+    assert!(!commands.is_empty());
+    for line in commands {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &line.replacen("introspod", INTROSPOD, 1)])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin");
+        let outcome = run(command).expect_code(0);
+        let pod = if line.contains("--pod") { "db-0" } else { "downward" };
+        assert!(outcome.stdout.contains(pod), "{line}: {outcome:?}");
+    }
+}
+
+#[test]
+fn every_readme_fits_on_a_screen() {
+    for entry in std::fs::read_dir(examples_directory()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let readme = path.join("README.md");
+            let text = std::fs::read_to_string(&readme).unwrap();
+            assert!(text.lines().count() <= 40, "{}", readme.display());
+        }
+    }
+}
+
+/// Whether there is a kubectl here, of 1.21 or later.
+fn kubectl_knows_components() -> bool {
+    let arguments = ["version", "--client", "--output", "json"];
+    let Ok(output) = Command::new("kubectl").args(arguments).output() else { return false };
+    let version: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let minor = version["clientVersion"]["minor"].as_str().unwrap_or_default();
+    minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= 21)
+}

@@ -1,0 +1,257 @@
+//! downwardAPI volumes: file names, `..data`, broken lines, and a swap in the middle of reading.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::made::{document, only_line};
+use crate::world::{World, fixtures};
+
+/// A world with nothing but these files in `/etc/podinfo`.
+fn podinfo(files: &[(&str, &str)]) -> World {
+    let world = World::empty();
+    for (name, content) in files {
+        world.write(&format!("etc/podinfo/{name}"), content);
+    }
+    world
+}
+
+/// Makes `..data` of the volume name the directory of another version, as the kubelet does it.
+fn publish(volume: &Path, version: &str) {
+    symlink(format!("..{version}"), volume.join("..data_tmp")).unwrap();
+    std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+}
+
+#[test]
+fn every_file_name_of_the_design() {
+    for (name, content, pointer, expected) in [
+        ("podName", "web-0", "/pod/name", "web-0"),
+        ("podNamespace", "shop", "/pod/namespace", "shop"),
+        ("podUid", "u-1", "/pod/uid", "u-1"),
+        ("uid", "u-1", "/pod/uid", "u-1"),
+        ("labels", "a=\"b\"", "/pod/labels/a", "b"),
+        ("annotations", "a=\"b\"", "/pod/annotations/a", "b"),
+        ("containerCpuLimitCores", "2", "/container/resources/limits/cpu", "2"),
+        ("containerCpuLimitMilliCores", "1500", "/container/resources/limits/cpu", "1500m"),
+        ("containerCpuRequestCores", "1", "/container/resources/requests/cpu", "1"),
+        ("containerCpuRequestMilliCores", "15", "/container/resources/requests/cpu", "15m"),
+        ("containerMemoryLimitBytes", "4096", "/container/resources/limits/memory", "4Ki"),
+        ("containerMemoryLimitKibiBytes", "65536", "/container/resources/limits/memory", "64Mi"),
+        ("containerMemoryLimitMebiBytes", "64", "/container/resources/limits/memory", "64Mi"),
+        ("containerMemoryRequestBytes", "102400", "/container/resources/requests/memory", "100Ki"),
+        ("containerMemoryRequestKibiBytes", "100", "/container/resources/requests/memory", "100Ki"),
+        ("containerMemoryRequestMebiBytes", "1", "/container/resources/requests/memory", "1Mi"),
+        ("container_cpu_limit_milli_cores", "1500", "/container/resources/limits/cpu", "1500m"),
+        ("container_cpu_request_cores", "1", "/container/resources/requests/cpu", "1"),
+        ("container_memory_limit_bytes", "4096", "/container/resources/limits/memory", "4Ki"),
+        ("container_memory_request_mebi_bytes", "1", "/container/resources/requests/memory", "1Mi"),
+    ] {
+        let told = document(&podinfo(&[(name, content)]), [] as [&str; 0]);
+        assert_eq!(told.pointer(pointer), Some(&json!(expected)), "{name}");
+    }
+}
+
+#[test]
+fn other_files_tell_nothing() {
+    let names = ["name", "PodName", "podname", "pod_name", "labelsFoo", "containerCpuLimit", "token", "POD_NAME"];
+    let files: Vec<_> = names.iter().map(|name| (*name, "12")).collect();
+    assert_eq!(document(&podinfo(&files), [] as [&str; 0])["variables"], json!({}));
+}
+
+#[test]
+fn the_finer_of_two_units_counts() {
+    // 15m rounded up to whole cores is 1.
+    let world = podinfo(&[("containerCpuRequestCores", "1"), ("containerCpuRequestMilliCores", "15")]);
+    assert_eq!(document(&world, [] as [&str; 0])["container"]["resources"]["requests"]["cpu"], "15m");
+}
+
+#[test]
+fn the_book_s_place_and_that_of_an_option() {
+    let world = World::empty();
+    world.write("etc/downward/podName", "by-the-book");
+    assert_eq!(document(&world, [] as [&str; 0])["pod"]["name"], "by-the-book");
+    world.write("etc/podinfo/podName", "by-the-docs");
+    assert_eq!(document(&world, [] as [&str; 0])["pod"]["name"], "by-the-docs");
+    world.write("mnt/mine/podName", "mine").write("mnt/too/labels", "a=\"b\"");
+    let told = document(&world, ["--volume", "/mnt/mine", "--volume=/mnt/too"]);
+    assert_eq!(told["pod"], json!({"name": "mine", "labels": {"a": "b"}}));
+}
+
+#[test]
+fn other_mounts_are_never_scanned() {
+    let world = World::empty();
+    world.write("etc/secret/podName", "x").write("etc/labels", "a=\"b\"").write("podinfo/podName", "x");
+    assert_eq!(document(&world, [] as [&str; 0])["pod"], Value::Null);
+}
+
+#[test]
+fn plain_files_of_a_sub_path_work_too() {
+    let world = podinfo(&[("labels", "tier=\"web\"\nzone=\"a\"")]);
+    assert_eq!(document(&world, [] as [&str; 0])["pod"]["labels"], json!({"tier": "web", "zone": "a"}));
+}
+
+#[test]
+fn files_behind_the_data_link_win_over_what_lies_beside() {
+    let world = podinfo(&[("podName", "beside")]);
+    world.write("etc/podinfo/..2026_11_20/podName", "behind");
+    publish(&world.path().join("etc/podinfo"), "2026_11_20");
+    assert_eq!(document(&world, [] as [&str; 0])["pod"]["name"], "behind");
+}
+
+#[test]
+fn a_volume_that_is_a_file_is_said_in_one_line() {
+    let world = World::recorded("bare", "web");
+    world.write("etc/podinfo", "a file");
+    let outcome = world.run(["print", "--format", "json"]).expect_code(0);
+    let line = only_line(&outcome);
+    assert!(line.contains("etc/podinfo") && line.contains("not a directory"), "{line}");
+    assert_eq!(outcome.json()["pod"]["name"], "bare", "nothing else is lost");
+}
+
+#[test]
+fn a_volume_that_was_named_and_is_not_there_is_said() {
+    let world = World::recorded("bare", "web");
+    let outcome = world.run(["print", "--volume", "/etc/other"]).expect_code(0);
+    let line = only_line(&outcome);
+    assert!(line.contains("etc/other") && line.contains("is the downwardAPI volume mounted there?"), "{line}");
+}
+
+#[test]
+fn of_a_file_with_a_broken_line_the_good_lines_count() {
+    for broken in ["c", "c=d", "c=\"d", "c=\"\\q\"", "=\"d\"", "c=\"d\" e"] {
+        let world = podinfo(&[("labels", &format!("a=\"1\"\nb=\"2\"\n{broken}\nz=\"26\""))]);
+        let outcome = world.run(["print", "--format", "json"]).expect_code(0);
+        assert_eq!(outcome.json()["pod"]["labels"], json!({"a": "1", "b": "2", "z": "26"}), "{broken}");
+        let line = only_line(&outcome);
+        assert!(line.contains("/etc/podinfo/labels: line 3: "), "{line}");
+        assert!(line.contains("the other lines are used"), "{line}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_loses_itself_alone() {
+    let world = podinfo(&[("podName", "web-0")]);
+    world.write("etc/podinfo/labels", b"a=\"\xff\"");
+    let outcome = world.run(["print", "--format", "json"]).expect_code(0);
+    assert_eq!(outcome.json()["pod"], json!({"name": "web-0"}));
+    assert!(only_line(&outcome).contains("labels: it is not UTF-8"));
+}
+
+#[test]
+fn a_fifo_and_a_directory_among_the_files_do_not_hang() {
+    let world = podinfo(&[("podNamespace", "shop")]);
+    let mode = nix::sys::stat::Mode::S_IRWXU;
+    nix::unistd::mkfifo(&world.path().join("etc/podinfo/podName"), mode).unwrap();
+    std::fs::create_dir(world.path().join("etc/podinfo/labels")).unwrap();
+    let outcome = world.run(["print", "--format", "json"]).expect_code(0);
+    assert_eq!(outcome.json()["pod"], json!({"namespace": "shop"}));
+    assert_eq!(outcome.stderr.matches("it is not a regular file").count(), 2, "{outcome:#?}");
+}
+
+#[test]
+fn the_kubelet_s_own_annotations_are_dropped() {
+    let world = podinfo(&[(
+        "annotations",
+        "kubernetes.io/config.seen=\"2026-11-20T23:57:19Z\"\nkubernetes.io/config.source=\"api\"\n\
+         kubernetes.io/configured=\"stays\"\nmine=\"stays\"",
+    )]);
+    let told = document(&world, [] as [&str; 0]);
+    let kept = json!({"kubernetes.io/configured": "stays", "mine": "stays"});
+    assert_eq!(told["pod"]["annotations"], kept);
+}
+
+#[test]
+fn a_number_without_a_unit_is_explained_and_not_used() {
+    for name in ["cpu_limit", "cpuLimit", "mem_request", "memory_limit", "memLimit"] {
+        let world = podinfo(&[(name, "1")]);
+        assert_eq!(document(&world, [] as [&str; 0])["container"], Value::Null);
+        let explained = world.run(["print", "--explain"]).expect_code(0).stdout;
+        let line = explained.lines().find(|line| line.contains(name)).expect(name);
+        assert!(line.contains("without a unit") && line.contains("containerMemoryLimitBytes"), "{line}");
+    }
+}
+
+#[test]
+fn a_resource_file_that_is_no_number_is_said() {
+    let outcome = podinfo(&[("containerMemoryLimitBytes", "64Mi")]).run(["print"]).expect_code(0);
+    assert!(only_line(&outcome).contains("containerMemoryLimitBytes: \"64Mi\" is not a number"));
+    assert_eq!(outcome.stdout, "");
+}
+
+#[test]
+fn what_kubernetes_wrote_into_map_files_is_read_back() {
+    let text = std::fs::read_to_string(fixtures().join("vectors/format-map.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert!(cases.len() > 200);
+    for case in cases {
+        let world = podinfo(&[("labels", case["text"].as_str().unwrap())]);
+        assert_eq!(document(&world, [] as [&str; 0])["pod"]["labels"], case["map"], "{case}");
+    }
+}
+
+/// One of the ways in which Go's `strconv.Quote` or a person may write `letter` in quotes.
+fn quoted(letter: char, way: u8) -> String {
+    let code = u32::from(letter);
+    match (letter, way % 3) {
+        ('"' | '\\', 0 | 1) => format!("\\{letter}"),
+        ('\n', 0 | 1) => "\\n".to_owned(),
+        (_, 0) if code >= 0x20 && code != 0x7f => letter.to_string(),
+        (_, 1) if code <= 0xffff => format!("\\u{code:04x}"),
+        (_, 2) if code < 0x80 => format!("\\x{code:02x}"),
+        _ => format!("\\U{code:08x}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_value_go_quotes_is_read_back(letters in proptest::collection::vec((any::<char>(), any::<u8>()), 0..60)) {
+        let value: String = letters.iter().map(|(letter, _)| letter).collect();
+        let text: String = letters.iter().map(|(letter, way)| quoted(*letter, *way)).collect();
+        let world = podinfo(&[("annotations", &format!("before=\"1\"\nkey=\"{text}\"\nlast=\"2\""))]);
+        let expected = json!({"before": "1", "key": value, "last": "2"});
+        prop_assert_eq!(&document(&world, [] as [&str; 0])["pod"]["annotations"], &expected);
+    }
+}
+
+#[test]
+fn a_swap_in_the_middle_of_reading_cannot_mix_two_versions() {
+    const RUNS: usize = 200;
+    let world = World::empty();
+    let volume = world.path().join("etc/podinfo");
+    // Long enough that a swap falls between the first file and the last.
+    let padding = format!("padding=\"{}\"", "x".repeat(300_000));
+    let make = |version: usize| {
+        let (labels, annotations) = (format!("v=\"{version}\""), format!("{padding}\nv=\"{version}\""));
+        world.write(&format!("etc/podinfo/..{version}/labels"), labels);
+        world.write(&format!("etc/podinfo/..{version}/annotations"), annotations);
+    };
+    make(0);
+    publish(&volume, "0");
+    let mut read_new = 0;
+    for version in 1..=RUNS {
+        make(version);
+        let mut command = world.command(["print", "--format", "json", "--set", "L=metadata.labels['v']"]);
+        command.args(["--set", "A=metadata.annotations['v']"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Another moment in each run, over all the time that a run takes.
+        let moment = Instant::now() + Duration::from_micros(version as u64 * 37 % 7_000);
+        while Instant::now() < moment {}
+        publish(&volume, &version.to_string());
+        std::fs::remove_dir_all(volume.join(format!("..{}", version - 1))).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (label, annotation) = (&told["variables"]["L"], &told["variables"]["A"]);
+        assert_eq!(label, annotation, "one version, whichever it is");
+        let (old, new) = ((version - 1).to_string(), version.to_string());
+        assert!(*label == old || *label == new, "{label} is neither {old} nor {new}");
+        read_new += usize::from(*label == new);
+    }
+    println!("{read_new} of {RUNS} runs read the version that came while they ran");
+}
