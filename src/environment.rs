@@ -59,7 +59,9 @@ impl Environment {
     /// Whether there is an entry whose name begins with `prefix`.
     pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
         let prefix = prefix.as_bytes();
-        self.by_name.get(self.first_not_before(prefix)).is_some_and(|named| self.name(named).starts_with(prefix))
+        self.by_name
+            .get(self.first_not_before(prefix))
+            .is_some_and(|named| self.name(named).starts_with(prefix))
     }
 
     /// This environment with variables set: of each name every entry goes, and the new one comes last.
@@ -69,7 +71,8 @@ impl Environment {
         let new = variables.iter().filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok());
         let mut is_replaced = vec![false; self.entries.len()];
         for named in &self.by_name {
-            is_replaced[named.position] = variables.iter().any(|(name, _)| name.as_bytes() == self.name(named));
+            is_replaced[named.position] =
+                variables.iter().any(|(name, _)| name.as_bytes() == self.name(named));
         }
         let kept = self.entries.iter().zip(is_replaced).filter(|(_, is_replaced)| !is_replaced);
         Environment::new(kept.map(|(entry, _)| entry.clone()).chain(new).collect())
@@ -120,7 +123,9 @@ mod tests {
     #[test]
     fn prefixes() {
         let environment = environment(&["AB_C=1", "Z=2"]);
-        for (prefix, is_there) in [("AB_", true), ("AB_C", true), ("AB_D", false), ("AA", false), ("ZZ", false)] {
+        for (prefix, is_there) in
+            [("AB_", true), ("AB_C", true), ("AB_D", false), ("AA", false), ("ZZ", false)]
+        {
             assert_eq!(environment.has_prefix(prefix), is_there, "{prefix}");
         }
     }

@@ -208,7 +208,8 @@ fn unknown(path: &str) -> ExpressionError {
     let resources = ["limits.ephemeral-storage", "requests.ephemeral-storage", "limits.hugepages-2Mi"];
     let paths = TABLE.iter().map(|row: &Row| row.path).filter(|path| *path != "node.labels");
     let known = paths.chain(subscripted).chain(resources);
-    let nearest = known.min_by_key(|known| (!known.starts_with(path), distance(path, known))).unwrap_or_default();
+    let nearest =
+        known.min_by_key(|known| (!known.starts_with(path), distance(path, known))).unwrap_or_default();
     ExpressionError::UnknownField { path: path.to_owned(), nearest: nearest.to_owned() }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Wanted {
     pub(crate) awaited: Vec<Reference>,
     /// What OpenTelemetry has attributes for is taken if it is there.
     pub(crate) otel: bool,
+    /// No container is spoken of ([`Whose::Nobody`]).
+    pub(crate) of_nobody: bool,
 }
 
 impl Wanted {
@@ -36,7 +38,12 @@ impl Wanted {
         let otel = if self.otel { crate::otel::wanted(facts) } else { Vec::new() };
         let welcome = otel.into_iter().map(Reference::Field);
         let all = self.awaited.iter().cloned().chain(welcome);
-        all.filter(|reference| !is_settled(reference, facts)).collect()
+        all.filter(|reference| self.can_be_told(reference) && !is_settled(reference, facts)).collect()
+    }
+
+    /// Whether there is something to tell: nothing of a container if none is spoken of.
+    pub(crate) fn can_be_told(&self, reference: &Reference) -> bool {
+        !(self.of_nobody && reference.field().is_of_container())
     }
 }
 
@@ -64,6 +71,10 @@ impl Gathered {
 
     /// Why nothing is known of `field`, in the words of a source that could have told it.
     pub(crate) fn why_unknown(&self, field: &Field) -> Option<&Note> {
+        let of_nobody = self.notes.iter().find(|(source, _)| *source == Source::Option);
+        if let Some((_, note)) = of_nobody.filter(|_| field.is_of_container()) {
+            return Some(note);
+        }
         let sources = field.sources();
         let notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
         notes.map(|(_, note)| note).next()
@@ -88,6 +99,7 @@ pub(crate) fn gather(
         gathered.add(source, told);
     }
     crate::owner::derive(&mut gathered.facts);
+    let wanted = &Wanted { of_nobody: *whose == Whose::Nobody, ..wanted.clone() };
     if let Some(why) = api.why_not_asked(surroundings, wanted, &gathered.facts) {
         gathered.notes.push((Source::Api, Note::new(why, false)));
     } else {
@@ -100,13 +112,12 @@ pub(crate) fn gather(
         gathered.add(Source::Api, told);
         crate::owner::derive(&mut gathered.facts);
         // A failure that cost nothing is no news.
-        if wanted.unsettled(&gathered.facts).is_empty() {
+        if !api.is_always() && wanted.unsettled(&gathered.facts).is_empty() {
             for (_, note) in gathered.notes.iter_mut().filter(|(source, _)| *source == Source::Api) {
                 note.is_broken = false;
             }
         }
     }
-    warn_of_contradictions(surroundings, &gathered.facts);
     warn_of_what_is_broken(&gathered);
     gathered
 }
@@ -146,8 +157,12 @@ fn warn_of_what_is_broken(gathered: &Gathered) {
 
 fn named(whose: &Whose) -> Told {
     let mut told = Told::default();
-    if let Whose::Named(name) | Whose::Another(name) = whose {
-        told.text(Field::ContainerName, name);
+    match whose {
+        Whose::Own => {}
+        Whose::Named(name) | Whose::Another(name) => told.text(Field::ContainerName, name),
+        Whose::Nobody => {
+            told.absent("facts of a container are left out unless --container NAME says whose they are")
+        }
     }
     told
 }
@@ -180,7 +195,7 @@ fn log_told(source: Source, told: &Told, started: std::time::Instant, surroundin
 }
 
 /// What the pod's author set stays set; that it is not what a better source knows is worth a word.
-fn warn_of_contradictions(surroundings: &Surroundings, facts: &Facts) {
+pub(crate) fn warn_of_contradictions(surroundings: &Surroundings, facts: &Facts) {
     for row in TABLE {
         let Some(told) = facts.told_by(Source::Environment, &row.field) else { continue };
         let Some(fact) = facts.get(&row.field) else { continue };

@@ -86,7 +86,7 @@ fn start_log(environment: &Environment) {
 }
 
 /// The target of log records that are advice: of several lines, to be copied as they stand.
-const ADVICE: &str = "advice";
+const ADVICE: &str = "introspod::advice";
 
 /// `text` with control characters as escapes, so that nothing from outside makes a line of its own.
 fn one_line(text: &str) -> std::borrow::Cow<'_, str> {

@@ -25,7 +25,9 @@ impl FromStr for NotifyUrl {
         let url = Url::parse(text).map_err(|error| error.to_string())?;
         match url.scheme() == "http" && crate::client::is_loopback(&url) {
             true => Ok(NotifyUrl(url)),
-            false => Err("it is an http:// URL on loopback, such as http://127.0.0.1:9090/-/reload".to_owned()),
+            false => {
+                Err("it is an http:// URL on loopback, such as http://127.0.0.1:9090/-/reload".to_owned())
+            }
         }
     }
 }

@@ -145,9 +145,7 @@ fn tell_container(pod: &Json, container: Container, told: &mut Told) {
     let Container { spec, status } = container;
     told.text(Field::ContainerName, spec["name"].as_str().unwrap_or_default());
     told.text(Field::ContainerImage, spec["image"].as_str().unwrap_or_default());
-    // A container that is started again keeps its last instance's ID in the status until the kubelet
-    // has seen the new one run.
-    if status["state"]["running"].is_object() {
+    if !is_of_last_instance(pod, container) {
         told.text(Field::ContainerImageId, status["imageID"].as_str().unwrap_or_default());
         let id = status["containerID"].as_str().unwrap_or_default();
         told.text(Field::ContainerId, id.split_once("://").map_or(id, |(_, id)| id));
@@ -155,6 +153,19 @@ fn tell_container(pod: &Json, container: Container, told: &mut Told) {
     for list in [List::Limits, List::Requests] {
         tell_resources(pod, container, list, told);
     }
+}
+
+/// Whether the status still shows an instance that has ended: of a container that is started again,
+/// until the kubelet has seen the new one run. What has ended for good is not started again.
+fn is_of_last_instance(pod: &Json, container: Container) -> bool {
+    let state = &container.status["state"];
+    let init = pod["spec"]["initContainers"].as_array().into_iter().flatten();
+    let is_init = init.into_iter().any(|spec| std::ptr::eq(spec, container.spec));
+    let is_sidecar = container.spec["restartPolicy"] == "Always";
+    let is_completed = is_init && !is_sidecar && state["terminated"]["exitCode"] == 0;
+    let is_pod_over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let has_ended = state["terminated"].is_object() || state["waiting"].is_object();
+    has_ended && !is_completed && !is_pod_over
 }
 
 /// The status is what the kubelet gave last, for a resize may be deferred; the spec is what was asked for.

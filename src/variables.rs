@@ -93,7 +93,11 @@ pub(crate) fn variables(
         }
         match facts.get(&field) {
             Some(fact) => add_map(&mut variables, prefix, fact),
-            None => log::warn!("no variable {prefix}…: {} are not known{}", field.path(), unless_said(gathered, &field)),
+            None => log::warn!(
+                "no variable {prefix}…: {} are not known{}",
+                field.path(),
+                unless_said(gathered, &field)
+            ),
         }
     }
     add_set(&mut variables, gathered, selection);

@@ -102,7 +102,10 @@ fn report(error: &ExecError, environment: &Environment) -> i32 {
         Errno::EACCES => "permission denied: is it executable?".to_owned(),
         Errno::ENOEXEC => "it is no program for this machine, or a script without a line #!".to_owned(),
         Errno::E2BIG => {
-            format!("environment and arguments are too large (E2BIG); the largest variable is {}", largest(environment))
+            format!(
+                "environment and arguments are too large (E2BIG); the largest variable is {}",
+                largest(environment)
+            )
         }
         errno => errno.desc().to_owned(),
     };

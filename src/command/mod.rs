@@ -110,6 +110,9 @@ fn prepare(
     );
     let wanted = options.selection.wanted();
     let gathered = gather::gather(&surroundings, whose, &wanted, &options.api);
+    if !options.selection.replaces {
+        gather::warn_of_contradictions(&surroundings, &gathered.facts);
+    }
     let variables = variables(&gathered, &options.selection, &surroundings.environment)?;
     Ok(Prepared { gathered, variables, is_own: surroundings.root.is_system() })
 }
@@ -148,4 +151,37 @@ pub(crate) fn guard_against_panic(arguments: &[OsString], environment: &Environm
         let command = crate::cli::command(&arguments).unwrap_or_default();
         std::process::exit(exec::execute(&command, &environment));
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PANICS: &str = "INTROSPOD_TEST_PANICS";
+
+    // Run by the next test in a process of its own.
+    #[test]
+    fn panicking() {
+        if std::env::var_os(PANICS).is_some() {
+            let arguments = ["exec", "--labels", "--", "sh", "-c", "echo became $KEPT"].map(OsString::from);
+            guard_against_panic(&arguments, &Environment::new(crate::system::environment()), true);
+            panic!("a bug\nof ours");
+        }
+    }
+
+    #[test]
+    fn a_bug_of_ours_is_one_line_and_not_the_application_s_end() {
+        let output = std::process::Command::new("/proc/self/exe")
+            .args(["--exact", "command::tests::panicking", "--nocapture"])
+            .env(PANICS, "1")
+            .env("KEPT", "as it was")
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stdout.ends_with("became as it was\n"), "{stdout}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains("a bug") && stderr.contains("is executed"), "{stderr}");
+        assert!(output.status.success());
+    }
 }

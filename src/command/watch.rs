@@ -31,12 +31,15 @@ const CHANGED: AddWatchFlags = AddWatchFlags::IN_MOVED_TO
 const APPEARED: AddWatchFlags =
     AddWatchFlags::IN_CREATE.union(AddWatchFlags::IN_MOVED_TO).union(AddWatchFlags::IN_ONLYDIR);
 /// What shows that a watched directory is no more.
-const GONE: AddWatchFlags = AddWatchFlags::IN_DELETE_SELF
-    .union(AddWatchFlags::IN_MOVE_SELF)
-    .union(AddWatchFlags::IN_UNMOUNT);
+const GONE: AddWatchFlags =
+    AddWatchFlags::IN_DELETE_SELF.union(AddWatchFlags::IN_MOVE_SELF).union(AddWatchFlags::IN_UNMOUNT);
 
 /// Renders, and again whenever a volume changes; comes back only with an error.
-pub(super) fn run(watch: &Watch, environment: &Environment, clock: fn() -> Instant) -> Result<(), CommandError> {
+pub(super) fn run(
+    watch: &Watch,
+    environment: &Environment,
+    clock: fn() -> Instant,
+) -> Result<(), CommandError> {
     let options = &watch.options;
     let root = Root::open(&options.root)?;
     warn_of_sub_paths(&root, &places(options, &root));
@@ -109,8 +112,13 @@ fn shown(prepared: &Prepared) -> Shown {
 
 fn difference(before: &Shown, after: &Shown) -> String {
     let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
-    let changed: Vec<&str> = names.filter(|name| before.get(*name) != after.get(*name)).map(String::as_str).collect();
-    if changed.is_empty() { "the files had been changed by somebody else".to_owned() } else { changed.join(", ") }
+    let changed: Vec<&str> =
+        names.filter(|name| before.get(*name) != after.get(*name)).map(String::as_str).collect();
+    if changed.is_empty() {
+        "the files had been changed by somebody else".to_owned()
+    } else {
+        changed.join(", ")
+    }
 }
 
 /// A subPath mount is of one version of the volume for ever (`volumeMounts[].subPath`, Kubernetes API reference).
@@ -123,7 +131,10 @@ fn warn_of_sub_paths(root: &Root, places: &[PathBuf]) {
         let is_ours = places.iter().any(|place| point == place || point.parent() == Some(place));
         let is_version = mount.root().split('/').any(|part| part.starts_with(".."));
         if is_ours && is_version {
-            log::warn!("{}: mounted by subPath, so it never changes; mount the volume whole", point.display());
+            log::warn!(
+                "{}: mounted by subPath, so it never changes; mount the volume whole",
+                point.display()
+            );
         }
     }
 }
@@ -203,7 +214,12 @@ impl Volume {
         }
     }
 
-    fn handle(&mut self, events: &[InotifyEvent], inotify: &Inotify, root: &Root) -> Result<bool, CommandError> {
+    fn handle(
+        &mut self,
+        events: &[InotifyEvent],
+        inotify: &Inotify,
+        root: &Root,
+    ) -> Result<bool, CommandError> {
         let overflow = events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW));
         if self.watch.is_none() {
             let is_above = events.iter().any(|event| Some(event.wd) == self.above);
@@ -218,11 +234,14 @@ impl Volume {
         let names = directory.as_ref().ok().and_then(|directory| directory.names().ok()).unwrap_or_default();
         if is_gone || names.is_empty() {
             let place = root.display(&self.place);
-            return Err(CommandError::Other(format!("{place}: the volume is gone: it was emptied or unmounted")));
+            return Err(CommandError::Other(format!(
+                "{place}: the volume is gone: it was emptied or unmounted"
+            )));
         }
         // Of all that the kubelet does to its volume only the swap of the link counts.
         let has_link = names.iter().any(|name| name == DATA);
-        let counts = |event: &InotifyEvent| !has_link || event.name.as_deref().is_some_and(|name| name == DATA);
+        let counts =
+            |event: &InotifyEvent| !has_link || event.name.as_deref().is_some_and(|name| name == DATA);
         Ok(overflow || own.any(counts))
     }
 }

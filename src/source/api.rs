@@ -45,6 +45,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Whether it is asked whatever is known already.
+    pub(crate) fn is_always(&self) -> bool {
+        self.when == Some(When::Always)
+    }
+
     /// Why the API server is not asked; none if it is.
     pub(crate) fn why_not_asked(
         &self,
@@ -85,7 +90,7 @@ pub(crate) fn tell(surroundings: &Surroundings, settings: &Settings, wanted: &Wa
             return told;
         }
     };
-    if settings.when == Some(When::Always) || needs_pod(wanted, facts) {
+    if settings.is_always() || needs_pod(wanted, facts) {
         tell_pod(&mut client, wanted, facts, &mut told);
     }
     tell_node(&mut client, wanted, facts, &mut told);
@@ -201,7 +206,11 @@ fn lacks_what_comes_late(wanted: &Wanted, facts: &Facts, told: &Told) -> bool {
     wanted.awaited.iter().any(|reference| {
         let field = reference.field();
         let can_come = !field.is_of_container() || has_container;
-        field.is_late_in_api() && can_come && !is_settled(reference, facts) && !is_there(field)
+        field.is_late_in_api()
+            && can_come
+            && wanted.can_be_told(reference)
+            && !is_settled(reference, facts)
+            && !is_there(field)
     })
 }
 

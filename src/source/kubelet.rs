@@ -154,8 +154,8 @@ fn tell_resolv_conf(surroundings: &Surroundings, told: &mut Told) {
 /// (`generateSearchesForDNSClusterFirst` in `pkg/kubelet/network/dns/dns.go`).
 fn cluster_domain(resolv_conf: &str) -> Option<(&str, &str)> {
     // The last search list counts (resolv.conf(5)).
-    let searches = resolv_conf.lines().filter_map(|line| line.strip_prefix("search"));
-    let list = searches.filter(|list| list.starts_with([' ', '\t'])).last()?;
+    let mut searches = resolv_conf.lines().filter_map(|line| line.strip_prefix("search"));
+    let list = searches.rfind(|list| list.starts_with([' ', '\t']))?;
     let mut names = list.split_ascii_whitespace();
     let (first, services, domain) = (names.next()?, names.next()?, names.next()?);
     let namespace = first.strip_suffix(services)?.strip_suffix('.')?;

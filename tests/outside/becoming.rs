@@ -31,7 +31,8 @@ fn control_and_introspod(script: &str) -> [String; 2] {
 
 #[test]
 fn the_application_has_the_very_process() {
-    let script = r#"echo $$; exec "$introspod" exec -- sh -c 'echo $$; cut -d" " -f4 /proc/$$/stat; echo $PPID'"#;
+    let script =
+        r#"echo $$; exec "$introspod" exec -- sh -c 'echo $$; cut -d" " -f4 /proc/$$/stat; echo $PPID'"#;
     let outcome = run(shell(script)).expect_code(0);
     let lines: Vec<&str> = outcome.stdout.lines().collect();
     assert_eq!(lines[0], lines[1], "the same PID");
@@ -86,7 +87,8 @@ fn sigpipe_ends_the_application_as_it_would_without_us() {
 #[test]
 fn descriptors_are_those_that_were_there() {
     for redirections in ["", "5</dev/null 9>/dev/null", "</dev/null 2>/dev/null", "5<>/dev/null >&5"] {
-        let show = "for d in /proc/self/fd/*; do [ -e $d ] && echo ${d##*/} $(readlink /proc/$$/fd/${d##*/}); done";
+        let show =
+            "for d in /proc/self/fd/*; do [ -e $d ] && echo ${d##*/} $(readlink /proc/$$/fd/${d##*/}); done";
         let script = format!("exec 7>&1; exec $exec sh -c '({show}; true) >&7' {redirections}");
         let [control, told] = control_and_introspod(&script);
         let own = |text: &str| {
@@ -145,7 +147,18 @@ fn executed(arguments: &[&[u8]]) -> Vec<Vec<u8>> {
 fn arguments_are_kept_byte_for_byte() {
     let all: Vec<u8> = (1..=255).collect();
     let arguments: [&[u8]; 12] = [
-        b"", b" ", b"a b", b"--", b"--set", b"-h", b"--help", b"\xff\xfe", b"\xc3", &all, b"$(POD_NAME)", b"--root=/x",
+        b"",
+        b" ",
+        b"a b",
+        b"--",
+        b"--set",
+        b"-h",
+        b"--help",
+        b"\xff\xfe",
+        b"\xc3",
+        &all,
+        b"$(POD_NAME)",
+        b"--root=/x",
     ];
     assert_eq!(executed(&arguments), arguments);
     assert_eq!(executed(&[]), [[0u8; 0]; 0]);
@@ -211,14 +224,19 @@ fn environment_entries_are_kept_as_they_are() {
     std::fs::write(&file, pod(json!({})).to_string()).unwrap();
     let after = environment_after(&["--pod", file.to_str().unwrap()], &entries);
     assert_eq!(after[..entries.len()], entries);
-    let injected: Vec<_> = after[entries.len()..].iter().map(|entry| String::from_utf8_lossy(entry)).collect();
+    let injected: Vec<_> =
+        after[entries.len()..].iter().map(|entry| String::from_utf8_lossy(entry)).collect();
     assert!(injected.contains(&"POD_NAME=web-0".into()), "{injected:?}");
-    assert!(injected.is_sorted() && injected.iter().all(|entry| !entry.starts_with("INTROSPOD_")), "{injected:?}");
+    assert!(
+        injected.is_sorted() && injected.iter().all(|entry| !entry.starts_with("INTROSPOD_")),
+        "{injected:?}"
+    );
 }
 
 #[test]
 fn of_a_variable_that_was_there_twice_only_the_new_one_is_left() {
-    let after = environment_after(&["--container", "app"], &[b"CONTAINER_NAME=", b"A=1", b"CONTAINER_NAME=", b"B=2"]);
+    let after =
+        environment_after(&["--container", "app"], &[b"CONTAINER_NAME=", b"A=1", b"CONTAINER_NAME=", b"B=2"]);
     let after: Vec<_> = after.iter().map(|entry| String::from_utf8_lossy(entry)).collect();
     assert_eq!(after, ["A=1", "B=2", "CONTAINER_NAME=app"]);
 }
@@ -256,7 +274,9 @@ fn values_reach_the_application_byte_for_byte() {
 
 #[test]
 fn the_status_and_the_signal_are_the_application_s_own() {
-    for (script, code) in [("exit 7", 7), ("exit 125", 125), ("kill -KILL $$", 137), ("kill -SEGV $$", 139), ("", 0)] {
+    for (script, code) in
+        [("exit 7", 7), ("exit 125", 125), ("kill -KILL $$", 137), ("kill -SEGV $$", 139), ("", 0)]
+    {
         let outcome = run(introspod(["exec", "sh", "-c", script])).expect_code(code);
         assert_eq!(outcome.stderr, "", "{script}");
     }
@@ -266,7 +286,8 @@ fn the_status_and_the_signal_are_the_application_s_own() {
 fn disabled_it_does_nothing_but_execute() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("x.env");
-    let arguments = ["exec", "--container", "app", "--require", "NOPE", "--out", out.to_str().unwrap(), "--", "env"];
+    let arguments =
+        ["exec", "--container", "app", "--require", "NOPE", "--out", out.to_str().unwrap(), "--", "env"];
     for value in ["1", "true", "yes"] {
         let mut command = introspod(arguments);
         command.env("INTROSPOD_DISABLED", value).env("INTROSPOD_LOG", "trace");

@@ -54,7 +54,10 @@ fn a_private_namespace_tells_limits_but_not_whose() {
 #[test]
 fn max_is_no_limit_whatever_the_environment_says_of_memory() {
     let world = private("max", "max 100000");
-    world.environ(&[("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "25224081408"), ("CONTAINER_CPU_LIMIT_MILLICORES", "2000")]);
+    world.environ(&[
+        ("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "25224081408"),
+        ("CONTAINER_CPU_LIMIT_MILLICORES", "2000"),
+    ]);
     assert_eq!(limits(&world), Value::Null);
 }
 
@@ -81,7 +84,11 @@ fn the_digits_that_systemd_rounds_to_10m() {
 fn periods_other_than_the_usual() {
     assert_eq!(limits(&private("max", "50000 200000")), json!({"cpu": "250m"}));
     assert_eq!(limits(&private("max", "400000 100000")), json!({"cpu": "4"}));
-    assert_eq!(limits(&private("max", "1 3")), json!({"cpu": "334m"}), "rounded up, as the kubelet rounded down");
+    assert_eq!(
+        limits(&private("max", "1 3")),
+        json!({"cpu": "334m"}),
+        "rounded up, as the kubelet rounded down"
+    );
 }
 
 #[test]
@@ -99,9 +106,8 @@ fn a_zero_period_is_no_limit_and_no_crash() {
 fn a_memory_limit_is_rounded_down_to_a_page_and_refined_by_what_agrees() {
     // 100M are 24414.06 pages of 4 KiB.
     let enforced = || private("99999744", "max 100000");
-    let bytes = |world: &World| {
-        document(world, ["--set", "BYTES=limits.memory"])["variables"]["BYTES"].clone()
-    };
+    let bytes =
+        |world: &World| document(world, ["--set", "BYTES=limits.memory"])["variables"]["BYTES"].clone();
     assert_eq!(bytes(&enforced()), "99999744");
     let by_variable = enforced();
     by_variable.environ(&[("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "97657")]);
@@ -120,7 +126,9 @@ fn a_memory_limit_is_rounded_down_to_a_page_and_refined_by_what_agrees() {
 fn the_greatest_numbers_of_version_1_are_no_limit() {
     let world = World::recorded("downward", "main");
     world.write("proc/self/environ", "").remove("etc/podinfo");
-    for bytes in ["9223372036854771712", "9223372036854775807", "9223372036854710272", "-1", "18446744073709551615"] {
+    for bytes in
+        ["9223372036854771712", "9223372036854775807", "9223372036854710272", "-1", "18446744073709551615"]
+    {
         world.write("sys/fs/cgroup/memory/memory.limit_in_bytes", format!("{bytes}\n"));
         assert_eq!(limits(&world), json!({"cpu": "100m"}), "{bytes}");
     }
@@ -191,8 +199,11 @@ fn colons_in_names_belong_to_them() {
 
 #[test]
 fn a_runtime_s_other_scopes_are_no_containers() {
-    for name in [format!("crio-conmon-{ID}.scope"), ID[1..].to_owned(), ID.replace('5', "g"), format!("{ID}0")] {
-        let told = document(&version_2(&format!("/kubepods/besteffort/pod{UID}/{name}"), "/"), [] as [&str; 0]);
+    for name in
+        [format!("crio-conmon-{ID}.scope"), ID[1..].to_owned(), ID.replace('5', "g"), format!("{ID}0")]
+    {
+        let told =
+            document(&version_2(&format!("/kubepods/besteffort/pod{UID}/{name}"), "/"), [] as [&str; 0]);
         assert_eq!(told["container"], Value::Null, "{name}");
         assert_eq!(told["pod"]["uid"], UID, "{name}");
     }

@@ -19,10 +19,15 @@ fn a_memory_limit_in_a_variable_is_not_the_kernel_s() {
     let (told, outcome) = json_of(&world, &["--set", "BYTES=limits.memory"]);
     assert_eq!(told["container"]["resources"]["limits"]["memory"], "64Mi");
     assert_eq!(told["variables"]["BYTES"], "67108864", "an expression is of the fact");
-    assert_eq!(told["variables"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "131072", "the author's variable stays");
+    assert_eq!(
+        told["variables"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "131072",
+        "the author's variable stays"
+    );
     assert_eq!(told["sources"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "env");
     let line = only_line(&outcome);
-    for part in ["introspod: warn: ", "CONTAINER_MEMORY_LIMIT_KIBIBYTES", "131072", "65536", "cgroup", "--override"] {
+    for part in
+        ["introspod: warn: ", "CONTAINER_MEMORY_LIMIT_KIBIBYTES", "131072", "65536", "cgroup", "--override"]
+    {
         assert!(line.contains(part), "{part:?} in {line}");
     }
 }
@@ -33,7 +38,10 @@ fn a_cpu_limit_in_a_variable_is_not_the_kernel_s() {
     world.environ(&[("CONTAINER_CPU_LIMIT_MILLI_CORES", "250")]);
     let (told, outcome) = json_of(&world, &[]);
     assert_eq!(told["container"]["resources"]["limits"]["cpu"], "100m");
-    assert_eq!(told["variables"]["CONTAINER_CPU_LIMIT_MILLICORES"], "100", "the author did not set this name");
+    assert_eq!(
+        told["variables"]["CONTAINER_CPU_LIMIT_MILLICORES"], "100",
+        "the author did not set this name"
+    );
     let line = only_line(&outcome);
     assert!(line.contains("CONTAINER_CPU_LIMIT_MILLI_CORES is set to \"250\""), "{line}");
 }
@@ -107,10 +115,7 @@ fn the_token_wins_over_the_mounts_and_the_control_group() {
     let world = World::recorded("bare", "web");
     let own = json!({"namespace": "by-token", "pod": {"name": "n", "uid": "by-token"}});
     world.remove("var/run/secrets");
-    world.write(
-        "var/run/secrets/kubernetes.io/serviceaccount/token",
-        token(&json!({"kubernetes.io": own})),
-    );
+    world.write("var/run/secrets/kubernetes.io/serviceaccount/token", token(&json!({"kubernetes.io": own})));
     let told = document(&world, [] as [&str; 0]);
     assert_eq!(told["pod"]["uid"], "by-token");
     assert_eq!(told["sources"]["POD_NAMESPACE"], "token");

@@ -179,7 +179,8 @@ fn there_is_no_shell_to_fall_back_on() {
 #[test]
 fn a_known_variable_satisfies_require_and_an_unknown_one_is_named() {
     let pod = with_resources(json!({"limits": {"memory": "64Mi"}}));
-    let exec = |options: &[&str]| crate::made::run_with_pod("exec", [options, &["echo", "started"]].concat(), &pod);
+    let exec =
+        |options: &[&str]| crate::made::run_with_pod("exec", [options, &["echo", "started"]].concat(), &pod);
     let known = exec(&["--require", "POD_NAME", "--require=CONTAINER_MEMORY_LIMIT_KIBIBYTES"]).expect_code(0);
     assert_eq!(known.stdout, "started\n");
     for name in ["CONTAINER_CPU_LIMIT_MILLICORES", "NODE_NAME", "ANY_OTHER"] {

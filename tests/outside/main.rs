@@ -12,4 +12,6 @@ mod recorded;
 mod server;
 mod token;
 mod volume;
+mod whose;
 mod world;
+mod write;

@@ -22,7 +22,11 @@ fn an_annotation_of_256_kib_does_not_stop_the_start_and_is_in_the_files() {
     world.write("etc/podinfo/annotations", format!("big=\"{big}\"\nsmall=\"s\""));
     let out = world.path().join("all.json");
     let mut command = world.command(["exec", "--annotations", "--out"]);
-    command.arg(&out).args(["sh", "-c", "echo $POD_NAME $POD_ANNOTATION_SMALL ${POD_ANNOTATION_BIG-left out}"]);
+    command.arg(&out).args([
+        "sh",
+        "-c",
+        "echo $POD_NAME $POD_ANNOTATION_SMALL ${POD_ANNOTATION_BIG-left out}",
+    ]);
     let outcome = run(command).expect_code(0);
     assert_eq!(outcome.stdout, "bare s left out\n");
     let line = only_line(&outcome);
@@ -36,8 +40,8 @@ fn a_variable_just_within_the_limit_is_set() {
     let name = "POD_ANNOTATION_K=";
     for (length, is_set) in [(LIMIT - name.len(), true), (LIMIT - name.len() + 1, false)] {
         let pod = annotated([("k", "x".repeat(length).as_str())]);
-        let outcome =
-            run_with_pod("exec", ["--annotations", "sh", "-c", "echo ${#POD_ANNOTATION_K}"], &pod).expect_code(0);
+        let outcome = run_with_pod("exec", ["--annotations", "sh", "-c", "echo ${#POD_ANNOTATION_K}"], &pod)
+            .expect_code(0);
         assert_eq!(outcome.stdout, format!("{}\n", if is_set { length } else { 0 }));
         assert_eq!(outcome.stderr.is_empty(), is_set, "{outcome:?}");
     }
@@ -87,7 +91,8 @@ fn closed_pipe() -> std::io::PipeWriter {
 
 #[test]
 fn warnings_that_nobody_reads_do_not_stop_the_start() {
-    let mut command = introspod(["exec", "--container", "x", "--volume", "/nowhere", "--set", "A=limits.memory"]);
+    let mut command =
+        introspod(["exec", "--container", "x", "--volume", "/nowhere", "--set", "A=limits.memory"]);
     command.args(["echo", "started"]).env("INTROSPOD_LOG", "trace").stderr(closed_pipe());
     assert_eq!(output(command).stdout, b"started\n");
 }
@@ -137,7 +142,9 @@ fn closed_standard_descriptors_do_not_stop_the_start() {
 #[test]
 fn whatever_a_source_holds_the_application_starts() {
     let world = World::recorded("downward", "main");
-    for path in ["etc/hosts", "etc/resolv.conf", "proc/self/mountinfo", "proc/self/cgroup", "proc/self/environ"] {
+    for path in
+        ["etc/hosts", "etc/resolv.conf", "proc/self/mountinfo", "proc/self/cgroup", "proc/self/environ"]
+    {
         world.write(path, [b"\xff\0\n:::\t ".repeat(1000), vec![b'9'; 1 << 20]].concat());
         let outcome = world.run(["exec", "--labels", "--annotations", "echo", "started"]).expect_code(0);
         assert_eq!(outcome.stdout, "started\n", "{path}");
@@ -166,7 +173,8 @@ fn waiting(before: &[&str]) -> Waiting {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("pod.json");
     mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-    let words = [before, &[INTROSPOD, "exec", "--pod", fifo.to_str().unwrap(), "--", "echo", "started"]].concat();
+    let words =
+        [before, &[INTROSPOD, "exec", "--pod", fifo.to_str().unwrap(), "--", "echo", "started"]].concat();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();

@@ -148,8 +148,10 @@ fn a_token_that_may_not_be_read_is_said_in_one_line() {
 fn another_token_is_read_for_its_claims() {
     let world = World::recorded("notoken", "main");
     world.write("var/run/secrets/mine/identity", token(&claims()));
-    for option in [&["--token-file", "/var/run/secrets/mine/identity"][..], &["--token-file=var/run/secrets/mine/identity"]]
-    {
+    for option in [
+        &["--token-file", "/var/run/secrets/mine/identity"][..],
+        &["--token-file=var/run/secrets/mine/identity"],
+    ] {
         let told = document(&world, option);
         assert_eq!(told["pod"]["name"], "web-0");
         assert_eq!(told["node"]["name"], "node-7");

@@ -57,7 +57,8 @@ fn every_file_name_of_the_design() {
 
 #[test]
 fn other_files_tell_nothing() {
-    let names = ["name", "PodName", "podname", "pod_name", "labelsFoo", "containerCpuLimit", "token", "POD_NAME"];
+    let names =
+        ["name", "PodName", "podname", "pod_name", "labelsFoo", "containerCpuLimit", "token", "POD_NAME"];
     let files: Vec<_> = names.iter().map(|name| (*name, "12")).collect();
     assert_eq!(document(&podinfo(&files), [] as [&str; 0])["variables"], json!({}));
 }
@@ -117,7 +118,10 @@ fn a_volume_that_was_named_and_is_not_there_is_said() {
     let world = World::recorded("bare", "web");
     let outcome = world.run(["print", "--volume", "/etc/other"]).expect_code(0);
     let line = only_line(&outcome);
-    assert!(line.contains("etc/other") && line.contains("is the downwardAPI volume mounted there?"), "{line}");
+    assert!(
+        line.contains("etc/other") && line.contains("is the downwardAPI volume mounted there?"),
+        "{line}"
+    );
 }
 
 #[test]
