@@ -37,7 +37,7 @@ impl Surroundings {
         clock: fn() -> Instant,
     ) -> Self {
         let environment = environment_below(&root, environment);
-        let mountinfo = read_text(&root, Path::new("/proc/self/mountinfo"));
+        let mountinfo = read_lossy(&root, Path::new("/proc/self/mountinfo"));
         let page_size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
         let page_size = page_size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
         Surroundings { root, environment, volumes, token_file, mountinfo, page_size, clock }
@@ -46,6 +46,11 @@ impl Surroundings {
     /// A file of the service account's credentials.
     pub(crate) fn service_account_file(name: &str) -> PathBuf {
         Path::new(SERVICE_ACCOUNT).join(name)
+    }
+
+    /// The text of a file whose bytes need not be UTF-8, or why it could not be read, naming it.
+    pub(crate) fn read_lossy(&self, path: &Path) -> Result<String, String> {
+        read_lossy(&self.root, path)
     }
 
     /// The text of a file below the root, or why it could not be read, naming it.
@@ -63,7 +68,17 @@ fn environment_below(root: &Root, own: &Environment) -> Environment {
     recorded.map(|content| Environment::from_proc(&content)).unwrap_or_default()
 }
 
+fn read(root: &Root, path: &Path) -> Result<Vec<u8>, String> {
+    root.read(path).map_err(|error| format!("{}: {error}", root.display(path)))
+}
+
 fn read_text(root: &Root, path: &Path) -> Result<String, String> {
-    let content = root.read(path).map_err(|error| format!("{}: {error}", root.display(path)))?;
+    let content = read(root, path)?;
     String::from_utf8(content).map_err(|_| format!("{}: it is not UTF-8", root.display(path)))
+}
+
+// Names of directories and of control groups may be any bytes; those that matter are ASCII.
+fn read_lossy(root: &Root, path: &Path) -> Result<String, String> {
+    let content = read(root, path)?;
+    Ok(String::from_utf8(content).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

@@ -16,7 +16,7 @@ const UNLIMITED: u64 = i64::MAX as u64 & !0xffff;
 /// Tells QoS class, pod UID and container ID by the path, and the limits that the kernel enforces.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
-    match surroundings.read_text(Path::new("/proc/self/cgroup")) {
+    match surroundings.read_lossy(Path::new("/proc/self/cgroup")) {
         Ok(text) => {
             let groups: Vec<_> = text.lines().filter_map(parse_line).collect();
             tell_path(&groups, &mut told);

@@ -75,8 +75,8 @@ fn the_suffix_says_the_format() {
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
     assert_eq!(place.names(), ["x.env", "x.json", "x.sh"]);
     let text = |name: &str| fs::read_to_string(place.path(name)).unwrap();
-    assert!(text("x.env").contains("\nPOD_NAME='web-0'\n"));
-    assert!(text("x.sh").contains("\nexport POD_NAME='web-0'\n"));
+    assert!(text("x.env").contains("POD_NAME='web-0'\n"));
+    assert!(text("x.sh").contains("export POD_NAME='web-0'\n"));
     let told: Value = serde_json::from_str(&text("x.json")).unwrap();
     assert_eq!(told["variables"]["POD_NAME"], "web-0");
 }

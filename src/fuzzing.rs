@@ -1,0 +1,493 @@
+//! What the fuzz targets call: for every parser of what somebody else wrote, a property that any
+//! bytes must have. `fuzz/` looks for bytes that have it not; `cargo test` replays
+//! `tests/fixtures/corpus` through the same functions.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::environment::Environment;
+use crate::expression::{Expression, Reference};
+use crate::facts::{Facts, Told, Value};
+use crate::field::{Field, List, Source, by_variable};
+use crate::gather::{self, Whose};
+use crate::kubernetes::expansion::expand;
+use crate::kubernetes::image_reference::ImageReference;
+use crate::kubernetes::key_value;
+use crate::kubernetes::quantity::{Quantity, resource_field};
+use crate::render::{Document, Format};
+use crate::root::Root;
+use crate::source;
+use crate::surroundings::Surroundings;
+use crate::variables::{Selection, Variable, Variables};
+use crate::{mountinfo, pod};
+
+/// A property of any bytes; it panics where they do not have it.
+type Target = fn(&[u8]);
+
+/// Every target, by the name of its program in `fuzz/` and of its directory in the corpus.
+const TARGETS: [(&str, Target); 13] = [
+    ("cgroup", cgroup),
+    ("expansion", expansion),
+    ("expression", expression),
+    ("files", files),
+    ("hosts", hosts),
+    ("image", image),
+    ("labels", labels),
+    ("mountinfo", mounts),
+    ("pod", pod_object),
+    ("quantity", quantity),
+    ("resolv_conf", resolv_conf),
+    ("token", token),
+    ("volume", volume),
+];
+
+/// Runs the target `name` on `data`.
+pub fn run(name: &str, data: &[u8]) {
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target of this name");
+    target(data);
+}
+
+/// What `tell` tells in a container that has nothing but these files.
+fn told(tell: source::Tell, files: &[(&str, &[u8])], environment: Environment) -> Told {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (path, content) in files {
+        let path = directory.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, content).expect("a file");
+    }
+    let root = Root::open(directory.path()).expect("a root");
+    let mut surroundings = Surroundings::new(root, &environment, Vec::new(), None, Instant::now);
+    surroundings.environment = environment;
+    tell(&surroundings)
+}
+
+/// The only text told of `field`.
+fn text_of<'a>(told: &'a Told, field: &Field) -> Option<&'a str> {
+    told.values.iter().find(|(known, _)| known == field).and_then(|(_, value)| value.text())
+}
+
+/// The parts of an input for several files.
+fn parts<const COUNT: usize>(data: &[u8]) -> [&[u8]; COUNT] {
+    let mut parts = data.splitn(COUNT, |byte| *byte == 0);
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
+fn labels(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let (map, broken) = key_value::parse(text);
+    assert!(broken.iter().all(|line| (1..=text.split('\n').count()).contains(&line.number)));
+    let is_read_back = |map: BTreeMap<String, String>| {
+        assert_eq!(key_value::parse(&key_value::format(&map)), (map, Vec::new()));
+    };
+    is_read_back(map);
+    is_read_back(BTreeMap::from([("key".to_owned(), text.to_owned())]));
+}
+
+fn token(data: &[u8]) {
+    let _ = source::token::decode(data);
+    let claims = serde_json::from_slice::<serde_json::Value>(data).ok().filter(|claims| claims.is_object());
+    let token = format!(" e30.{}.c2ln\n", URL_SAFE_NO_PAD.encode(data));
+    assert_eq!(source::token::decode(token.as_bytes()).ok(), claims);
+    let path = "var/run/secrets/kubernetes.io/serviceaccount/token";
+    let told = told(source::token::tell, &[(path, token.as_bytes())], Environment::default());
+    assert!(told.values.iter().all(|(_, value)| value.text().is_some_and(|text| !text.is_empty())));
+    assert!(claims.is_some() || told.values.is_empty());
+    assert!(told.notes.iter().all(|note| !note.text.contains(token.trim())));
+}
+
+fn mounts(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    for mount in mountinfo::parse(text) {
+        let _ = (mount.root(), mount.mount_point(), mount.has_super_option("memory"));
+    }
+    let told = told(source::kubelet::tell, &[("proc/self/mountinfo", data)], Environment::default());
+    for field in [Field::PodUid, Field::ContainerName] {
+        assert!(text_of(&told, &field).is_none_or(|name| !name.is_empty() && !name.contains('/')));
+    }
+    // As the kernel writes it (`mangle` in `fs/proc_namespace.c`).
+    let escaped = |text: &str| -> String {
+        let escape = |letter| match letter {
+            ' ' | '\t' | '\n' | '\\' => format!("\\{:03o}", u32::from(letter)),
+            letter => letter.to_string(),
+        };
+        text.chars().map(escape).collect()
+    };
+    // What else `str::lines` would take for the end of a line, and the mark of what was unlinked.
+    if !text.contains('\r') && !text.ends_with("//deleted") {
+        let escaped = escaped(text);
+        let line = format!("1 2 0:1 {escaped} {escaped} rw master:1 - ext4 /dev/sda rw,a b");
+        let mount = mountinfo::parse(&line).next().expect("a mount");
+        assert_eq!((&*mount.root(), &*mount.mount_point()), (text, text));
+        assert!(mount.has_super_option("a b"));
+    }
+}
+
+fn hosts(data: &[u8]) {
+    let [hostname, hosts] = parts(data);
+    let files = [("etc/hosts", hosts), ("etc/hostname", hostname)];
+    let told = told(source::kubelet::tell, &files, Environment::default());
+    let is_own = |ip: &str| ip.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback());
+    match (text_of(&told, &Field::PodIp), text_of(&told, &Field::PodIps)) {
+        (Some(ip), Some(ips)) => {
+            assert_eq!(ips.split(',').next(), Some(ip));
+            assert!(ips.split(',').all(is_own), "{ips:?}");
+        }
+        (ip, ips) => assert_eq!((ip, ips), (None, None)),
+    }
+}
+
+fn resolv_conf(data: &[u8]) {
+    let tell = |text: &[u8]| {
+        let told = told(source::kubelet::tell, &[("etc/resolv.conf", text)], Environment::default());
+        let text = |field| text_of(&told, &field).map(str::to_owned);
+        text(Field::PodNamespace).zip(text(Field::ClusterDomain))
+    };
+    if let Some((namespace, domain)) = tell(data) {
+        let list = format!("search {namespace}.svc.{domain} svc.{domain} {domain}\n");
+        assert_eq!(tell(list.as_bytes()), Some((namespace, domain)));
+    }
+}
+
+fn cgroup(data: &[u8]) {
+    // No path is below this root, so that the group is what is mounted.
+    let mountinfo = "1 2 0:1 /elsewhere /sys/fs/cgroup rw - cgroup2 cgroup rw\n\
+                     1 2 0:2 /elsewhere /sys/fs/cgroup rw - cgroup cgroup rw,memory,cpu\n";
+    let [group, memory, cpu, period] = parts(data);
+    let files = [
+        ("proc/self/mountinfo", mountinfo.as_bytes()),
+        ("proc/self/cgroup", group),
+        ("sys/fs/cgroup/memory.max", memory),
+        ("sys/fs/cgroup/memory.limit_in_bytes", memory),
+        ("sys/fs/cgroup/cpu.max", cpu),
+        ("sys/fs/cgroup/cpu.cfs_quota_us", cpu),
+        ("sys/fs/cgroup/cpu.cfs_period_us", period),
+    ];
+    let told = told(source::cgroup::tell, &files, Environment::default());
+    if let Some(id) = text_of(&told, &Field::ContainerId) {
+        assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}");
+    }
+    if let Some(class) = text_of(&told, &Field::QosClass) {
+        assert!(["Guaranteed", "Burstable", "BestEffort"].contains(&class), "{class:?}");
+    }
+    let mut facts = Facts::new(4096);
+    facts.add(Source::Cgroup, told.values);
+    for (_, quantity) in facts.resources() {
+        assert!(quantity.milli_value() > 0 || quantity.value() == 0, "{quantity}");
+        assert!(quantity.value() < i64::MAX, "{quantity}: that is no limit");
+    }
+}
+
+fn quantity(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let Ok(quantity) = Quantity::parse(text) else { return };
+    let canonical = quantity.to_string();
+    let again = Quantity::parse(&canonical).unwrap_or_else(|error| panic!("{canonical}: {error}"));
+    assert_eq!(again.to_string(), canonical);
+    // Go rounds negative amounts by how it keeps them, which the text does not say.
+    if !text.starts_with('-') {
+        assert_eq!(again.value(), quantity.value(), "{canonical}");
+        assert_eq!(again.milli_value(), quantity.milli_value(), "{canonical}");
+    }
+    if let Some((value, milli_value)) = calculated(text) {
+        assert_eq!((quantity.value(), quantity.milli_value()), (value, milli_value));
+    }
+    for resource in ["cpu", "memory"] {
+        let _ = resource_field(resource, &quantity, &quantity);
+    }
+}
+
+/// Whole units and thousandths of a short number with a suffix, by plain arithmetic.
+fn calculated(text: &str) -> Option<(i64, i64)> {
+    const SUFFIXES: [(&str, u128, u128); 16] = [
+        ("n", 1, 1_000_000_000),
+        ("u", 1, 1_000_000),
+        ("m", 1, 1000),
+        ("k", 1000, 1),
+        ("M", 1_000_000, 1),
+        ("G", 1_000_000_000, 1),
+        ("T", 1_000_000_000_000, 1),
+        ("P", 1_000_000_000_000_000, 1),
+        ("E", 1_000_000_000_000_000_000, 1),
+        ("Ki", 1 << 10, 1),
+        ("Mi", 1 << 20, 1),
+        ("Gi", 1 << 30, 1),
+        ("Ti", 1 << 40, 1),
+        ("Pi", 1 << 50, 1),
+        ("Ei", 1 << 60, 1),
+        ("", 1, 1),
+    ];
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    let (_, times, by) = SUFFIXES.iter().find(|(known, ..)| *known == suffix)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.len() + fraction.len() > 9 {
+        return None;
+    }
+    let digits: u128 = format!("0{whole}{fraction}").parse().ok()?;
+    let per_unit = |fine: u128| {
+        // Finer than 10⁻⁹ is rounded up before anything else is.
+        let nanos = (digits * times * 1_000_000_000).div_ceil(10u128.pow(fraction.len() as u32) * by);
+        let nanos = if suffix.ends_with('i') { nanos.min(i64::MAX as u128 * 1_000_000_000) } else { nanos };
+        i64::try_from(nanos.div_ceil(1_000_000_000 / fine)).unwrap_or(i64::MAX)
+    };
+    Some((per_unit(1), per_unit(1000)))
+}
+
+fn expression(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let (text, amount) = text.split_once('\n').unwrap_or((text, "1536Mi"));
+    let Ok(expression) = Expression::parse(text) else { return };
+    let reference = expression.reference.to_string();
+    let plain = Expression::parse(&reference).unwrap_or_else(|error| panic!("{reference}: {error}"));
+    assert_eq!(plain.reference, expression.reference);
+    let (Reference::Field(Field::Resource(_, resource)), Ok(amount)) =
+        (&expression.reference, Quantity::parse(amount))
+    else {
+        return;
+    };
+    let mut facts = Facts::new(4096);
+    facts.add(Source::Api, vec![(plain.reference.field().clone(), Value::Quantity(amount.clone()))]);
+    let (value, _) = expression.evaluate(&facts).expect("a value, for the field is known");
+    let value: i64 = value.parse().expect("a whole number");
+    let divisor = text.split_once('/').and_then(|(_, divisor)| Quantity::parse(divisor).ok());
+    let divisor = divisor.filter(|divisor| divisor.value() != 0).unwrap_or(Quantity::from_bytes(1));
+    if !text.contains('*') {
+        assert_eq!(value.to_string(), resource_field(resource, &amount, &divisor));
+        return;
+    }
+    // A budget is at least 1, and else within what it came from.
+    let (amount, divisor) = match &**resource {
+        "cpu" => (amount.milli_value(), divisor.milli_value()),
+        _ => (amount.value(), divisor.value()),
+    };
+    let is_within = i128::from(value) * i128::from(divisor) <= i128::from(amount);
+    assert!(value == 1 || (value > 1 && is_within), "{value} of {amount} by {divisor}");
+}
+
+fn expansion(data: &[u8]) {
+    let nobody = expand(data, &|_| None);
+    if !data.windows(2).any(|pair| pair == b"$$") {
+        assert_eq!(nobody.text, data);
+    }
+    let names = std::cell::RefCell::new(Vec::new());
+    expand(data, &|name| {
+        names.borrow_mut().push(name.to_vec());
+        // What a value brings in is not looked at again.
+        Some(b"$(AGAIN)".to_vec())
+    });
+    assert_eq!(names.into_inner(), nobody.unresolved);
+}
+
+fn image(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let Some(image) = ImageReference::parse(text) else { return };
+    let tag = image.tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+    let digest = image.digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+    assert_eq!(format!("{}{tag}{digest}", image.name), text);
+    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
+}
+
+fn volume(data: &[u8]) {
+    let [number, labels, environ] = parts(data);
+    let files = [
+        ("etc/podinfo/containerCpuLimitCores", number),
+        ("etc/podinfo/container_cpu_request_milli_cores", number),
+        ("etc/podinfo/containerMemoryLimitMebiBytes", number),
+        ("etc/podinfo/containerMemoryRequestBytes", number),
+        ("etc/podinfo/cpu_limit", number),
+        ("etc/podinfo/podName", number),
+        ("etc/podinfo/labels", labels),
+        ("etc/podinfo/annotations", labels),
+    ];
+    let entries = environ.split(|byte| *byte == b'\n').filter_map(|entry| CString::new(entry).ok());
+    let environment = Environment::new(entries.collect());
+    let mut facts = Facts::new(4096);
+    for (source, tell) in [(Source::Environment, source::environment::tell as source::Tell), (Source::Volume, source::volume::tell)] {
+        facts.add(source, told(tell, &files, environment.clone()).values);
+    }
+    for (_, quantity) in facts.resources() {
+        assert!(quantity.value() > 0, "{quantity}");
+    }
+    for name in [crate::otel::ATTRIBUTES, crate::otel::SERVICE_NAME] {
+        assert!(!name.is_empty());
+    }
+    for (_, variable) in crate::otel::variables(&facts, &environment) {
+        assert!(!variable.value.is_empty());
+    }
+}
+
+fn pod_object(data: &[u8]) {
+    let Ok(pod) = pod::parse(data) else { return };
+    for whose in [Whose::Own, Whose::Named("main".to_owned()), Whose::Nobody] {
+        let gathered = gather::from_pod(&pod, &whose);
+        let selection = Selection { labels: true, annotations: true, otel: true, ..Selection::default() };
+        let variables = crate::variables::variables(&gathered, &selection, &Environment::default());
+        let variables = variables.unwrap_or_else(|error| panic!("{error}"));
+        for (name, variable) in &variables {
+            let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+            let is_ours = by_variable(name).is_some()
+                || ["POD_LABEL_", "POD_ANNOTATION_"].iter().any(|prefix| name.starts_with(prefix))
+                || [crate::otel::ATTRIBUTES, crate::otel::SERVICE_NAME].contains(&&**name);
+            assert!(is_ours && name.bytes().all(is_plain), "{name:?}");
+            assert!(!variable.value.contains('\0') || name == crate::otel::SERVICE_NAME, "{name}");
+        }
+        if let Some(attributes) = variables.get(crate::otel::ATTRIBUTES) {
+            for pair in attributes.value.split(',') {
+                let (name, value) = pair.split_once('=').expect("a pair");
+                assert!(!name.is_empty() && !value.contains('=') && pair.is_ascii(), "{pair:?}");
+            }
+        }
+        are_read_back(&gathered.facts, &variables);
+    }
+}
+
+fn files(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let variable = |value: &str| Variable { value: value.to_owned(), source: Cow::Borrowed("api"), is_set: false };
+    let named = |(position, value)| (format!("V{position}"), variable(value));
+    are_read_back(&Facts::new(4096), &text.split('\u{1f}').enumerate().map(named).collect());
+}
+
+/// Every format gives back the values that went in; what the env format leaves out, it cannot hold.
+fn are_read_back(facts: &Facts, variables: &Variables) {
+    let document = Document { facts, variables, explanation: None };
+    let values: BTreeMap<&str, &str> =
+        variables.iter().map(|(name, variable)| (&**name, &*variable.value)).collect();
+    let json: serde_json::Value = serde_json::from_slice(&Format::Json.render(&document)).expect("JSON");
+    for (name, value) in &values {
+        assert_eq!(json["variables"][name], **value, "{name}");
+    }
+    let sh = Format::Sh.render(&document);
+    assert_eq!(read_sh(&sh), values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect());
+    let env = read_as_the_kubelet_does(&Format::Env.render(&document)).expect("an env file");
+    for (name, value) in values {
+        let alone = format!("{name}='{value}'\n");
+        let alone = read_as_the_kubelet_does(alone.as_bytes()).ok();
+        let expected = BTreeMap::from([(name.as_bytes().to_vec(), value.as_bytes().to_vec())]);
+        let can_be_held = alone == Some(expected) && !value.contains('\0');
+        assert_eq!(env.get(name.as_bytes()), can_be_held.then(|| value.as_bytes().to_vec()).as_ref(), "{name}");
+    }
+}
+
+/// Lines `export NAME='value'`, as a POSIX shell takes them; anything else is an injection.
+fn read_sh(file: &[u8]) -> BTreeMap<String, String> {
+    let mut rest = str::from_utf8(file).expect("UTF-8");
+    let mut values = BTreeMap::new();
+    while !rest.is_empty() {
+        let (name, quoted) = rest.strip_prefix("export ").and_then(|it| it.split_once("='")).expect("a name");
+        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{name:?}");
+        let mut value = String::new();
+        let mut quoted = quoted;
+        loop {
+            let (literal, after) = quoted.split_once('\'').expect("a closing quote");
+            value += literal;
+            match after.strip_prefix(r"\''") {
+                Some(more) => quoted = more,
+                None => {
+                    rest = after.strip_prefix('\n').expect("the end of the line");
+                    break;
+                }
+            }
+            value.push('\'');
+        }
+        values.insert(name.to_owned(), value);
+    }
+    values
+}
+
+/// The kubelet's own grammar of env files (`ParseEnv` in `pkg/kubelet/util/env/env_util.go`, of which
+/// `tests/fixtures/envfile/GRAMMAR.md` is a record): of two assignments the first counts.
+fn read_as_the_kubelet_does(file: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, &'static str> {
+    const BLANK: [u8; 2] = [b' ', b'\t'];
+    let mut lines: Vec<&[u8]> = file.split(|byte| *byte == b'\n').collect();
+    if lines.last().is_some_and(|last| last.is_empty()) {
+        lines.pop();
+    }
+    if lines.iter().any(|line| line.len() > 65_535) {
+        return Err("token too long");
+    }
+    let mut lines = lines.into_iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut values = BTreeMap::new();
+    while let Some(line) = lines.next() {
+        let skip = line.iter().take_while(|byte| BLANK.contains(byte)).count();
+        let line = &line[skip..];
+        if line.is_empty() || line[0] == b'#' {
+            continue;
+        }
+        let equals = line.iter().position(|byte| *byte == b'=').ok_or("no =")?;
+        let (name, after) = (&line[..equals], &line[equals + 1..]);
+        if name.last().is_none_or(|last| BLANK.contains(last)) {
+            return Err("no name, or blanks before =");
+        }
+        let mut value = Vec::new();
+        match after.first() {
+            Some(blank) if BLANK.contains(blank) => {}
+            Some(b'\'') => {
+                let mut rest = &after[1..];
+                let end = loop {
+                    match rest.iter().position(|byte| *byte == b'\'') {
+                        Some(end) => break end,
+                        None => {
+                            value.extend_from_slice(rest);
+                            value.push(b'\n');
+                            rest = lines.next().ok_or("no closing quote")?;
+                        }
+                    }
+                };
+                value.extend_from_slice(&rest[..end]);
+                let after = rest[end + 1..].iter().find(|byte| !BLANK.contains(byte));
+                if after.is_some_and(|byte| *byte != b'#') {
+                    return Err("something follows the value");
+                }
+            }
+            _ => return Err("no quote"),
+        }
+        values.entry(name.to_vec()).or_insert(value);
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/corpus");
+
+    #[test]
+    fn what_fuzzing_has_found_holds() {
+        for (name, target) in TARGETS {
+            let mut count = 0;
+            for file in std::fs::read_dir(Path::new(CORPUS).join(name)).unwrap() {
+                let path = file.unwrap().path();
+                // Shown if the target panics.
+                println!("{}", path.display());
+                target(&std::fs::read(path).unwrap());
+                count += 1;
+            }
+            assert!(count > 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_directory_of_the_corpus_has_a_target() {
+        for directory in std::fs::read_dir(CORPUS).unwrap() {
+            let name = directory.unwrap().file_name();
+            assert!(TARGETS.iter().any(|(known, _)| name == *known), "{name:?}");
+        }
+    }
+
+    /// The model of the kubelet is itself held against what a kubelet was seen to do.
+    #[test]
+    fn the_kubelet_s_grammar_is_what_was_recorded() {
+        let envfile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/envfile");
+        let results = std::fs::read_to_string(envfile.join("results.tsv")).unwrap();
+        assert!(!results.is_empty());
+    }
+}

@@ -1,0 +1,144 @@
+//! The kubelet's parser of env files (`fileKeyRef`), strictly by `fixtures/envfile/GRAMMAR.md`.
+
+use crate::world::fixtures;
+
+/// The whole parse fails: the container waits in `CreateContainerConfigError`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rejected;
+
+/// The value of `key` in `file`; none if it is not there, or empty, which is the same.
+///
+/// # Errors
+/// A line before the key is not to the kubelet's liking.
+pub fn value_of(file: &[u8], key: &[u8]) -> Result<Option<Vec<u8>>, Rejected> {
+    let mut lines = Lines { rest: Some(file) };
+    while let Some(line) = lines.next()? {
+        let line = trim_start(line);
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let equals = line.iter().position(|byte| *byte == b'=').ok_or(Rejected)?;
+        let (name, value) = (&line[..equals], &line[equals + 1..]);
+        if name.is_empty() || name.ends_with(b" ") || name.ends_with(b"\t") {
+            return Err(Rejected);
+        }
+        let value = match value.first() {
+            // The name is empty, and the rest of the line of no interest.
+            Some(b' ' | b'\t') => Vec::new(),
+            Some(b'\'') => quoted(&value[1..], &mut lines)?,
+            _ => return Err(Rejected),
+        };
+        if name == key {
+            return Ok(Some(value).filter(|value| !value.is_empty()));
+        }
+    }
+    Ok(None)
+}
+
+/// What is between quotes, from after the first on, over as many lines as it takes.
+fn quoted(rest: &[u8], lines: &mut Lines) -> Result<Vec<u8>, Rejected> {
+    let mut value = Vec::new();
+    let mut line = rest;
+    loop {
+        if let Some(end) = line.iter().position(|byte| *byte == b'\'') {
+            value.extend(&line[..end]);
+            let after = trim_start(&line[end + 1..]);
+            let is_clean = after.is_empty() || after.starts_with(b"#");
+            return if is_clean { Ok(value) } else { Err(Rejected) };
+        }
+        value.extend(line);
+        value.push(b'\n');
+        line = lines.next()?.ok_or(Rejected)?;
+    }
+}
+
+fn trim_start(line: &[u8]) -> &[u8] {
+    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &line[blanks..]
+}
+
+/// Lines as Go's `bufio.Scanner` gives them.
+struct Lines<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Lines<'a> {
+    fn next(&mut self) -> Result<Option<&'a [u8]>, Rejected> {
+        let Some(rest) = self.rest.filter(|rest| !rest.is_empty()) else { return Ok(None) };
+        let (line, rest) = match rest.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (&rest[..end], Some(&rest[end + 1..])),
+            None => (rest, None),
+        };
+        self.rest = rest;
+        if line.len() > 65_535 {
+            return Err(Rejected);
+        }
+        Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
+    }
+}
+
+/// The bytes of a Python literal: `b'…'`.
+fn python_bytes(literal: &str) -> Vec<u8> {
+    let inner = literal.strip_prefix('b').unwrap();
+    let inner = &inner[1..inner.len() - 1];
+    let mut bytes = Vec::new();
+    let mut rest = inner.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'\\' => match rest.next().unwrap() {
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'x' => {
+                    let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                    u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+                }
+                other => other,
+            },
+            byte => byte,
+        });
+    }
+    bytes
+}
+
+#[test]
+fn the_parser_answers_what_a_real_kubelet_answered() {
+    let directory = fixtures().join("envfile");
+    let results = std::fs::read_to_string(directory.join("results.tsv")).unwrap();
+    let mut compared = 0;
+    for line in results.lines() {
+        let [name, _kind, key, content, outcome, detail] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{line}");
+        };
+        let Ok(file) = std::fs::read(directory.join("files").join(name)) else {
+            assert!(content.starts_with('<'), "{name} is not recorded");
+            continue;
+        };
+        compared += 1;
+        let value = value_of(&file, key.as_bytes());
+        match outcome {
+            "started" if detail == "UNSET" => assert_eq!(value, Ok(None), "{name}"),
+            "started" => {
+                let value = value.unwrap().unwrap();
+                // The runtime's JSON has U+FFFD for each byte that is not UTF-8.
+                let expected = String::from_utf8(python_bytes(detail)).unwrap();
+                assert_eq!(String::from_utf8_lossy(&value), expected, "{name}");
+            }
+            "terminated" => assert!(value.unwrap().unwrap().contains(&0), "{name}"),
+            "waiting" if detail.contains("not found in file") => assert_eq!(value, Ok(None), "{name}"),
+            "waiting" => assert_eq!(value, Err(Rejected), "{name}"),
+            other => panic!("{other}"),
+        }
+    }
+    assert!(compared > 50, "{compared}");
+}
+
+#[test]
+fn the_parser_reads_lines_as_long_as_a_real_kubelet_does() {
+    // results.tsv: longline-65535 and long-multiline-100k started, longline-65536 did not.
+    let line = |length: usize| format!("V='{}'", "x".repeat(length - 4)).into_bytes();
+    assert_eq!(value_of(&line(65_535), b"V").unwrap().unwrap().len(), 65_531);
+    assert_eq!(value_of(&line(65_536), b"V"), Err(Rejected));
+    let broken = format!("V='{}'", format!("{}\n", "y".repeat(99)).repeat(1000));
+    assert_eq!(value_of(broken.as_bytes(), b"V").unwrap().unwrap().len(), 100_000);
+}
