@@ -8,6 +8,8 @@ const SCRIPT: &str = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) *(.
 
 fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    // Set by cargo fuzz.
+    println!("cargo::rustc-check-cfg=cfg(fuzzing)");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|it| it == value);
     if is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") {
         let directory = std::env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Instant;
 
 use base64::Engine as _;
@@ -15,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::environment::Environment;
 use crate::expression::{Expression, Reference};
 use crate::facts::{Facts, Told, Value};
-use crate::field::{Field, List, Source, by_variable};
+use crate::field::{Field, Source, by_variable};
 use crate::gather::{self, Whose};
 use crate::kubernetes::expansion::expand;
 use crate::kubernetes::image_reference::ImageReference;
@@ -188,8 +187,11 @@ fn quantity(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let Ok(quantity) = Quantity::parse(text) else { return };
     let canonical = quantity.to_string();
-    let again = Quantity::parse(&canonical).unwrap_or_else(|error| panic!("{canonical}: {error}"));
-    assert_eq!(again.to_string(), canonical);
+    let Ok(again) = Quantity::parse(&canonical) else {
+        // More than 10²⁹ units are read only where Go has them in 18 digits.
+        assert!([i64::MIN, i64::MAX].contains(&quantity.value()), "{canonical}");
+        return;
+    };
     // Go rounds negative amounts by how it keeps them, which the text does not say.
     if !text.starts_with('-') {
         assert_eq!(again.value(), quantity.value(), "{canonical}");
@@ -297,31 +299,29 @@ fn image(data: &[u8]) {
 fn volume(data: &[u8]) {
     let [number, labels, environ] = parts(data);
     let files = [
-        ("etc/podinfo/containerCpuLimitCores", number),
-        ("etc/podinfo/container_cpu_request_milli_cores", number),
         ("etc/podinfo/containerMemoryLimitMebiBytes", number),
-        ("etc/podinfo/containerMemoryRequestBytes", number),
-        ("etc/podinfo/cpu_limit", number),
-        ("etc/podinfo/podName", number),
-        ("etc/podinfo/labels", labels),
+        ("etc/podinfo/container_cpu_request_milli_cores", number),
         ("etc/podinfo/annotations", labels),
     ];
     let entries = environ.split(|byte| *byte == b'\n').filter_map(|entry| CString::new(entry).ok());
     let environment = Environment::new(entries.collect());
+    let both = |surroundings: &Surroundings| {
+        let mut both = source::environment::tell(surroundings);
+        both.values.extend(source::volume::tell(surroundings).values);
+        both
+    };
     let mut facts = Facts::new(4096);
-    for (source, tell) in [(Source::Environment, source::environment::tell as source::Tell), (Source::Volume, source::volume::tell)] {
-        facts.add(source, told(tell, &files, environment.clone()).values);
-    }
+    facts.add(Source::Volume, told(both, &files, environment.clone()).values);
     for (_, quantity) in facts.resources() {
         assert!(quantity.value() > 0, "{quantity}");
     }
-    for name in [crate::otel::ATTRIBUTES, crate::otel::SERVICE_NAME] {
-        assert!(!name.is_empty());
-    }
-    for (_, variable) in crate::otel::variables(&facts, &environment) {
-        assert!(!variable.value.is_empty());
+    for (name, variable) in crate::otel::variables(&facts, &environment) {
+        assert!(OTEL.contains(&&*name) && !variable.value.is_empty());
     }
 }
+
+/// The variables of `--otel`.
+const OTEL: [&str; 2] = ["OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"];
 
 fn pod_object(data: &[u8]) {
     let Ok(pod) = pod::parse(data) else { return };
@@ -334,11 +334,11 @@ fn pod_object(data: &[u8]) {
             let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
             let is_ours = by_variable(name).is_some()
                 || ["POD_LABEL_", "POD_ANNOTATION_"].iter().any(|prefix| name.starts_with(prefix))
-                || [crate::otel::ATTRIBUTES, crate::otel::SERVICE_NAME].contains(&&**name);
+                || OTEL.contains(&&**name);
             assert!(is_ours && name.bytes().all(is_plain), "{name:?}");
-            assert!(!variable.value.contains('\0') || name == crate::otel::SERVICE_NAME, "{name}");
+            assert!(!variable.value.contains('\0'), "{name}");
         }
-        if let Some(attributes) = variables.get(crate::otel::ATTRIBUTES) {
+        if let Some(attributes) = variables.get(OTEL[0]) {
             for pair in attributes.value.split(',') {
                 let (name, value) = pair.split_once('=').expect("a pair");
                 assert!(!name.is_empty() && !value.contains('=') && pair.is_ascii(), "{pair:?}");
@@ -350,7 +350,8 @@ fn pod_object(data: &[u8]) {
 
 fn files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let variable = |value: &str| Variable { value: value.to_owned(), source: Cow::Borrowed("api"), is_set: false };
+    let variable =
+        |value: &str| Variable { value: value.to_owned(), source: Cow::Borrowed("api"), is_set: false };
     let named = |(position, value)| (format!("V{position}"), variable(value));
     are_read_back(&Facts::new(4096), &text.split('\u{1f}').enumerate().map(named).collect());
 }
@@ -365,14 +366,21 @@ fn are_read_back(facts: &Facts, variables: &Variables) {
         assert_eq!(json["variables"][name], **value, "{name}");
     }
     let sh = Format::Sh.render(&document);
-    assert_eq!(read_sh(&sh), values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect());
+    assert_eq!(
+        read_sh(&sh),
+        values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    );
     let env = read_as_the_kubelet_does(&Format::Env.render(&document)).expect("an env file");
     for (name, value) in values {
         let alone = format!("{name}='{value}'\n");
         let alone = read_as_the_kubelet_does(alone.as_bytes()).ok();
         let expected = BTreeMap::from([(name.as_bytes().to_vec(), value.as_bytes().to_vec())]);
         let can_be_held = alone == Some(expected) && !value.contains('\0');
-        assert_eq!(env.get(name.as_bytes()), can_be_held.then(|| value.as_bytes().to_vec()).as_ref(), "{name}");
+        assert_eq!(
+            env.get(name.as_bytes()),
+            can_be_held.then(|| value.as_bytes().to_vec()).as_ref(),
+            "{name}"
+        );
     }
 }
 
@@ -457,6 +465,7 @@ fn read_as_the_kubelet_does(file: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/corpus");
 
@@ -481,13 +490,5 @@ mod tests {
             let name = directory.unwrap().file_name();
             assert!(TARGETS.iter().any(|(known, _)| name == *known), "{name:?}");
         }
-    }
-
-    /// The model of the kubelet is itself held against what a kubelet was seen to do.
-    #[test]
-    fn the_kubelet_s_grammar_is_what_was_recorded() {
-        let envfile = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/envfile");
-        let results = std::fs::read_to_string(envfile.join("results.tsv")).unwrap();
-        assert!(!results.is_empty());
     }
 }

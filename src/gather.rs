@@ -2,11 +2,11 @@
 
 use serde_json::Value as Json;
 
-use crate::expression::{self, Reference};
 use crate::facts::{Facts, Note, Told, Value};
-use crate::field::{Field, Source, TABLE};
+use crate::field::{Field, List, Source, TABLE};
 use crate::source::{LOCAL, api, environment};
 use crate::surroundings::Surroundings;
+use crate::wanted::Wanted;
 
 /// Of which container is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,47 +21,31 @@ pub(crate) enum Whose {
     Nobody,
 }
 
-/// What is asked for by name, so that it is worth a request.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
-    /// These are waited for where the API has them only after a while.
-    pub(crate) awaited: Vec<Reference>,
-    /// What OpenTelemetry has attributes for is taken if it is there.
-    pub(crate) otel: bool,
-    /// No container is spoken of ([`Whose::Nobody`]).
-    pub(crate) of_nobody: bool,
-}
-
-impl Wanted {
-    /// What is wanted and not settled by `facts`.
-    pub(crate) fn unsettled(&self, facts: &Facts) -> Vec<Reference> {
-        let otel = if self.otel { crate::otel::wanted(facts) } else { Vec::new() };
-        let welcome = otel.into_iter().map(Reference::Field);
-        let all = self.awaited.iter().cloned().chain(welcome);
-        all.filter(|reference| self.can_be_told(reference) && !is_settled(reference, facts)).collect()
+impl Whose {
+    /// Whether the container that is spoken of is the one of this process, which the kubelet's
+    /// mounts say is `mounted`.
+    fn is_own(&self, mounted: Option<&str>) -> bool {
+        match self {
+            Whose::Own => true,
+            Whose::Named(name) => mounted.is_none_or(|mounted| mounted == name),
+            Whose::Another(name) => mounted == Some(name),
+            Whose::Nobody => false,
+        }
     }
-
-    /// Whether there is something to tell: nothing of a container if none is spoken of.
-    pub(crate) fn can_be_told(&self, reference: &Reference) -> bool {
-        !(self.of_nobody && reference.field().is_of_container())
-    }
-}
-
-/// Whether there is an answer to `reference`, be it that there is none.
-pub(crate) fn is_settled(reference: &Reference, facts: &Facts) -> bool {
-    facts.is_settled(reference.field()) || expression::topology_label(reference, facts).is_some()
 }
 
 /// Facts, and what the sources could not tell.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub(crate) facts: Facts,
+    /// What is told of a container is told of the one that this process runs in.
+    pub(crate) is_of_own_container: bool,
     pub(crate) notes: Vec<(Source, Note)>,
 }
 
 impl Gathered {
     fn new(page_size: u64) -> Self {
-        Gathered { facts: Facts::new(page_size), notes: Vec::new() }
+        Gathered { facts: Facts::new(page_size), is_of_own_container: false, notes: Vec::new() }
     }
 
     fn add(&mut self, source: Source, told: Told) {
@@ -77,8 +61,18 @@ impl Gathered {
         }
         let sources = field.sources();
         let notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
-        notes.map(|(_, note)| note).next()
+        let mut notes = notes.map(|(_, note)| note);
+        let path = field.path();
+        // A note that names a field is about that one.
+        let about = notes.clone().find(|note| note.text.starts_with(&path));
+        about.or_else(|| notes.find(|note| !is_about_a_resource(&note.text)))
     }
+}
+
+fn is_about_a_resource(text: &str) -> bool {
+    [List::Limits, List::Requests]
+        .iter()
+        .any(|list| text.strip_prefix(list.name()).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Gathers from the surroundings, and from the API server where that is needed.
@@ -93,8 +87,9 @@ pub(crate) fn gather(
     for (source, tell) in LOCAL {
         let started = (surroundings.clock)();
         let mut told = tell(surroundings);
-        let kubelet_s = gathered.facts.told_by(Source::Kubelet, &Field::ContainerName);
-        drop_others(whose, kubelet_s, source, &mut told);
+        let mounted = gathered.facts.told_by(Source::Kubelet, &Field::ContainerName);
+        gathered.is_of_own_container = whose.is_own(mounted.and_then(Value::text));
+        drop_others(whose, gathered.is_of_own_container, source, &mut told);
         log_told(source, &told, started, surroundings);
         gathered.add(source, told);
     }
@@ -168,14 +163,7 @@ fn named(whose: &Whose) -> Told {
 }
 
 /// Of what `source` told, drops what speaks of another container than is meant.
-fn drop_others(whose: &Whose, kubelet_s: Option<&Value>, source: Source, told: &mut Told) {
-    let own = kubelet_s.and_then(Value::text);
-    let is_own = match whose {
-        Whose::Own => true,
-        Whose::Named(name) => own.is_none_or(|own| own == name),
-        Whose::Another(name) => own == Some(name),
-        Whose::Nobody => false,
-    };
+fn drop_others(whose: &Whose, is_own: bool, source: Source, told: &mut Told) {
     // The kubelet's own word on the name stays: it is what tells which container this is.
     let is_kept = |field: &Field| match whose {
         Whose::Nobody => !field.is_of_container(),

@@ -23,6 +23,8 @@ mod expand;
 mod expression;
 mod facts;
 mod field;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gather;
 mod kubernetes;
 mod limits;
@@ -38,6 +40,7 @@ mod source;
 mod surroundings;
 mod system;
 mod variables;
+mod wanted;
 
 use std::ffi::OsString;
 use std::io::Write;

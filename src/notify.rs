@@ -23,12 +23,13 @@ impl FromStr for NotifyUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| error.to_string())?;
-        match url.scheme() == "http" && crate::client::is_loopback(&url) {
-            true => Ok(NotifyUrl(url)),
-            false => {
-                Err("it is an http:// URL on loopback, such as http://127.0.0.1:9090/-/reload".to_owned())
-            }
+        if url.scheme() != "http" || !crate::client::is_loopback(&url) {
+            return Err("it is an http:// URL on loopback, such as http://127.0.0.1:9090/-/reload".to_owned());
         }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("it holds credentials, which do not belong into a log".to_owned());
+        }
+        Ok(NotifyUrl(url))
     }
 }
 
@@ -73,13 +74,15 @@ fn tell_next(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) ->
     true
 }
 
-/// Tells until the application takes it, or for a minute.
+/// Tells until the application takes it, or for a minute after the last change.
 fn tell(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) {
-    let until = clock() + RETRY_LIMIT;
+    let mut until = clock() + RETRY_LIMIT;
     let mut pause = FIRST_PAUSE;
     loop {
-        // What has changed meanwhile is told of by this same attempt.
-        while changes.try_recv().is_ok() {}
+        // What has changed meanwhile is told of by this same attempt, and has its own minute.
+        while changes.try_recv().is_ok() {
+            until = clock() + RETRY_LIMIT;
+        }
         let why = match post(url) {
             Ok(status) if status.is_success() => return log::info!("{}: notified", url.0),
             Ok(status) => format!("it answered {status}"),
@@ -110,7 +113,10 @@ mod tests {
         for url in ["http://127.0.0.1:9090/-/reload", "http://[::1]/x?y=1", "http://localhost:1/"] {
             assert!(url.parse::<NotifyUrl>().is_ok(), "{url}");
         }
-        for url in ["http://10.0.0.1/", "https://127.0.0.1/", "http://localhost.example/", "x", ""] {
+        let with_credentials = "http://user:password@127.0.0.1/";
+        for url in
+            ["http://10.0.0.1/", "https://127.0.0.1/", "http://localhost.example/", with_credentials, "x", ""]
+        {
             assert!(url.parse::<NotifyUrl>().is_err(), "{url}");
         }
     }

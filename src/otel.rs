@@ -5,11 +5,11 @@
 //! where, and that well-known labels are read only where somebody opted in: `--otel` does.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::environment::Environment;
 use crate::facts::Facts;
-use crate::field::Field;
+use crate::field::{Field, Source};
 use crate::kubernetes::image_reference::ImageReference;
 use crate::variables::Variable;
 
@@ -17,8 +17,10 @@ const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 /// Annotations of this prefix become the attribute that follows it.
 const ANNOTATION: &str = "resource.opentelemetry.io/";
+const NAME_LABELS: [&str; 2] = ["app.kubernetes.io/instance", "app.kubernetes.io/name"];
 const VERSION_LABEL: &str = "app.kubernetes.io/version";
-/// The greatest length of a value that W3C's Correlation Context, and so the SDKs, promise to take.
+/// For one value that is longer, encoded or not, the JavaScript SDK drops all attributes
+/// (`_MAX_LENGTH` in `opentelemetry-resources/src/detectors/EnvDetector.ts`).
 const VALUE_LIMIT: usize = 255;
 
 /// What `--otel` wants to know.
@@ -32,130 +34,150 @@ pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
         Field::Labels,
         Field::Annotations,
     ];
+    let mut attributes = Attributes::new(facts);
+    attributes.add_what_is_said();
     // The image is for its version only.
-    let annotated = facts
-        .map(&Field::Annotations)
-        .is_some_and(|it| it.contains_key(&(ANNOTATION.to_owned() + "service.version")));
-    let labelled = facts.map(&Field::Labels).is_some_and(|labels| labels.contains_key(VERSION_LABEL));
-    if !annotated && !labelled {
+    if !attributes.known.contains_key("service.version") {
         fields.push(Field::ContainerImage);
     }
+    // Without it a service would have as many names as it has pods.
+    if !attributes.known.contains_key("service.name") {
+        fields.push(Field::WorkloadName);
+    }
     fields
-}
-
-/// Attributes with the names of the sources that they came from.
-#[derive(Default)]
-struct Attributes {
-    values: BTreeMap<String, String>,
-    sources: Vec<&'static str>,
-}
-
-impl Attributes {
-    /// Adds an attribute unless it is there already.
-    fn add(&mut self, facts: &Facts, field: &Field, name: &str, value: &str) {
-        if value.is_empty() || self.values.contains_key(name) {
-            return;
-        }
-        self.values.insert(name.to_owned(), value.to_owned());
-        let source = facts.get(field).map(|fact| fact.source.name());
-        self.sources.extend(source.filter(|source| !self.sources.contains(source)));
-    }
-
-    fn add_text(&mut self, facts: &Facts, name: &str, field: Field) {
-        let value = facts.text(&field).unwrap_or_default();
-        self.add(facts, &field, name, value);
-    }
 }
 
 /// The variables that `--otel` sets: attributes merged with what is set already, and the service's
 /// name unless it is.
 pub(crate) fn variables(facts: &Facts, environment: &Environment) -> Vec<(String, Variable)> {
-    let set = environment.get_nonempty(ATTRIBUTES).unwrap_or_default();
-    let set_names: Vec<&str> = pairs(set).collect();
-    let is_named = set_names.contains(&"service.name") || environment.get_nonempty(SERVICE_NAME).is_some();
-    let mut attributes = attributes(facts);
-    let service_name = attributes.values.get("service.name").cloned();
-    if is_named {
-        attributes.values.remove("service.name");
-    }
-    let added = attributes.values.iter().filter(|(name, _)| !set_names.contains(&name.as_str()));
-    let added: Vec<String> = added.map(|(name, value)| format!("{name}={}", encode(name, value))).collect();
-    let mut sources = attributes.sources.clone();
-    let mut all: Vec<&str> = added.iter().map(String::as_str).collect();
-    let set = set.trim_end_matches([',', ' ']);
-    if !set.is_empty() {
-        all.insert(0, set);
-        sources.push("env");
-    }
-    let variable = |value: String, sources: &[&str]| Variable {
-        value,
-        source: Cow::Owned(sources.join(",")),
-        is_set: false,
+    let set = environment.get_bytes(ATTRIBUTES.as_bytes()).unwrap_or_default();
+    let Ok(set) = std::str::from_utf8(set) else {
+        log::warn!("{ATTRIBUTES} stays as it is set: it is not UTF-8");
+        return Vec::new();
     };
-    let mut variables = Vec::new();
-    if !added.is_empty() {
-        variables.push((ATTRIBUTES.to_owned(), variable(all.join(","), &sources)));
+    let mut attributes = Attributes::of(facts);
+    let is_name_set = environment.get_bytes(SERVICE_NAME.as_bytes()).is_some_and(|name| !name.is_empty());
+    if is_name_set {
+        attributes.remove("service.name");
     }
-    if let Some(name) = service_name.filter(|_| !is_named) {
-        variables.push((SERVICE_NAME.to_owned(), variable(name, &attributes.sources)));
+    for name in names(set) {
+        attributes.remove(name);
     }
-    variables
+    let service_name = attributes.get("service.name").and_then(Attribute::as_variable);
+    let service_name = service_name.map(|variable| (SERVICE_NAME.to_owned(), variable));
+    let merged = merge(set, &attributes).map(|variable| (ATTRIBUTES.to_owned(), variable));
+    merged.into_iter().chain(service_name).collect()
 }
 
 /// The names of the pairs in a variable.
-fn pairs(text: &str) -> impl Iterator<Item = &str> {
+fn names(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').filter_map(|pair| Some(pair.split_once('=')?.0.trim()))
 }
 
-fn attributes(facts: &Facts) -> Attributes {
-    let mut attributes = Attributes::default();
-    for (key, value) in facts.map(&Field::Annotations).into_iter().flatten() {
-        if let Some(name) = key.strip_prefix(ANNOTATION) {
-            attributes.add(facts, &Field::Annotations, name, value);
+/// What is set, and after it what is not.
+fn merge(set: &str, attributes: &BTreeMap<String, Attribute>) -> Option<Variable> {
+    if attributes.is_empty() {
+        return None;
+    }
+    let set = Some(set.trim_end_matches([',', ' '])).filter(|set| !set.is_empty());
+    let pairs = attributes.iter().map(|(name, attribute)| pair(name, &attribute.value));
+    let pairs: Vec<String> = set.map(str::to_owned).into_iter().chain(pairs).collect();
+    let sources = attributes.values().map(|attribute| attribute.source);
+    let sources: BTreeSet<&str> = sources.chain(set.map(|_| Source::Environment.name())).collect();
+    let sources: Vec<&str> = sources.into_iter().collect();
+    Some(Variable { value: pairs.join(","), source: Cow::Owned(sources.join(",")), is_set: false })
+}
+
+/// An attribute's value and the name of the source that it came from.
+#[derive(Debug)]
+struct Attribute {
+    value: String,
+    source: &'static str,
+}
+
+impl Attribute {
+    fn as_variable(&self) -> Option<Variable> {
+        if self.value.contains('\0') {
+            log::warn!("{SERVICE_NAME} is left out: its value holds NUL, which no variable can");
+            return None;
+        }
+        Some(Variable { value: self.value.clone(), source: Cow::Borrowed(self.source), is_set: false })
+    }
+}
+
+/// Attributes as they are found: the first value of each counts.
+struct Attributes<'a> {
+    facts: &'a Facts,
+    known: BTreeMap<String, Attribute>,
+}
+
+impl<'a> Attributes<'a> {
+    fn new(facts: &'a Facts) -> Self {
+        Attributes { facts, known: BTreeMap::new() }
+    }
+
+    /// All attributes by `facts`, in the order of precedence of the semantic conventions.
+    fn of(facts: &'a Facts) -> BTreeMap<String, Attribute> {
+        let mut attributes = Attributes::new(facts);
+        attributes.add_what_is_said();
+        for (name, field) in [
+            ("k8s.pod.name", Field::PodName),
+            ("k8s.pod.uid", Field::PodUid),
+            ("k8s.namespace.name", Field::PodNamespace),
+            ("k8s.node.name", Field::NodeName),
+            ("k8s.container.name", Field::ContainerName),
+            ("container.id", Field::ContainerId),
+            ("service.namespace", Field::PodNamespace),
+        ] {
+            attributes.add_text(name, field);
+        }
+        attributes.add_workload();
+        attributes.add_text("service.name", Field::PodName);
+        attributes.add_text("service.name", Field::ContainerName);
+        let version = facts.text(&Field::ContainerImage).and_then(version_of);
+        attributes.add("service.version", &Field::ContainerImage, &version.unwrap_or_default());
+        attributes.add("service.instance.id", &Field::PodName, &instance_id(facts).unwrap_or_default());
+        attributes.known
+    }
+
+    /// What the pod's author says of the service, by annotations and then by well-known labels.
+    fn add_what_is_said(&mut self) {
+        for (key, value) in self.facts.map(&Field::Annotations).into_iter().flatten() {
+            if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
+                self.add(name, &Field::Annotations, value);
+            }
+        }
+        for label in NAME_LABELS {
+            self.add_label("service.name", label);
+        }
+        self.add_label("service.version", VERSION_LABEL);
+    }
+
+    /// The workload as an attribute of its own, and as the service's name.
+    fn add_workload(&mut self) {
+        let kind = self.facts.text(&Field::WorkloadKind).unwrap_or_default();
+        let kinds = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"];
+        if kinds.contains(&kind) {
+            self.add_text(&format!("k8s.{}.name", kind.to_ascii_lowercase()), Field::WorkloadName);
+            self.add_text("service.name", Field::WorkloadName);
         }
     }
-    for (name, field) in [
-        ("k8s.pod.name", Field::PodName),
-        ("k8s.pod.uid", Field::PodUid),
-        ("k8s.namespace.name", Field::PodNamespace),
-        ("k8s.node.name", Field::NodeName),
-        ("k8s.container.name", Field::ContainerName),
-        ("container.id", Field::ContainerId),
-        ("service.namespace", Field::PodNamespace),
-    ] {
-        attributes.add_text(facts, name, field);
-    }
-    let workload = workload_attribute(facts);
-    if let Some(name) = workload {
-        attributes.add_text(facts, name, Field::WorkloadName);
-    }
-    for label in ["app.kubernetes.io/instance", "app.kubernetes.io/name"] {
-        attributes.add(facts, &Field::Labels, "service.name", label_of(facts, label));
-    }
-    if workload.is_some() {
-        attributes.add_text(facts, "service.name", Field::WorkloadName);
-    }
-    attributes.add_text(facts, "service.name", Field::PodName);
-    attributes.add_text(facts, "service.name", Field::ContainerName);
-    attributes.add(facts, &Field::Labels, "service.version", label_of(facts, VERSION_LABEL));
-    let version = facts.text(&Field::ContainerImage).and_then(version_of).unwrap_or_default();
-    attributes.add(facts, &Field::ContainerImage, "service.version", &version);
-    attributes.add(facts, &Field::PodName, "service.instance.id", &instance_id(facts).unwrap_or_default());
-    attributes
-}
 
-fn label_of<'a>(facts: &'a Facts, key: &str) -> &'a str {
-    facts.map(&Field::Labels).and_then(|labels| labels.get(key)).map(String::as_str).unwrap_or_default()
-}
+    fn add_label(&mut self, name: &str, label: &str) {
+        let value = self.facts.map(&Field::Labels).and_then(|labels| labels.get(label));
+        self.add(name, &Field::Labels, value.map(String::as_str).unwrap_or_default());
+    }
 
-fn workload_attribute(facts: &Facts) -> Option<&'static str> {
-    match facts.text(&Field::WorkloadKind)? {
-        "Deployment" => Some("k8s.deployment.name"),
-        "ReplicaSet" => Some("k8s.replicaset.name"),
-        "StatefulSet" => Some("k8s.statefulset.name"),
-        "DaemonSet" => Some("k8s.daemonset.name"),
-        "Job" => Some("k8s.job.name"),
-        _ => None,
+    fn add_text(&mut self, name: &str, field: Field) {
+        let value = self.facts.text(&field).unwrap_or_default();
+        self.add(name, &field, value);
+    }
+
+    /// Adds an attribute that comes from `field`, unless it is there already or says nothing.
+    fn add(&mut self, name: &str, field: &Field, value: &str) {
+        let Some(fact) = self.facts.get(field).filter(|_| !value.is_empty()) else { return };
+        let attribute = Attribute { value: value.to_owned(), source: fact.source.name() };
+        self.known.entry(name.to_owned()).or_insert(attribute);
     }
 }
 
@@ -174,17 +196,27 @@ fn instance_id(facts: &Facts) -> Option<String> {
     Some(parts?.join("."))
 }
 
-/// `value` as the SDKs decode it: percent-encoded but for W3C's baggage octets
-/// (`baggage-octet` in the W3C Baggage specification), and `=`, at which some SDKs split.
-fn encode(name: &str, value: &str) -> String {
-    if value.chars().count() > VALUE_LIMIT {
-        log::warn!("{ATTRIBUTES}: {name} has over {VALUE_LIMIT} characters, which some SDKs do not take");
+fn pair(name: &str, value: &str) -> String {
+    let encoded = encode(value);
+    if encoded.len() > VALUE_LIMIT {
+        log::warn!(
+            "{ATTRIBUTES}: {name} has over {VALUE_LIMIT} characters, for which the JavaScript SDK drops all attributes"
+        );
     }
-    let mut encoded = String::with_capacity(value.len());
-    for byte in value.bytes() {
+    format!("{}={encoded}", encode(name))
+}
+
+/// `text` as all SDKs decode it: percent-encoded but for the baggage octets of W3C Baggage, and of
+/// those too `%`, `=`, at which some split again (`OTEL_RESOURCE_ATTRIBUTES` in the specification's
+/// `resource/sdk.md`), and `+`, which Ruby's takes for a blank, as Java's, Go's and .NET's long did
+/// (open-telemetry/opentelemetry-java#8030, open-telemetry/opentelemetry-go#4698).
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
         match byte {
-            b'%' | b'=' => encoded += &format!("%{byte:02X}"),
-            0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e => encoded.push(char::from(byte)),
+            0x21 | 0x23..=0x24 | 0x26..=0x2a | 0x2d..=0x3a | 0x3c | 0x3e..=0x5b | 0x5d..=0x7e => {
+                encoded.push(char::from(byte))
+            }
             _ => encoded += &format!("%{byte:02X}"),
         }
     }
@@ -197,8 +229,8 @@ mod tests {
 
     #[test]
     fn values_are_percent_encoded() {
-        assert_eq!(encode("a", "a,b=c%d e\"f;g\\hé"), "a%2Cb%3Dc%25d%20e%22f%3Bg%5Ch%C3%A9");
-        assert_eq!(encode("a", "sha256:0a/b-c_d.e~"), "sha256:0a/b-c_d.e~");
+        assert_eq!(encode("a,b=c%d e\"f;g\\hé+"), "a%2Cb%3Dc%25d%20e%22f%3Bg%5Ch%C3%A9%2B");
+        assert_eq!(encode("sha256:0a/b-c_d.e~"), "sha256:0a/b-c_d.e~");
     }
 
     #[test]

@@ -80,5 +80,6 @@ fn read_text(root: &Root, path: &Path) -> Result<String, String> {
 // Names of directories and of control groups may be any bytes; those that matter are ASCII.
 fn read_lossy(root: &Root, path: &Path) -> Result<String, String> {
     let content = read(root, path)?;
-    Ok(String::from_utf8(content).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Ok(String::from_utf8(content)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

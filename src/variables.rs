@@ -7,7 +7,8 @@ use crate::environment::Environment;
 use crate::expression::{Expression, Reference};
 use crate::facts::{Fact, Value, in_unit_of};
 use crate::field::{self, Field, Source, TABLE};
-use crate::gather::{Gathered, Wanted};
+use crate::gather::Gathered;
+use crate::wanted::Wanted;
 
 /// Prefixes of the variables that labels and annotations become.
 const LABEL: &str = "POD_LABEL_";
@@ -102,11 +103,14 @@ pub(crate) fn variables(
     }
     add_set(&mut variables, gathered, selection);
     if !selection.replaces {
-        keep_what_is_set(&mut variables, environment);
+        keep_what_is_set(&mut variables, gathered, environment);
     }
     if selection.otel {
         // After what is set was kept: the attributes that are set are merged, not replaced.
-        variables.extend(crate::otel::variables(facts, environment));
+        for (name, variable) in crate::otel::variables(facts, environment) {
+            // What --set says of them counts.
+            variables.entry(name).or_insert(variable);
+        }
     }
     expand_values(&mut variables, &selection.expand_env, environment);
     require(&variables, gathered, selection, environment)?;
@@ -185,8 +189,14 @@ fn why(gathered: &Gathered, field: &Field) -> String {
     }
 }
 
-fn keep_what_is_set(variables: &mut Variables, environment: &Environment) {
+fn keep_what_is_set(variables: &mut Variables, gathered: &Gathered, environment: &Environment) {
+    let is_of_container =
+        |name: &str| field::by_variable(name).is_some_and(|row| row.field.is_of_container());
     for (name, variable) in variables.iter_mut() {
+        // What this container's author set says nothing about another one.
+        if !gathered.is_of_own_container && is_of_container(name) {
+            continue;
+        }
         let set = environment.get_bytes(name.as_bytes()).filter(|value| !value.is_empty());
         let Some(set) = set.map(String::from_utf8_lossy) else { continue };
         if variable.value != set {

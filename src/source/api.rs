@@ -9,9 +9,9 @@ use crate::client::{ApiUrl, Client, Failure, Identity, advise};
 use crate::expression::Reference;
 use crate::facts::{Facts, Told, Value};
 use crate::field::{Field, Source};
-use crate::gather::{Wanted, is_settled};
 use crate::pod;
 use crate::surroundings::Surroundings;
+use crate::wanted::{Wanted, is_settled};
 
 /// When the API server is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

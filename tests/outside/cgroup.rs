@@ -67,6 +67,10 @@ fn a_quota_of_at_least_one_millisecond_is_what_3m_becomes() {
     assert_eq!(limits(&world), json!({"cpu": "10m"}));
     world.environ(&[("CONTAINER_CPU_LIMIT_MILLICORES", "3")]);
     assert_eq!(limits(&world), json!({"cpu": "3m"}), "the manifest's digits, which the kernel rounded so");
+    // A kubelet with cpuCFSQuotaPeriod: 10ms.
+    let world = private("max", "1000 10000");
+    world.environ(&[("CONTAINER_CPU_LIMIT_MILLICORES", "3")]);
+    assert_eq!(limits(&world), json!({"cpu": "3m"}));
 }
 
 #[test]

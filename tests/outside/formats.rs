@@ -41,7 +41,9 @@ fn sourced(shell: &[&str], text: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
 /// Characters that mean something to one reader or another, beside any.
 fn text() -> impl Strategy<Value = String> {
     let hard = prop::sample::select(
-        "\n\r\t '\"$`\\#=;&|!*?~<>(){}[]%^\u{1}\u{7f}\u{80}\u{81}\u{88}é☃😀\u{feff}\u{2028}".chars().collect::<Vec<_>>(),
+        "\n\r\t '\"$`\\#=;&|!*?~<>(){}[]%^\u{1}\u{7f}\u{80}\u{81}\u{88}é☃😀\u{feff}\u{2028}"
+            .chars()
+            .collect::<Vec<_>>(),
     );
     let letter = prop_oneof![3 => hard, 1 => prop::char::any(), 1 => prop::char::range('a', 'c')];
     let letter = letter.prop_filter("NUL is no value's", |letter| *letter != '\0');
@@ -145,13 +147,32 @@ fn json_of_a_recorded_container_is_sorted_and_ends_in_one_newline() {
     let outcome = run(command).expect_code(0);
     assert_sorted(&outcome.stdout);
     assert!(outcome.stdout.ends_with("\n}\n"));
-    assert!(!outcome.stdout.contains("null"), "unknown is absent");
     assert_eq!(outcome.json()["schema"], "introspod/v1");
 }
 
 #[test]
+fn what_is_unknown_is_absent_from_json_and_never_null_or_empty() {
+    fn is_full(value: &Value) -> bool {
+        match value {
+            Value::Object(members) => !members.is_empty() && members.values().all(is_full),
+            Value::Array(items) => !items.is_empty() && items.iter().all(is_full),
+            value => !value.is_null() && value != "",
+        }
+    }
+    for (pod, container) in crate::recorded::CONTAINERS {
+        let mut command = introspod(["print", "--format=json", "--root"]);
+        command.arg(recorded(pod, container));
+        let mut told = run(command).expect_code(0).json();
+        // Known to be none, and known to be empty.
+        told["pod"].as_object_mut().unwrap().retain(|name, _| name != "labels" && name != "annotations");
+        assert!(is_full(&told), "{pod}/{container}: {told}");
+    }
+}
+
+#[test]
 fn labels_are_there_whenever_they_are_known_even_if_there_are_none() {
-    let told = run_with_pod("print", ["--format", "json"], &crate::made::pod(json!({}))).expect_code(0).json();
+    let told =
+        run_with_pod("print", ["--format", "json"], &crate::made::pod(json!({}))).expect_code(0).json();
     assert_eq!(told["pod"]["labels"], json!({}));
     assert_eq!(told["pod"]["annotations"], json!({}));
     let mut command = introspod(["print", "--format", "json", "--root"]);
@@ -181,7 +202,8 @@ fn variables_are_what_exec_injects() {
     let environ = run(command).expect_code(0).stdout;
     let entries = environ.split_terminator('\0').filter_map(|entry| entry.split_once('='));
     let injected = entries.filter(|(name, _)| *name != "PATH");
-    let injected: serde_json::Map<_, _> = injected.map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let injected: serde_json::Map<_, _> =
+        injected.map(|(name, value)| (name.to_owned(), value.into())).collect();
     assert_eq!(told, Value::Object(injected));
 }
 
@@ -192,7 +214,10 @@ fn what_the_env_format_cannot_hold_is_left_out_and_named() {
         let pod = annotated([("bad", value), ("good", "g")]);
         let outcome = run_with_pod("print", ["--format", "env", "--annotations"], &pod).expect_code(0);
         assert_eq!(lines(&outcome).len(), 1, "{outcome:#?}");
-        assert!(outcome.stderr.contains("POD_ANNOTATION_BAD is left out") && outcome.stderr.contains(why), "{why}");
+        assert!(
+            outcome.stderr.contains("POD_ANNOTATION_BAD is left out") && outcome.stderr.contains(why),
+            "{why}"
+        );
         assert!(!outcome.stdout.contains("POD_ANNOTATION_BAD"));
         assert!(outcome.stdout.contains("POD_ANNOTATION_GOOD='g'\n"));
         let sh = run_with_pod("print", ["--format", "sh", "--annotations"], &pod).expect_code(0);
@@ -217,8 +242,13 @@ fn a_value_with_nul_is_left_out_of_every_format_and_named() {
     for format in ["env", "sh", "json", "table"] {
         let outcome = run_with_pod("print", ["--format", format, "--annotations"], &pod).expect_code(0);
         assert_eq!(lines(&outcome).len(), 1, "{outcome:#?}");
-        assert!(outcome.stderr.contains("POD_ANNOTATION_BAD is left out: its value holds NUL"), "{outcome:#?}");
-        assert!(!outcome.stdout.contains("POD_ANNOTATION_BAD") && outcome.stdout.contains("POD_ANNOTATION_GOOD"));
+        assert!(
+            outcome.stderr.contains("POD_ANNOTATION_BAD is left out: its value holds NUL"),
+            "{outcome:#?}"
+        );
+        assert!(
+            !outcome.stdout.contains("POD_ANNOTATION_BAD") && outcome.stdout.contains("POD_ANNOTATION_GOOD")
+        );
     }
     let options = ["--set", "V=metadata.annotations['bad']", "sh", "-c", "echo ${V-unset} $POD_NAME"];
     let outcome = run_with_pod("exec", options, &pod).expect_code(0);
@@ -229,7 +259,8 @@ fn a_value_with_nul_is_left_out_of_every_format_and_named() {
 fn explain_is_a_comment_to_every_reader() {
     let pod = annotated([("k", "v")]);
     for format in ["env", "sh"] {
-        let outcome = run_with_pod("print", ["--explain", "--annotations", "--format", format], &pod).expect_code(0);
+        let outcome =
+            run_with_pod("print", ["--explain", "--annotations", "--format", format], &pod).expect_code(0);
         assert!(outcome.stdout.starts_with("# "));
         let told = sourced(&["/bin/sh", "-c"], &outcome.stdout);
         assert_eq!(told[&b"POD_ANNOTATION_K".to_vec()], b"v");
@@ -264,7 +295,10 @@ fn people_get_a_table_and_programs_get_env() {
         Err(error) => println!("skipped: no script here: {error}"),
         Ok(output) => {
             let text = String::from_utf8(output.stdout).unwrap();
-            assert!(text.lines().any(|line| line.starts_with("POD_NAME  ") && line.ends_with("  bare")), "{text}");
+            assert!(
+                text.lines().any(|line| line.starts_with("POD_NAME  ") && line.ends_with("  bare")),
+                "{text}"
+            );
         }
     }
 }
@@ -276,5 +310,8 @@ fn standard_output_that_is_full_is_said_and_one_that_is_closed_ends_it_as_cat() 
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("standard output: No space left on device") && stderr.lines().count() == 1, "{stderr}");
+    assert!(
+        stderr.contains("standard output: No space left on device") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
 }

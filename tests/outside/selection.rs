@@ -32,7 +32,8 @@ fn every_label_and_annotation_is_a_variable_when_asked_for() {
 
 #[test]
 fn of_keys_that_collide_the_first_in_order_wins_with_a_warning() {
-    let outcome = print(&["--labels"], &labelled(json!({"a.b": "dot", "a-b": "hyphen", "a_b": "low", "A.B": "upper"})));
+    let outcome =
+        print(&["--labels"], &labelled(json!({"a.b": "dot", "a-b": "hyphen", "a_b": "low", "A.B": "upper"})));
     let outcome = outcome.expect_code(0);
     // In the order of bytes: "A.B", "a-b", "a.b", "a_b".
     assert_eq!(outcome.json()["variables"]["POD_LABEL_A_B"], "upper");
@@ -53,14 +54,18 @@ fn a_value_with_nul_does_not_cost_its_neighbour_the_name() {
 
 #[test]
 fn labels_that_would_be_dangerous_names_keep_their_prefix() {
-    let pod = labelled(json!({"PATH": "/evil", "LD_PRELOAD": "/evil.so", "IFS": "x", "x": "$(touch evil)`touch evil`"}));
-    let script = "echo $POD_LABEL_PATH $POD_LABEL_LD_PRELOAD; echo \"$POD_LABEL_X\"; echo ${LD_PRELOAD-unset} $PATH";
+    let pod = labelled(
+        json!({"PATH": "/evil", "LD_PRELOAD": "/evil.so", "IFS": "x", "x": "$(touch evil)`touch evil`"}),
+    );
+    let script =
+        "echo $POD_LABEL_PATH $POD_LABEL_LD_PRELOAD; echo \"$POD_LABEL_X\"; echo ${LD_PRELOAD-unset} $PATH";
     let outcome = run_with_pod("exec", ["--labels", "sh", "-c", script], &pod).expect_code(0);
     let expected = "/evil /evil.so\n$(touch evil)`touch evil`\nunset /usr/local/bin:/usr/bin:/bin\n";
     assert_eq!(outcome.stdout, expected);
     let told = print(&["--labels"], &pod).expect_code(0).json();
     for name in told["variables"].as_object().unwrap().keys() {
-        let is_word = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        let is_word =
+            name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
         assert!(is_word && !["PATH", "LD_PRELOAD", "IFS"].contains(&name.as_str()), "{name}");
     }
 }
@@ -71,7 +76,8 @@ fn keys_that_no_api_server_would_take_are_names_all_the_same() {
     let told = variables(["--annotations"], &pod);
     let names: Vec<&String> =
         told.as_object().unwrap().keys().filter(|name| name.starts_with("POD_ANNOTATION_")).collect();
-    let expected = ["POD_ANNOTATION_", "POD_ANNOTATION_A_B_PATH", "POD_ANNOTATION___", "POD_ANNOTATION___X___"];
+    let expected =
+        ["POD_ANNOTATION_", "POD_ANNOTATION_A_B_PATH", "POD_ANNOTATION___", "POD_ANNOTATION___X___"];
     assert_eq!(names, expected);
 }
 
@@ -133,7 +139,9 @@ fn what_is_required_and_unknown_fails_each_subcommand_by_its_own_code() {
     ] {
         let options = [vec!["--require", "NODE_NAME"], arguments].concat();
         let outcome = run_with_pod(subcommand, options, &pod(json!({}))).expect_code(code);
-        assert!(only_line(&outcome).starts_with("introspod: error: required variable NODE_NAME is not known: "));
+        assert!(
+            only_line(&outcome).starts_with("introspod: error: required variable NODE_NAME is not known: ")
+        );
         assert_eq!(outcome.stdout, "");
         assert!(!out.exists());
     }

@@ -1,0 +1,202 @@
+//! What is said: nothing when all is well, one line for what is broken, and `--explain`.
+
+use serde_json::json;
+
+use crate::made::annotated;
+use crate::recorded::CONTAINERS;
+use crate::world::{Outcome, World, introspod, recorded, run};
+
+fn explain(world: &World) -> Outcome {
+    let outcome = world.run(["print", "--explain", "--format", "table"]).expect_code(0);
+    assert_eq!(outcome.stderr, "", "{outcome:#?}");
+    outcome
+}
+
+/// The line that explains the source `name`.
+#[track_caller]
+fn line<'a>(outcome: &'a Outcome, name: &str) -> &'a str {
+    let start = format!("{name}: ");
+    outcome
+        .stdout
+        .lines()
+        .find(|line| line.starts_with(&start))
+        .unwrap_or_else(|| panic!("{name}: {outcome:#?}"))
+}
+
+#[test]
+fn nothing_is_said_when_all_is_well() {
+    for (pod, container) in CONTAINERS {
+        for subcommand in ["print", "exec"] {
+            let mut command = introspod([subcommand, "--root"]);
+            command.arg(recorded(pod, container)).args((subcommand == "exec").then_some("true"));
+            assert_eq!(run(command).expect_code(0).stderr, "", "{subcommand} {pod}/{container}");
+        }
+    }
+}
+
+#[test]
+fn outside_of_any_pod_nothing_is_said_either() {
+    assert_eq!(run(introspod(["exec", "true"])).expect_code(0).stderr, "");
+}
+
+#[test]
+fn each_value_has_its_source() {
+    let outcome = explain(&World::recorded("downward", "main"));
+    for (name, source, value) in [
+        ("POD_NAME", "token", "downward"),
+        ("CONTAINER_NAME", "kubelet", "main"),
+        ("POD_QOS_CLASS", "cgroup", "Burstable"),
+        ("HOST_IP", "env", "10.99.0.1"),
+    ] {
+        let row = outcome.stdout.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
+        assert_eq!(row.split_whitespace().collect::<Vec<_>>(), [name, source, value]);
+    }
+}
+
+#[test]
+fn no_token_says_what_may_be_off_and_what_else_would_do() {
+    let outcome = explain(&World::recorded("notoken", "main"));
+    let line = line(&outcome, "token");
+    assert!(line.contains("no service account token is mounted"), "{line}");
+    assert!(line.contains("automountServiceAccountToken") && line.contains("--token-file"), "{line}");
+}
+
+#[test]
+fn no_volume_says_where_it_was_looked_for_and_how_to_name_another() {
+    let outcome = explain(&World::recorded("bare", "web"));
+    let line = line(&outcome, "volume");
+    for part in ["/etc/podinfo", "/etc/downward", "--volume"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[test]
+fn a_private_control_group_namespace_is_named() {
+    let world = World::recorded("bare", "web");
+    world.write("proc/self/cgroup", "0::/\n");
+    let outcome = explain(&world);
+    let line = line(&outcome, "cgroup");
+    assert!(line.contains("private cgroup namespace"), "{line}");
+}
+
+#[test]
+fn limits_that_cannot_be_read_are_named() {
+    let world = World::recorded("downward", "main");
+    world.remove("sys/fs/cgroup/memory/memory.limit_in_bytes");
+    world.write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "0\n");
+    let outcome = explain(&world);
+    assert!(outcome.stdout.contains("cgroup: the memory limit is not known: "), "{outcome:#?}");
+    assert!(outcome.stdout.contains("memory.limit_in_bytes"), "{outcome:#?}");
+    assert!(outcome.stdout.contains("cgroup: the CPU limit is not known: "), "{outcome:#?}");
+    world.remove("sys").remove("proc/self/mountinfo").write("proc/self/mountinfo", "");
+    assert!(explain(&world).stdout.contains("no cgroup file system is mounted"));
+}
+
+#[test]
+fn an_api_that_is_not_asked_says_why_and_how_to_ask_it() {
+    let outcome = explain(&World::recorded("bare", "web"));
+    let asked = line(&outcome, "api");
+    assert!(asked.contains("not asked") && asked.contains("--api always"), "{asked}");
+    let world = World::recorded("bare", "web");
+    let outcome = world.run(["print", "--explain", "--format=table", "--api=never"]).expect_code(0);
+    let never = line(&outcome, "api");
+    assert!(never.contains("--api") && never.contains("never"), "{never}");
+}
+
+#[test]
+fn the_likely_name_is_shown_when_nothing_better_is_known() {
+    let outcome = explain(&World::recorded("notoken", "main"));
+    assert!(line(&outcome, "hostname").contains("likely \"notoken\""), "{outcome:#?}");
+    let outcome = explain(&World::recorded("bare", "web"));
+    assert!(!outcome.stdout.contains("hostname"), "{outcome:#?}");
+}
+
+#[test]
+fn the_host_network_and_foreign_files_are_named() {
+    let outcome = explain(&World::recorded("hostnet", "main"));
+    assert!(outcome.stdout.contains("kubelet: /etc/hosts tells no pod IP: the pod is on the host network"));
+    let world = World::recorded("bare", "web");
+    world.write("etc/hosts", "127.0.0.1 localhost\n").write("etc/resolv.conf", "nameserver 1.1.1.1\n");
+    world.write("proc/self/mountinfo", "");
+    let outcome = explain(&world);
+    for part in ["/etc/hosts is not the kubelet's", "dnsPolicy", "a sandboxed runtime, or not a pod"] {
+        assert!(outcome.stdout.contains(part), "{part} in {outcome:#?}");
+    }
+}
+
+#[test]
+fn no_variable_of_the_manifest_s_is_named() {
+    let outcome = explain(&World::recorded("bare", "web"));
+    assert!(line(&outcome, "env").contains("POD_NAME"));
+    assert!(!explain(&World::recorded("downward", "main")).stdout.contains("\nenv: "));
+}
+
+#[test]
+fn json_has_the_explanation_too() {
+    let world = World::recorded("bare", "web");
+    let told = world.run(["print", "--explain", "--format", "json"]).expect_code(0).json();
+    let lines: Vec<&str> =
+        told["explanation"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    assert!(lines.iter().any(|line| line.starts_with("volume: ")), "{lines:?}");
+    let told = world.run(["print", "--format", "json"]).expect_code(0).json();
+    assert_eq!(told["explanation"], serde_json::Value::Null);
+}
+
+#[test]
+fn at_info_each_source_has_one_line_with_its_time() {
+    let world = World::recorded("downward", "main");
+    let mut command = world.command(["print"]);
+    command.env("INTROSPOD_LOG", "info");
+    let outcome = run(command).expect_code(0);
+    for source in ["token", "kubelet", "cgroup", "env", "volume"] {
+        let start = format!("introspod: info: {source} told ");
+        let lines: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with(&start)).collect();
+        assert_eq!(lines.len(), 1, "{source}: {outcome:#?}");
+        let time = lines[0].rsplit_once(" in ").unwrap().1;
+        let number = time.strip_suffix(" µs").unwrap();
+        assert!(number.parse::<u64>().is_ok(), "{time}");
+    }
+    assert!(outcome.stderr.contains("token told metadata.namespace"), "what it told: {}", outcome.stderr);
+}
+
+#[test]
+fn the_log_filter_is_introspod_s_own() {
+    let world = World::recorded("bare", "web");
+    let stderr = |name: &str, value: &str| {
+        let mut command = world.command(["print", "--volume", "/nowhere"]);
+        command.env(name, value);
+        run(command).expect_code(0).stderr
+    };
+    assert_eq!(stderr("RUST_LOG", "trace").lines().count(), 1, "RUST_LOG is the application's");
+    assert_eq!(stderr("INTROSPOD_LOG", "error"), "");
+    assert_eq!(stderr("INTROSPOD_LOG", "off"), "");
+    assert_eq!(stderr("INTROSPOD_LOG", "").lines().count(), 1, "empty is unset");
+    assert!(stderr("INTROSPOD_LOG", "info").lines().count() > 5);
+}
+
+#[test]
+fn the_log_filter_reaches_the_application_unchanged() {
+    let mut command = introspod(["exec", "sh", "-c", "echo $RUST_LOG $INTROSPOD_LOG"]);
+    command.env("RUST_LOG", "debug").env("INTROSPOD_LOG", "error");
+    assert_eq!(run(command).expect_code(0).stdout, "debug error\n");
+}
+
+#[test]
+fn nothing_from_outside_makes_a_line_of_its_own() {
+    let pod = annotated([("a\nintrospod: error: forged", "1"), ("a\tintrospod: error: forged", "2")]);
+    let outcome = crate::made::run_with_pod("print", ["--annotations"], &pod).expect_code(0);
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
+    let world = World::empty();
+    world.environ(&[("CONTAINER_CPU_LIMIT_MILLICORES", "1\nintrospod: error: forged\u{1b}[2J")]);
+    let outcome = world.run(["print"]).expect_code(0);
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
+    assert!(!outcome.stderr.contains('\u{1b}'));
+}
+
+#[test]
+fn a_pod_object_needs_no_explanation_of_other_sources() {
+    let outcome =
+        crate::made::run_with_pod("print", ["--explain", "--format=json"], &crate::made::pod(json!({})))
+            .expect_code(0);
+    assert_eq!(outcome.json()["explanation"], json!([]));
+}

@@ -1,0 +1,201 @@
+//! README's recipes, as they are written there: resources as programs want them, Datadog, a profile.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::made::{annotated, pod, run_with_pod};
+use crate::world::{Outcome, World, run};
+
+/// A container under version 2 of control groups, with these limits.
+fn container(memory: &str, cpu: &str) -> World {
+    let world = World::empty();
+    world.write("proc/self/cgroup", "0::/\n");
+    world.write("proc/self/mountinfo", "31 30 0:27 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+    world.write("sys/fs/cgroup/memory.max", format!("{memory}\n"));
+    world.write("sys/fs/cgroup/cpu.max", format!("{cpu}\n"));
+    world
+}
+
+/// 1 GiB and 2.5 CPUs.
+fn limited() -> World {
+    container("1073741824", "250000 100000")
+}
+
+/// Containers without limits. The manifest of one has the size of the node in its variables, which
+/// is what the downward API gives then.
+fn unlimited() -> [World; 2] {
+    [container("max", "max 100000"), World::recorded("nolimits", "main")]
+}
+
+/// The variables that the application has, and what was said.
+#[track_caller]
+fn application(world: &World, options: &[&str]) -> (BTreeMap<String, String>, Outcome) {
+    let outcome = world.run([&["exec"], options, &["--", "env", "-0"]].concat()).expect_code(0);
+    let pairs = outcome.stdout.split('\0').filter_map(|entry| entry.split_once('='));
+    let variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    (variables, outcome)
+}
+
+/// With limits the application has these variables and nobody complains; without, it has none of
+/// them: not 0, and not what the node has.
+#[track_caller]
+fn assert_recipe(options: &[&str], expected: &[(&str, &str)]) {
+    let (variables, outcome) = application(&limited(), options);
+    assert_eq!(outcome.stderr, "");
+    for (name, value) in expected {
+        assert_eq!(variables[*name], *value, "{name}");
+    }
+    for world in unlimited() {
+        let (variables, outcome) = application(&world, options);
+        for (name, _) in expected {
+            assert_eq!(variables.get(*name), None);
+            assert!(outcome.stderr.contains(&format!("{name} is not set: limits.")), "{outcome:?}");
+        }
+    }
+}
+
+/// The same of a heap's size that is referred to in the variable `name`: without a limit the
+/// reference stays, with a warning that names it.
+#[track_caller]
+fn assert_heap_recipe(name: &str, value: &str, expected: &str) {
+    let options = ["--set", "HEAP_MB=limits.memory*75%/1Mi", "--expand-env", name];
+    let world = limited();
+    world.environ(&[(name, value)]);
+    let (variables, outcome) = application(&world, &options);
+    assert_eq!(variables[name], expected);
+    assert_eq!(outcome.stderr, "");
+    for world in unlimited() {
+        world.environ(&[(name, value)]);
+        let (variables, outcome) = application(&world, &options);
+        assert_eq!(variables.get("HEAP_MB"), None);
+        assert_eq!(variables[name], value);
+        let warning = format!("$(HEAP_MB) stays as it is in {name}");
+        assert!(outcome.stderr.contains(&warning), "{outcome:?}");
+    }
+}
+
+#[test]
+fn go() {
+    assert_recipe(
+        &["--set", "GOMAXPROCS=limits.cpu", "--set", "GOMEMLIMIT=limits.memory*90%"],
+        &[("GOMAXPROCS", "3"), ("GOMEMLIMIT", "966367641")],
+    );
+}
+
+#[test]
+fn java() {
+    assert_heap_recipe("JAVA_TOOL_OPTIONS", "-Xmx$(HEAP_MB)m", "-Xmx768m");
+}
+
+#[test]
+fn node_js() {
+    assert_heap_recipe("NODE_OPTIONS", "--max-old-space-size=$(HEAP_MB)", "--max-old-space-size=768");
+}
+
+#[test]
+fn open_mp() {
+    assert_recipe(&["--set", "OMP_NUM_THREADS=limits.cpu"], &[("OMP_NUM_THREADS", "3")]);
+}
+
+#[test]
+fn rayon_and_tokio() {
+    assert_recipe(
+        &["--set", "RAYON_NUM_THREADS=limits.cpu", "--set", "TOKIO_WORKER_THREADS=limits.cpu"],
+        &[("RAYON_NUM_THREADS", "3"), ("TOKIO_WORKER_THREADS", "3")],
+    );
+}
+
+/// The kubelet has been over the manifest before: it leaves alone what it does not know.
+#[test]
+fn a_heap_in_the_arguments() {
+    let arguments = |world: &World| {
+        let options = ["exec", "--set", "HEAP_MB=limits.memory*75%/1Mi", "--expand"];
+        world.run([&options as &[&str], &["--", "echo", "-Xmx$(HEAP_MB)m"]].concat()).expect_code(0)
+    };
+    assert_eq!(arguments(&limited()).stdout, "-Xmx768m\n");
+    for world in unlimited() {
+        let outcome = arguments(&world);
+        assert_eq!(outcome.stdout, "-Xmx$(HEAP_MB)m\n");
+        assert!(outcome.stderr.contains("$(HEAP_MB) stays as it is in the arguments"), "{outcome:?}");
+    }
+}
+
+/// A share of a CPU is a whole thread, and the smallest budget is not nothing.
+#[test]
+fn no_limit_is_so_small_that_it_becomes_0() {
+    let options = ["--set", "THREADS=limits.cpu", "--set", "HEAP_MB=limits.memory*75%/1Mi"];
+    let (variables, _) = application(&container("4096", "1000 100000"), &options);
+    assert_eq!((variables["THREADS"].as_str(), variables["HEAP_MB"].as_str()), ("1", "1"));
+}
+
+const DATADOG: [&str; 6] = [
+    "--set",
+    "DD_SERVICE=metadata.labels['tags.datadoghq.com/service']",
+    "--set",
+    "DD_ENV=metadata.labels['tags.datadoghq.com/env']",
+    "--set",
+    "DD_VERSION=metadata.labels['tags.datadoghq.com/version']",
+];
+
+/// Datadog's unified service tagging
+/// (docs.datadoghq.com/getting_started/tagging/unified_service_tagging), from a volume.
+#[test]
+fn datadog() {
+    let world = World::empty();
+    let labels = ["env=\"prod\"", "service=\"checkout\"", "version=\"1.4.2\""];
+    let labels = labels.map(|label| format!("tags.datadoghq.com/{label}\n"));
+    world.write("etc/podinfo/labels", labels.concat());
+    let (variables, outcome) = application(&world, &DATADOG);
+    assert_eq!(variables["DD_SERVICE"], "checkout");
+    assert_eq!(variables["DD_ENV"], "prod");
+    assert_eq!(variables["DD_VERSION"], "1.4.2");
+    assert_eq!(outcome.stderr, "");
+}
+
+/// As in the downward API. To Datadog's libraries an empty variable is none.
+#[test]
+fn datadog_s_labels_that_are_not_there_are_empty() {
+    let pod = pod(json!({"labels": {"tags.datadoghq.com/service": "checkout"}}));
+    let variables = crate::made::variables(DATADOG, &pod);
+    assert_eq!(variables["DD_SERVICE"], "checkout");
+    assert_eq!(variables["DD_ENV"], "");
+}
+
+/// What README's manifest says in `env`.
+const PROFILE: [(&str, &str); 2] = [
+    ("INTROSPOD_LABELS", "true"),
+    (
+        "INTROSPOD_SET",
+        "GOMAXPROCS=limits.cpu\nGOMEMLIMIT=limits.memory*90%\nTEAM=metadata.labels['example.com/team']\n",
+    ),
+];
+
+/// What `exec OPTIONS` makes of three variables under the profile.
+#[track_caller]
+fn under_profile(options: &[&str]) -> String {
+    let world = limited();
+    world.write("etc/podinfo/labels", "example.com/team=\"core\"\nother=\"9\"\n");
+    let script = "echo $GOMAXPROCS $GOMEMLIMIT $TEAM $POD_LABEL_OTHER";
+    let mut command = world.command([&["exec"], options, &["--", "sh", "-c", script]].concat());
+    command.envs(PROFILE);
+    run(command).expect_code(0).stdout.trim_end().to_owned()
+}
+
+#[test]
+fn a_profile_from_the_manifest() {
+    assert_eq!(under_profile(&[]), "3 966367641 core 9");
+}
+
+#[test]
+fn the_command_line_wins_over_the_profile() {
+    assert_eq!(under_profile(&["--labels=false", "--set", "TEAM=metadata.labels['other']"]), "3 966367641 9");
+}
+
+/// Nobody who may annotate a pod decides on an application's options.
+#[test]
+fn an_annotation_is_no_profile() {
+    let pod = annotated([("INTROSPOD_LABELS", "true"), ("INTROSPOD_SET", "A=metadata.name")]);
+    let outcome = run_with_pod("print", [""; 0], &pod).expect_code(0);
+    assert!(!outcome.stdout.contains("A=") && !outcome.stdout.contains("LABEL"), "{outcome:?}");
+}

@@ -1,0 +1,52 @@
+//! What it costs to wait; `benches/watch` measures more of it.
+
+use super::*;
+use crate::server::{Server, always};
+
+/// The release build is what the budget is for.
+const RESIDENT_KIB: u64 = if cfg!(debug_assertions) { 32 << 10 } else { 4 << 10 };
+
+/// Context switches of all threads (`proc_pid_status(5)`).
+fn switches(pid: Pid) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let threads =
+        tasks.map(|task| Pid::from_raw(task.unwrap().file_name().to_str().unwrap().parse().unwrap()));
+    threads
+        .map(|thread| {
+            status(thread, "voluntary_ctxt_switches") + status(thread, "nonvoluntary_ctxt_switches")
+        })
+        .sum()
+}
+
+/// Waits until nothing has run for a while.
+fn wait_for_rest(pid: Pid) -> u64 {
+    wait_for("rest", || {
+        let before = switches(pid);
+        thread::sleep(Duration::from_millis(200));
+        (switches(pid) == before).then_some(before)
+    })
+}
+
+#[test]
+fn at_rest_it_is_small_and_nothing_wakes_it() {
+    let server = Server::plain(always(crate::server::Response::new(204, "text/plain", "")));
+    let url = server.url();
+    for (options, threads) in [(&[][..], 1), (&["--notify", url.as_str()], 2)] {
+        let (world, mut volume) = labelled();
+        let watching = Watching::start(&world, options);
+        watching.wait_for_label("red");
+        volume.label("blue");
+        watching.wait_for_label("blue");
+        if threads > 1 {
+            watching.wait_for_lines(1, ": notified");
+        }
+        let pid = watching.pid();
+        wait_for("no more threads", || (status(pid, "Threads") == threads).then_some(()));
+        let before = wait_for_rest(pid);
+        thread::sleep(Duration::from_secs(2));
+        assert_eq!(switches(pid), before, "nothing woke it in two seconds");
+        let resident = status(pid, "VmRSS");
+        println!("{options:?}: {resident} KiB resident");
+        assert!(resident <= RESIDENT_KIB, "{resident} KiB");
+    }
+}

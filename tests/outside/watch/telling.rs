@@ -1,0 +1,250 @@
+//! `--notify`: the application is told of each change that shows, however it behaves.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+
+/// A request as it arrived, and the way to answer it.
+struct Told {
+    head: String,
+    body: Vec<u8>,
+    arrived: Instant,
+    stream: TcpStream,
+}
+
+impl Told {
+    fn answer(mut self, status: &str) {
+        // One that does not wait for the answer is no concern of the application's.
+        let _ = write!(self.stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+}
+
+/// The application's HTTP listener, at an address of its own, so that it can come and go.
+struct Application {
+    address: SocketAddr,
+    sender: Sender<Told>,
+    told: Receiver<Told>,
+}
+
+impl Application {
+    /// One that does not listen yet.
+    fn down() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        // All of 127.0.0.0/8 is loopback; the other tests, and other runs of these, are elsewhere.
+        let [_, .., high, low] = std::process::id().to_be_bytes();
+        let own = Ipv4Addr::new(127, 1 + high % 250, low, NEXT.fetch_add(1, Ordering::Relaxed));
+        let address = TcpListener::bind((own, 0)).unwrap().local_addr().unwrap();
+        let (sender, told) = channel();
+        Application { address, sender, told }
+    }
+
+    fn up() -> Self {
+        let application = Application::down();
+        application.listen();
+        application
+    }
+
+    fn listen(&self) {
+        let listener = TcpListener::bind(self.address).unwrap();
+        let sender = self.sender.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Some(told) = read(stream.unwrap()) else { continue };
+                if sender.send(told).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn option(&self) -> String {
+        format!("--notify=http://{}/-/reload?now=1", self.address)
+    }
+
+    /// The next request.
+    #[track_caller]
+    fn next(&self) -> Told {
+        self.told.recv_timeout(PATIENCE).expect("a notification")
+    }
+
+    /// Nothing was told that was not looked at.
+    #[track_caller]
+    fn assert_untold(&self) {
+        assert!(self.told.try_recv().is_err(), "one notification too many");
+    }
+}
+
+/// Reads a request: to the end of its head, and what comes after it in the same breath.
+fn read(mut stream: TcpStream) -> Option<Told> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let body = bytes.split_off(end + 4);
+            let head = String::from_utf8(bytes).unwrap();
+            return Some(Told { head, body, arrived: Instant::now(), stream });
+        }
+        let mut buffer = [0; 4096];
+        match stream.read(&mut buffer).ok()? {
+            0 => return None,
+            count => bytes.extend(&buffer[..count]),
+        }
+    }
+}
+
+const WELL: &str = "204 No Content";
+
+#[test]
+fn one_post_for_each_change_that_shows() {
+    let (world, mut volume) = labelled();
+    world.write("out/pod.json", "not what will be there");
+    let application = Application::up();
+    let watching = Watching::start(&world, [application.option()]);
+    watching.wait_for_label("red");
+    // Nothing shows of a swap that changes nothing.
+    watching.after(|| volume.label("red"));
+    for (number, (team, status)) in
+        [("blue", WELL), ("green", "200 OK"), ("red", WELL)].into_iter().enumerate()
+    {
+        volume.label(team);
+        watching.wait_for_label(team);
+        let told = application.next();
+        assert_eq!(watching.document().unwrap()["pod"]["labels"]["team"], team, "the file is first");
+        assert!(told.head.starts_with("POST /-/reload?now=1 HTTP/1.1\r\n"), "{}", told.head);
+        let head = told.head.to_ascii_lowercase();
+        assert!(head.contains("\r\ncontent-length: 0\r\n"), "some servers insist: {head}");
+        assert!(head.contains(&format!("\r\nhost: {}\r\n", application.address)), "{head}");
+        assert!(!head.contains("authorization") && !head.contains("chunked"), "{head}");
+        assert_eq!(told.body, b"");
+        told.answer(status);
+        watching.wait_for_lines(number + 1, ": notified");
+        application.assert_untold();
+    }
+    assert_eq!(watching.complaints(), [""; 0]);
+}
+
+#[test]
+fn localhost_is_the_loopback() {
+    let (world, mut volume) = labelled();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let watching = Watching::start(&world, [format!("--notify=http://localhost:{port}")]);
+    watching.wait_for_label("red");
+    volume.label("blue");
+    let told = read(listener.accept().unwrap().0).unwrap();
+    assert!(told.head.starts_with("POST / HTTP/1.1\r\n"), "{}", told.head);
+    told.answer(WELL);
+    watching.wait_for_lines(1, ": notified");
+}
+
+#[test]
+fn a_burst_is_one() {
+    const CHANGES: usize = 4;
+    let application = Application::up();
+    // On a busy machine the changes may take longer than a burst: then another try tells.
+    for _ in 0..20 {
+        let (world, mut volume) = labelled();
+        let watching = Watching::start(&world, [application.option()]);
+        watching.wait_for_label("red");
+        let start = Instant::now();
+        for number in 1..=CHANGES {
+            volume.label(&number.to_string());
+            watching.wait_for_label(&number.to_string());
+        }
+        watching.wait_for_lines(CHANGES, "changed: ");
+        let took = start.elapsed();
+        let told = application.next();
+        assert!(told.arrived - start >= Duration::from_millis(100), "it waits for a burst to end");
+        told.answer(WELL);
+        if took < Duration::from_millis(90) {
+            watching.wait_for_lines(1, ": notified");
+            volume.label("last");
+            application.next().answer(WELL);
+            watching.wait_for_lines(2, ": notified");
+            application.assert_untold();
+            return;
+        }
+        drop(watching);
+        while application.told.try_recv().is_ok() {}
+    }
+    println!("skipped: this machine is too busy for {CHANGES} changes within 90 ms");
+}
+
+#[test]
+fn an_application_that_is_down_is_told_once_it_is_up() {
+    let (world, mut volume) = labelled();
+    let application = Application::down();
+    let watching = Watching::start(&world, [application.option()]);
+    watching.wait_for_label("red");
+    volume.label("blue");
+    let line = watching.wait_for_lines(2, "trying again");
+    assert!(line.contains("Connection refused"), "{line}");
+    // What changes meanwhile is told of by the same notification.
+    for (number, team) in ["green", "yellow"].into_iter().enumerate() {
+        volume.label(team);
+        watching.wait_for_label(team);
+        watching.wait_for_lines(number + 2, "changed: ");
+    }
+    application.listen();
+    application.next().answer(WELL);
+    watching.wait_for_lines(1, ": notified");
+    volume.label("red");
+    application.next().answer(WELL);
+    watching.wait_for_lines(2, ": notified");
+    application.assert_untold();
+    assert_eq!(watching.complaints(), [""; 0]);
+}
+
+#[test]
+fn an_application_that_fails_is_told_again() {
+    let (world, mut volume) = labelled();
+    let application = Application::up();
+    let watching = Watching::start(&world, [application.option()]);
+    watching.wait_for_label("red");
+    volume.label("blue");
+    // No redirect is followed: who knows where it leads.
+    let failing =
+        ["500 Internal Server Error", "503 Service Unavailable", "307 Temporary Redirect\r\nLocation: /"];
+    for (number, status) in failing.into_iter().enumerate() {
+        application.next().answer(status);
+        let line = watching.wait_for_lines(number + 1, "trying again");
+        assert!(line.contains(&format!("it answered {}", &status[..3])), "{line}");
+    }
+    // One that goes away without an answer.
+    drop(application.next());
+    watching.wait_for_lines(4, "trying again");
+    application.next().answer(WELL);
+    watching.wait_for_lines(1, ": notified");
+    volume.label("green");
+    application.next().answer(WELL);
+    watching.wait_for_lines(2, ": notified");
+    application.assert_untold();
+    assert_eq!(watching.complaints(), [""; 0]);
+}
+
+#[test]
+fn an_application_that_is_slow_does_not_hold_up_the_files() {
+    let (world, mut volume) = labelled();
+    let application = Application::up();
+    let watching = Watching::start(&world, [application.option()]);
+    watching.wait_for_label("red");
+    volume.label("blue");
+    let slow = application.next();
+    for (number, team) in ["green", "yellow", "red"].into_iter().enumerate() {
+        volume.label(team);
+        watching.wait_for_label(team);
+        watching.wait_for_lines(number + 2, "changed: ");
+    }
+    application.assert_untold();
+    slow.answer(WELL);
+    watching.wait_for_lines(1, ": notified");
+    // The application may have read the file before the other changes: it is told of them, as of one.
+    application.next().answer(WELL);
+    watching.wait_for_lines(2, ": notified");
+    volume.label("blue");
+    application.next().answer(WELL);
+    watching.wait_for_lines(3, ": notified");
+    application.assert_untold();
+}

@@ -1,0 +1,233 @@
+//! A volume that is not there yet, that is no more, and more changes than the kernel queues.
+
+use serde_json::json;
+
+use super::*;
+use crate::made::in_mount_namespace;
+use crate::world::run;
+
+#[test]
+fn a_directory_that_appears_later() {
+    for place in ["/etc/podinfo", "/etc/downward", "/mnt/deep/down/podinfo"] {
+        let world = World::empty();
+        world.write("etc/hostname", "web-0");
+        let default = place.starts_with("/etc");
+        let watching = Watching::start(&world, if default { vec![] } else { vec!["--volume", place] });
+        watching.wait_for_lines(1 + usize::from(default), "there is no such directory yet; waiting for it");
+        assert_eq!(wait_for("a file", || watching.document())["variables"], json!({}));
+        let mut volume = Volume::new(&world, place, &[("labels", "team=\"red\"")]);
+        watching.wait_for_label("red");
+        volume.label("blue");
+        watching.wait_for_label("blue");
+    }
+}
+
+#[test]
+fn directories_that_appear_in_steps_or_at_once() {
+    for run in 0..20 {
+        let world = World::empty();
+        let watching = Watching::start(&world, ["--volume", "/a/b/c/podinfo"]);
+        watching.wait_for_lines(1, "waiting for it");
+        for step in ["a", "a/b", "a/b/c"].into_iter().filter(|_| run % 2 == 0) {
+            fs::create_dir(world.path().join(step)).unwrap();
+        }
+        Volume::new(&world, "/a/b/c/podinfo", &[("labels", "team=\"red\"")]);
+        watching.wait_for_label("red");
+    }
+}
+
+#[test]
+fn a_directory_that_is_renamed_to_its_place() {
+    let world = World::empty();
+    let mut volume = Volume::new(&world, "/mnt/made", &[("labels", "team=\"red\"")]);
+    let watching = Watching::start(&world, ["--volume", "/mnt/podinfo"]);
+    watching.wait_for_lines(1, "waiting for it");
+    fs::rename(world.path().join("mnt/made"), world.path().join("mnt/podinfo")).unwrap();
+    watching.wait_for_label("red");
+    volume.directory = world.path().join("mnt/podinfo");
+    volume.version = None;
+    volume.label("blue");
+    watching.wait_for_label("blue");
+}
+
+/// A place within another: one directory is watched for two reasons.
+#[test]
+fn a_directory_that_appears_in_a_volume() {
+    let world = World::empty();
+    let mut outer = Volume::new(&world, "/mnt/outer", &[("labels", "team=\"red\"")]);
+    let watching = Watching::start(&world, ["--volume", "/mnt/outer", "--volume", "/mnt/outer/inner"]);
+    watching.wait_for_label("red");
+    outer.label("blue");
+    watching.wait_for_label("blue");
+    Volume::new(&world, "/mnt/outer/inner", &[("podName", "web-0")]);
+    watching.wait_for_value("/pod/name", "web-0");
+    outer.label("green");
+    watching.wait_for_label("green");
+}
+
+#[test]
+fn a_volume_that_was_named_and_is_none() {
+    let world = World::empty();
+    world.write("etc/podinfo", "a file");
+    let out = world.path().join("pod.json");
+    let arguments = ["watch", "--volume", "/etc/podinfo", "--out", out.to_str().unwrap()];
+    let outcome = world.run(arguments).expect_code(1);
+    assert!(outcome.stderr.contains("etc/podinfo: it cannot be watched: Not a directory"), "{outcome:#?}");
+}
+
+/// What may become of a volume.
+#[test]
+fn a_volume_that_is_gone_is_the_end_and_the_files_stay() {
+    let emptied = |volume: &Path| {
+        for entry in fs::read_dir(volume).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_symlink() { fs::remove_file(path).unwrap() } else { fs::remove_dir_all(path).unwrap() }
+        }
+    };
+    let removed = |volume: &Path| fs::remove_dir_all(volume).unwrap();
+    let unlinked = |volume: &Path| fs::remove_file(volume.join("..data")).unwrap();
+    let moved = |volume: &Path| fs::rename(volume, volume.with_extension("old")).unwrap();
+    let replaced = |volume: &Path| {
+        let other = volume.with_extension("new");
+        fs::create_dir_all(other.join("..1")).unwrap();
+        symlink("..1", other.join("..data")).unwrap();
+        fs::rename(volume, volume.with_extension("old")).unwrap();
+        fs::rename(other, volume).unwrap();
+    };
+    let ends: [(&str, &dyn Fn(&Path)); 5] = [
+        ("emptied", &emptied),
+        ("removed", &removed),
+        ("unlinked", &unlinked),
+        ("moved", &moved),
+        ("replaced", &replaced),
+    ];
+    for (what, end) in ends {
+        // Another volume's change must not be rendered without this one either.
+        let (world, volume) = labelled();
+        let mut other = Volume::new(&world, "/mnt/other", &[("podName", "web-0")]);
+        let watching = Watching::start(&world, ["--volume", "/etc/podinfo", "--volume", "/mnt/other"]);
+        watching.wait_for_label("red");
+        kill(watching.pid(), Signal::SIGSTOP).unwrap();
+        other.publish(&[("podName", "web-1")]);
+        end(&volume.directory);
+        kill(watching.pid(), Signal::SIGCONT).unwrap();
+        let (code, line) = watching.ends();
+        assert_eq!(code, Some(1), "{what}: {line}");
+        let place = volume.directory.display();
+        assert!(
+            line.starts_with(&format!("introspod: error: {place}: the volume is gone")),
+            "{what}: {line}"
+        );
+        let left = fs::read_to_string(world.path().join("out/pod.json")).unwrap();
+        assert!(left.contains("red") && left.contains("web-0"), "{what}: {left}");
+    }
+}
+
+#[test]
+fn a_plain_directory_that_is_emptied_is_the_end() {
+    let world = World::empty();
+    world.write("etc/podinfo/labels", "team=\"red\"");
+    let watching = Watching::start(&world, [""; 0]);
+    watching.wait_for_label("red");
+    world.remove("etc/podinfo/labels");
+    let (code, line) = watching.ends();
+    assert_eq!(code, Some(1), "{line}");
+    assert!(fs::read_to_string(world.path().join("out/pod.json")).unwrap().contains("red"));
+}
+
+#[test]
+fn a_volume_that_is_unmounted_is_the_end() {
+    // The second time something lies beneath the mount.
+    for beneath in [":", "mkdir podinfo/..1; ln -s ..1 podinfo/..data; : > podinfo/labels"] {
+        let script = format!(
+            r#"
+            cd "$top" && mkdir podinfo && {{ {beneath}; }} && mount -t tmpfs tmpfs podinfo && mkdir podinfo/..1
+            echo 'team="red"' > podinfo/..1/labels && ln -s ..1 podinfo/..data
+            "$introspod" watch --volume "$top/podinfo" --out pod.json & watch=$!
+            while ! grep -qs red pod.json; do kill -0 $watch || exit 9; done
+            umount podinfo && wait $watch; code=$?
+            cat pod.json; exit $code
+        "#
+        );
+        let top = tempfile::tempdir().unwrap();
+        let variables = [("top", top.path().as_os_str()), ("introspod", OsStr::new(INTROSPOD))];
+        let Some(outcome) = in_mount_namespace(&script, &variables) else { return };
+        let outcome = outcome.expect_code(1);
+        assert!(outcome.stderr.contains("podinfo: the volume is gone"), "{outcome:#?}");
+        assert_eq!(outcome.json()["pod"]["labels"]["team"], "red", "the file stays");
+    }
+}
+
+/// How many events the kernel queues (`inotify(7)`), if a test can make as many.
+fn queue() -> Option<usize> {
+    let text = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let size = text.trim().parse().unwrap();
+    if size > 100_000 {
+        println!("skipped: the queue takes {size} events");
+        return None;
+    }
+    Some(size)
+}
+
+/// Makes more events than are queued, of none of which anything depends.
+fn overflow(volume: &Volume, queue: usize) {
+    let file = volume.directory.join("unrelated");
+    for _ in 0..=queue / 2 {
+        fs::write(&file, "").unwrap();
+        fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
+fn more_changes_than_are_queued() {
+    let Some(queue) = queue() else { return };
+    let (world, mut volume) = labelled();
+    let watching = Watching::start(&world, [""; 0]);
+    watching.wait_for_label("red");
+    kill(watching.pid(), Signal::SIGSTOP).unwrap();
+    overflow(&volume, queue);
+    volume.label("blue");
+    kill(watching.pid(), Signal::SIGCONT).unwrap();
+    watching.wait_for_label("blue");
+    watching.wait_for_lines(1, "more changes at once than inotify(7) queues");
+    volume.label("green");
+    watching.wait_for_label("green");
+}
+
+#[test]
+fn an_end_that_was_not_queued() {
+    let Some(queue) = queue() else { return };
+    let (world, volume) = labelled();
+    let watching = Watching::start(&world, [""; 0]);
+    watching.wait_for_label("red");
+    kill(watching.pid(), Signal::SIGSTOP).unwrap();
+    overflow(&volume, queue);
+    fs::remove_dir_all(&volume.directory).unwrap();
+    Volume::new(&world, "/etc/podinfo", &[("labels", "team=\"another\"")]);
+    kill(watching.pid(), Signal::SIGCONT).unwrap();
+    let (code, line) = watching.ends();
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("the volume is gone"), "{line}");
+}
+
+#[test]
+fn the_kernel_s_limits_are_said_by_name() {
+    let (world, _volume) = labelled();
+    for (limit, setting) in [("watches", "max_user_watches"), ("instances", "max_user_instances")] {
+        let mut command = Command::new("unshare");
+        // Of each user namespace's own (`inotify(7)`, `namespaces(7)`: /proc/sys/user).
+        let script =
+            r#"echo 0 > "/proc/sys/user/max_inotify_$limit" || exit 9; exec "$introspod" watch --out "$out""#;
+        command.args(["--user", "--map-root-user", "sh", "-c", script]);
+        command.env("limit", limit).env("introspod", INTROSPOD).env("out", world.path().join("pod.json"));
+        command.env("INTROSPOD_ROOT", world.path());
+        let outcome = run(command);
+        if outcome.stderr.contains("unshare") || outcome.code == 9 {
+            println!("skipped: this machine does not let us make a user namespace: {outcome:?}");
+            return;
+        }
+        let outcome = outcome.expect_code(1);
+        let hint = format!("raise fs.inotify.{setting} on the node");
+        assert!(outcome.stderr.contains(&hint), "{outcome:#?}");
+    }
+}
