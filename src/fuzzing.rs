@@ -24,7 +24,8 @@ use crate::render::{Document, Format};
 use crate::root::Root;
 use crate::source;
 use crate::surroundings::Surroundings;
-use crate::variables::{Selection, Variable, Variables};
+use crate::variable::{Variable, Variables};
+use crate::variables::Selection;
 use crate::{mountinfo, pod};
 
 /// A property of any bytes; it panics where they do not have it.
@@ -328,7 +329,12 @@ fn pod_object(data: &[u8]) {
     for whose in [Whose::Own, Whose::Named("main".to_owned()), Whose::Nobody] {
         let gathered = gather::from_pod(&pod, &whose);
         let selection = Selection { labels: true, annotations: true, otel: true, ..Selection::default() };
-        let variables = crate::variables::variables(&gathered, &selection, &Environment::default());
+        let variables = crate::variables::variables(
+            &gathered,
+            &selection,
+            &Environment::default(),
+            &Environment::default(),
+        );
         let variables = variables.unwrap_or_else(|error| panic!("{error}"));
         for (name, variable) in &variables {
             let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';

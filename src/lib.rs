@@ -19,7 +19,6 @@ mod client;
 mod command;
 mod environment;
 mod exit;
-mod expand;
 mod expression;
 mod facts;
 mod field;
@@ -39,6 +38,7 @@ mod root;
 mod source;
 mod surroundings;
 mod system;
+mod variable;
 mod variables;
 mod wanted;
 

@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
+use reqwest::header::CONTENT_LENGTH;
 
 /// Changes that follow one another more quickly are told of as one.
 const BURST: Duration = Duration::from_millis(100);
@@ -100,7 +101,9 @@ fn tell(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) {
 // The client lives for one request: at rest there is no thread of its runtime's.
 fn post(url: &NotifyUrl) -> Result<reqwest::StatusCode, String> {
     let client = crate::client::plain_http().map_err(|failure| failure.to_string())?;
-    let sent = client.post(url.0.clone()).timeout(ATTEMPT_LIMIT).send();
+    // Without a length some servers answer 411.
+    let empty = client.post(url.0.clone()).header(CONTENT_LENGTH, "0").timeout(ATTEMPT_LIMIT);
+    let sent = empty.send();
     sent.map(|response| response.status()).map_err(|error| crate::client::deepest(&error))
 }
 

@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::facts::Facts;
 use crate::field::{Field, Source};
 use crate::kubernetes::image_reference::ImageReference;
-use crate::variables::Variable;
+use crate::variable::Variable;
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";

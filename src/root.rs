@@ -118,6 +118,15 @@ impl Directory {
         format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.descriptor))
     }
 
+    /// Whether both are one directory, whatever its name is by now.
+    pub(crate) fn is(&self, other: &Directory) -> bool {
+        let identity = |directory: &Directory| {
+            let status = nix::sys::stat::fstat(&directory.descriptor).ok()?;
+            Some((status.st_dev, status.st_ino))
+        };
+        identity(self) == identity(other)
+    }
+
     /// The directory `name` in this one.
     pub(crate) fn directory(&self, name: &str) -> io::Result<Directory> {
         let descriptor = self.open_at(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;

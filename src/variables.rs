@@ -1,13 +1,13 @@
 //! Facts to environment variables.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::environment::Environment;
 use crate::expression::{Expression, Reference};
 use crate::facts::{Fact, Value, in_unit_of};
 use crate::field::{self, Field, Source, TABLE};
 use crate::gather::Gathered;
+use crate::variable::{Variable, Variables, expand};
 use crate::wanted::Wanted;
 
 /// Prefixes of the variables that labels and annotations become.
@@ -56,24 +56,14 @@ impl Selection {
     }
 }
 
-/// A variable's value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Variable {
-    pub(crate) value: String,
-    /// The name of the source, or of several.
-    pub(crate) source: Cow<'static, str>,
-    /// The pod's author set it already, so it needs no setting.
-    pub(crate) is_set: bool,
-}
-
-/// Variables by name.
-pub(crate) type Variables = BTreeMap<String, Variable>;
-
 /// The variables that the application is to have, by the facts.
+///
+/// `environment` is what the pod's author set, and `application` what the application gets as well.
 pub(crate) fn variables(
     gathered: &Gathered,
     selection: &Selection,
     environment: &Environment,
+    application: &Environment,
 ) -> Result<Variables, VariablesError> {
     let facts = &gathered.facts;
     let mut variables = Variables::new();
@@ -112,7 +102,7 @@ pub(crate) fn variables(
             variables.entry(name).or_insert(variable);
         }
     }
-    expand_values(&mut variables, &selection.expand_env, environment);
+    expand_values(&mut variables, &selection.expand_env, [environment, application]);
     require(&variables, gathered, selection, environment)?;
     Ok(variables)
 }
@@ -209,18 +199,21 @@ fn keep_what_is_set(variables: &mut Variables, gathered: &Gathered, environment:
 }
 
 /// `--expand-env`: `$(VAR)` in the values of these variables.
-fn expand_values(variables: &mut Variables, names: &[String], environment: &Environment) {
+fn expand_values(variables: &mut Variables, names: &[String], environments: [&Environment; 2]) {
     for name in names {
-        let own = variables.get(name).map(|variable| variable.value.clone());
-        let Some(value) = own.or_else(|| environment.get(name).map(str::to_owned)) else {
-            log::warn!("--expand-env {name}: there is no such variable");
+        let gathered = variables.get(name).map(|variable| (variable.value.clone(), variable.source.clone()));
+        let set = || {
+            let value = environments.iter().find_map(|environment| environment.get(name))?;
+            Some((value.to_owned(), Cow::Borrowed(Source::Environment.name())))
+        };
+        let Some((value, source)) = gathered.or_else(set) else {
+            log::warn!("--expand-env {name}: there is no such variable, or it is not UTF-8");
             continue;
         };
-        let expanded = crate::expand::expand(value.as_bytes(), variables, environment, name);
-        let Ok(expanded) = String::from_utf8(expanded) else { continue };
-        let source = variables.get(name).map(|variable| variable.source.clone());
-        let source = source.unwrap_or(Cow::Borrowed(Source::Environment.name()));
-        variables.insert(name.clone(), Variable { value: expanded, source, is_set: false });
+        let expanded = expand(value.as_bytes(), variables, environments, name);
+        if let Ok(value) = String::from_utf8(expanded) {
+            variables.insert(name.clone(), Variable { value, source, is_set: false });
+        }
     }
 }
 

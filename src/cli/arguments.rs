@@ -54,143 +54,144 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_MODE: u32 = 0o644;
 
-macro_rules! gathering {
-    ($(#[$meta:meta])* struct $name:ident { $($own:tt)* }) => {
-        #[derive(FromArgs, ArgsInfo)]
-        $(#[$meta])*
-        pub(super) struct $name {
-            /// one more variable, from a field: --set TEAM=metadata.labels['team'],
-            /// --set HEAP_MB=limits.memory*75%/1Mi; repeatable
-            #[argh(option, arg_name = "name=expr")]
-            set: Vec<Set>,
-            /// every label as a variable POD_LABEL_KEY
-            #[argh(switch)]
-            labels: bool,
-            /// every annotation as a variable POD_ANNOTATION_KEY
-            #[argh(switch)]
-            annotations: bool,
-            /// fail unless this variable is known; repeatable
-            #[argh(option, arg_name = "name", from_str_fn(check_name))]
-            require: Vec<String>,
-            /// set OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
-            #[argh(switch)]
-            otel: bool,
-            $($own)*
-            /// resolve $(VAR) in the value of the variable NAME; repeatable
-            #[argh(option, arg_name = "name", from_str_fn(check_name))]
-            expand_env: Vec<String>,
-            /// write FILE; its suffix says the format: .json, .env or .sh; repeatable
-            #[argh(option, arg_name = "file")]
-            out: Vec<Out>,
-            /// mode of written files, in octal; default 0644
-            #[argh(option, arg_name = "octal", from_str_fn(parse_mode))]
-            mode: Option<u32>,
-            /// let gathered values replace variables that are already set
-            #[argh(switch, long = "override")]
-            replaces: bool,
-            /// ask the API server: auto (for what was asked for by name and is not known
-            /// otherwise), always or never; default auto
-            #[argh(option, arg_name = "when")]
-            api: Option<When>,
-            /// where the API server is; http:// only on loopback, for a kubectl proxy
-            #[argh(option, arg_name = "url")]
-            api_url: Option<ApiUrl>,
-            /// the time that the API server has in all; default 5s
-            #[argh(option, arg_name = "duration", from_str_fn(parse_timeout))]
-            timeout: Option<Duration>,
-            /// where a downwardAPI volume is mounted; default /etc/podinfo and /etc/downward;
-            /// repeatable
-            #[argh(option, arg_name = "dir")]
-            volume: Vec<PathBuf>,
-            /// another token, for its claims only: it is never sent
-            #[argh(option, arg_name = "file")]
-            token_file: Option<PathBuf>,
-            /// the container that is meant
-            #[argh(option, arg_name = "name")]
-            container: Option<String>,
-            /// take every path below DIR: the dry run on a recorded container
-            #[argh(option, arg_name = "dir")]
-            root: Option<PathBuf>,
-            /// take everything from the Pod object in FILE (-: standard input)
-            #[argh(option, arg_name = "file")]
-            pod: Option<PathBuf>,
+/// The options that the subcommands which gather have in common.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(help_triggers("-h", "--help"))]
+pub(super) struct Gathering {
+    /// one more variable, from a field: --set TEAM=metadata.labels['team'],
+    /// --set HEAP_MB=limits.memory*75%/1Mi; repeatable
+    #[argh(option, arg_name = "name=expr")]
+    set: Vec<Set>,
+    /// every label as a variable POD_LABEL_KEY
+    #[argh(switch)]
+    labels: bool,
+    /// every annotation as a variable POD_ANNOTATION_KEY
+    #[argh(switch)]
+    annotations: bool,
+    /// fail unless this variable is known; repeatable
+    #[argh(option, arg_name = "name", from_str_fn(check_name))]
+    require: Vec<String>,
+    /// set OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
+    #[argh(switch)]
+    otel: bool,
+    /// resolve $(VAR) in the value of the variable NAME; repeatable
+    #[argh(option, arg_name = "name", from_str_fn(check_name))]
+    expand_env: Vec<String>,
+    /// write FILE; its suffix says the format: .json, .env or .sh; repeatable
+    #[argh(option, arg_name = "file")]
+    out: Vec<Out>,
+    /// mode of written files, in octal; default 0644
+    #[argh(option, arg_name = "octal", from_str_fn(parse_mode))]
+    mode: Option<u32>,
+    /// let gathered values replace variables that are already set
+    #[argh(switch, long = "override")]
+    replaces: bool,
+    /// ask the API server: auto (for what was asked for by name and is not known
+    /// otherwise), always or never; default auto
+    #[argh(option, arg_name = "when")]
+    api: Option<When>,
+    /// where the API server is; http:// only on loopback, for a kubectl proxy
+    #[argh(option, arg_name = "url")]
+    api_url: Option<ApiUrl>,
+    /// the time that the API server has in all; default 5s
+    #[argh(option, arg_name = "duration", from_str_fn(parse_timeout))]
+    timeout: Option<Duration>,
+    /// where a downwardAPI volume is mounted; default /etc/podinfo and /etc/downward;
+    /// repeatable
+    #[argh(option, arg_name = "dir")]
+    volume: Vec<PathBuf>,
+    /// another token, for its claims only: it is never sent
+    #[argh(option, arg_name = "file")]
+    token_file: Option<PathBuf>,
+    /// the container that is meant
+    #[argh(option, arg_name = "name")]
+    container: Option<String>,
+    /// take every path below DIR: the dry run on a recorded container
+    #[argh(option, arg_name = "dir")]
+    root: Option<PathBuf>,
+    /// take everything from the Pod object in FILE (-: standard input)
+    #[argh(option, arg_name = "file")]
+    pod: Option<PathBuf>,
+}
+
+impl Gathering {
+    /// The options, with what holds where none is given.
+    pub(super) fn options(self) -> Options {
+        Options {
+            selection: Selection {
+                set: self.set.into_iter().map(|Set(name, value)| (name, value)).collect(),
+                labels: self.labels,
+                annotations: self.annotations,
+                require: self.require,
+                otel: self.otel,
+                expand_env: self.expand_env,
+                replaces: self.replaces,
+            },
+            out: self.out,
+            mode: self.mode.unwrap_or(DEFAULT_MODE),
+            api: Settings {
+                when: self.api,
+                url: self.api_url,
+                timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            },
+            volumes: self.volume,
+            token_file: self.token_file,
+            container: self.container,
+            root: self.root.unwrap_or_else(|| PathBuf::from("/")),
+            pod: self.pod,
         }
-
-        impl $name {
-            /// The options, moved out of what argh parsed.
-            pub(super) fn options(&mut self) -> Options {
-                use std::mem::take;
-                Options {
-                    selection: Selection {
-                        set: take(&mut self.set).into_iter().map(|Set(name, value)| (name, value)).collect(),
-                        labels: self.labels,
-                        annotations: self.annotations,
-                        require: take(&mut self.require),
-                        otel: self.otel,
-                        expand_env: take(&mut self.expand_env),
-                        replaces: self.replaces,
-                    },
-                    out: take(&mut self.out),
-                    mode: self.mode.unwrap_or(DEFAULT_MODE),
-                    api: Settings {
-                        when: self.api,
-                        url: self.api_url.take(),
-                        timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
-                    },
-                    volumes: take(&mut self.volume),
-                    token_file: self.token_file.take(),
-                    container: self.container.take(),
-                    root: self.root.take().unwrap_or_else(|| PathBuf::from("/")),
-                    pod: self.pod.take(),
-                }
-            }
-        }
-    };
-}
-
-gathering! {
-    /// Become COMMAND, with variables that tell the pod about itself.
-    #[argh(usage = "[options] [--] COMMAND [ARG...]", help_triggers("-h", "--help"))]
-    #[argh(note = "Everything from the first word that is not an option, or after --, is the command.\nEach option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line. INTROSPOD_DISABLED=1 executes the command at once.\nINTROSPOD_LOG says what is logged: error, warn (default) or info.")]
-    #[argh(note = "Exit codes: 125 introspod itself failed, 126 the command cannot be executed,\n127 it was not found; else the command's own.")]
-    struct ExecArguments {
-        /// resolve $(VAR) in the command's arguments, by Kubernetes' rules
-        #[argh(switch)]
-        pub(super) expand: bool,
     }
 }
 
-gathering! {
-    /// Write files that tell the pod about itself, and exit: for an initContainer.
-    #[argh(usage = "[options] --out FILE...", help_triggers("-h", "--help"))]
-    #[argh(note = "Facts of a container (its name, limits, image) are left out unless --container says\nwhose they are: an initContainer writes for another.\nEach option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line.")]
-    struct WriteArguments {}
+/// Become COMMAND, with variables that tell the pod about itself.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(usage = "[options] [--] COMMAND [ARG...]", help_triggers("-h", "--help"))]
+#[argh(
+    note = "Everything from the first word that is not an option, or after --, is the command.\nEach option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line. INTROSPOD_DISABLED=1 executes the command at once.\nINTROSPOD_LOG says what is logged: error, warn (default) or info."
+)]
+#[argh(
+    note = "Exit codes: 125 introspod itself failed, 126 the command cannot be executed,\n127 it was not found; else the command's own."
+)]
+pub(super) struct ExecArguments {
+    /// resolve $(VAR) in the command's arguments, by Kubernetes' rules
+    #[argh(switch)]
+    pub(super) expand: bool,
 }
 
-gathering! {
-    /// Show the variables: a dry run.
-    #[argh(usage = "[options]", help_triggers("-h", "--help"))]
-    #[argh(note = "Each option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line.")]
-    struct PrintArguments {
-        /// table, env, sh or json; default table on a terminal, else env
-        #[argh(option, arg_name = "format")]
-        pub(super) format: Option<Format>,
-        /// say where each value comes from, and why what is missing is not known
-        #[argh(switch)]
-        pub(super) explain: bool,
-    }
+/// Write files that tell the pod about itself, and exit: for an initContainer.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(usage = "[options] --out FILE...", help_triggers("-h", "--help"))]
+#[argh(
+    note = "Facts of a container (its name, limits, image) are left out unless --container says\nwhose they are: an initContainer writes for another.\nEach option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line."
+)]
+pub(super) struct WriteArguments {}
+
+/// Show the variables: a dry run.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(usage = "[options]", help_triggers("-h", "--help"))]
+#[argh(
+    note = "Each option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line."
+)]
+pub(super) struct PrintArguments {
+    /// table, env, sh or json; default table on a terminal, else env
+    #[argh(option, arg_name = "format")]
+    pub(super) format: Option<Format>,
+    /// say where each value comes from, and why what is missing is not known
+    #[argh(switch)]
+    pub(super) explain: bool,
 }
 
-gathering! {
-    /// Keep files true: write them, and again whenever a downwardAPI volume changes. A sidecar.
-    #[argh(usage = "[options] --out FILE...", help_triggers("-h", "--help"))]
-    #[argh(note = "Facts of a container (its name, limits, image) are left out unless --container says\nwhose they are. A file is replaced only when its bytes change. SIGTERM ends it with 0.\nEach option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line.")]
-    struct WatchArguments {
-        /// tell the application of each change by a POST to a loopback URL, such as
-        /// http://127.0.0.1:9090/-/reload
-        #[argh(option, arg_name = "url")]
-        pub(super) notify: Option<NotifyUrl>,
-    }
+/// Keep files true: write them, and again whenever a downwardAPI volume changes. A sidecar.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(usage = "[options] --out FILE...", help_triggers("-h", "--help"))]
+#[argh(
+    note = "Facts of a container (its name, limits, image) are left out unless --container says\nwhose they are. A file is replaced only when its bytes change. SIGTERM ends it with 0.\nEach option can also be given as a variable: --api-url as INTROSPOD_API_URL,\nrepeatable ones one per line."
+)]
+pub(super) struct WatchArguments {
+    /// tell the application of each change by a POST to a loopback URL, such as
+    /// http://127.0.0.1:9090/-/reload
+    #[argh(option, arg_name = "url")]
+    pub(super) notify: Option<NotifyUrl>,
 }
 
 /// One GET of the API server, as `kubectl get --raw`: the body goes to standard output.

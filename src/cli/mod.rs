@@ -18,7 +18,7 @@ use crate::output::Out;
 use crate::render::Format;
 use crate::variables::Selection;
 
-use arguments::{ExecArguments, PrintArguments, WatchArguments, WriteArguments};
+use arguments::{ExecArguments, Gathering, PrintArguments, WatchArguments, WriteArguments};
 pub(crate) use arguments::{Get, Install};
 use words::Words;
 
@@ -104,6 +104,26 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    fn checked(mut self) -> Result<Self, UsageError> {
+        let named = &mut self.selection.set;
+        for position in 1..named.len() {
+            if named[..position].iter().any(|(name, _)| *name == named[position].0) {
+                return Err(UsageError::SetTwice(named[position].0.clone()));
+            }
+        }
+        match self.pod.is_some() && self.api.url.is_some() {
+            true => Err(UsageError::PodWith("--api-url")),
+            false => Ok(self),
+        }
+    }
+
+    fn with_out(self, subcommand: &'static str) -> Result<Self, UsageError> {
+        match self.out.is_empty() {
+            true => Err(UsageError::NoOut(subcommand)),
+            false => Ok(self),
+        }
+    }
+
     /// Of which container `exec` and `print` speak.
     pub(crate) fn whose_own(&self) -> Whose {
         self.container.clone().map_or(Whose::Own, Whose::Named)
@@ -143,43 +163,31 @@ pub(crate) fn parse(arguments: &[OsString], environment: &Environment) -> Result
         Some("--version" | "-V") => {
             Ok(Invocation::Text(format!("introspod {}\n", env!("CARGO_PKG_VERSION"))))
         }
-        Some("exec") => subcommand("exec", rest, environment, |mut parsed: ExecArguments, command| {
-            if command.is_empty() {
-                return Err(UsageError::NoCommand);
-            }
-            let options = checked(parsed.options())?;
-            Ok(Invocation::Exec(Box::new(Exec { options, expand: parsed.expand, command })))
-        }),
-        Some("write") => subcommand("write", rest, environment, |mut parsed: WriteArguments, _| {
-            let options = checked(parsed.options())?;
-            match options.out.is_empty() {
-                true => Err(UsageError::NoOut("write")),
-                false => Ok(Invocation::Write(Box::new(options))),
+        Some("exec") => gathering("exec", rest, environment, |own: ExecArguments, options, command| {
+            match command.is_empty() {
+                true => Err(UsageError::NoCommand),
+                false => Ok(Invocation::Exec(Box::new(Exec { options, expand: own.expand, command }))),
             }
         }),
-        Some("print") => subcommand("print", rest, environment, |mut parsed: PrintArguments, _| {
-            let options = checked(parsed.options())?;
-            Ok(Invocation::Print(Box::new(Print { options, format: parsed.format, explain: parsed.explain })))
+        Some("write") => gathering("write", rest, environment, |_: WriteArguments, options, _| {
+            let options = options.with_out("write")?;
+            Ok(Invocation::Write(Box::new(options)))
         }),
-        Some("watch") => subcommand("watch", rest, environment, |mut parsed: WatchArguments, _| {
-            let options = checked(parsed.options())?;
-            if options.pod.is_some() {
-                return Err(UsageError::PodWith("watch"));
-            }
-            match options.out.is_empty() {
-                true => Err(UsageError::NoOut("watch")),
-                false => Ok(Invocation::Watch(Box::new(Watch { options, notify: parsed.notify }))),
+        Some("print") => gathering("print", rest, environment, |own: PrintArguments, options, _| {
+            Ok(Invocation::Print(Box::new(Print { options, format: own.format, explain: own.explain })))
+        }),
+        Some("watch") => gathering("watch", rest, environment, |own: WatchArguments, options, _| {
+            let options = options.with_out("watch")?;
+            match options.pod {
+                Some(_) => Err(UsageError::PodWith("watch")),
+                None => Ok(Invocation::Watch(Box::new(Watch { options, notify: own.notify }))),
             }
         }),
-        Some("get") => {
-            subcommand("get", rest, environment, |parsed: Get, _| match parsed.path.starts_with('/') {
-                true => Ok(Invocation::Get(parsed)),
-                false => Err(UsageError::NoPath(parsed.path)),
-            })
-        }
-        Some("install") => {
-            subcommand("install", rest, environment, |parsed, _| Ok(Invocation::Install(parsed)))
-        }
+        Some("get") => plain("get", rest, environment, |get: Get| match get.path.starts_with('/') {
+            true => Ok(Invocation::Get(get)),
+            false => Err(UsageError::NoPath(get.path)),
+        }),
+        Some("install") => plain("install", rest, environment, |install| Ok(Invocation::Install(install))),
         _ => Err(UsageError::UnknownSubcommand(first.to_string_lossy().into_owned())),
     }
 }
@@ -192,38 +200,68 @@ pub(crate) fn is_disabled(environment: &Environment) -> bool {
 /// The command of an `exec`, whatever its options say.
 pub(crate) fn command(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let (subcommand, rest) = arguments.split_first()?;
-    let words = Words::split("exec", ExecArguments::get_args_info().flags, rest).ok()?;
+    let (own, shared) = (ExecArguments::get_args_info().flags, Gathering::get_args_info().flags);
+    let words = Words::split("exec", own, shared, rest).ok()?;
     (subcommand == "exec" && !words.command.is_empty()).then_some(words.command)
 }
 
-fn checked(mut options: Options) -> Result<Options, UsageError> {
-    let named = &mut options.selection.set;
-    for position in 1..named.len() {
-        if named[..position].iter().any(|(name, _)| *name == named[position].0) {
-            return Err(UsageError::SetTwice(named[position].0.clone()));
-        }
-    }
-    if options.pod.is_some() && options.api.url.is_some() {
-        return Err(UsageError::PodWith("--api-url"));
-    }
-    Ok(options)
-}
-
-fn subcommand<T: FromArgs + ArgsInfo>(
+/// Parses a subcommand that gathers: its own options, and those that all of them have.
+fn gathering<T: FromArgs + ArgsInfo>(
     name: &'static str,
     arguments: &[OsString],
     environment: &Environment,
-    build: impl FnOnce(T, Vec<OsString>) -> Result<Invocation, UsageError>,
+    build: impl FnOnce(T, Options, Vec<OsString>) -> Result<Invocation, UsageError>,
 ) -> Result<Invocation, UsageError> {
-    let info = T::get_args_info();
-    let mut words = Words::split(name, info.flags, arguments)?;
-    words.add_defaults(info.flags, environment)?;
-    let tokens: Vec<&str> = words.tokens.iter().map(String::as_str).collect();
-    match T::from_args(&["introspod", name], &tokens) {
-        Ok(parsed) => build(parsed, words.command),
-        Err(exit) if exit.status.is_ok() => Ok(Invocation::Text(exit.output.trim_end().to_owned() + "\n")),
-        Err(exit) => Err(UsageError::Argh(explain(&exit.output, &words))),
+    let (own, shared) = (T::get_args_info().flags, Gathering::get_args_info().flags);
+    let mut words = Words::split(name, own, shared, arguments)?;
+    words.add_defaults(own, shared, environment)?;
+    let own = match argh_parse::<T>(name, &words.own, &words)? {
+        Ok(own) => own,
+        Err(help) => return Ok(Invocation::Text(with_shared_options(&help))),
+    };
+    match argh_parse::<Gathering>(name, &words.shared, &words)? {
+        Ok(shared) => build(own, shared.options().checked()?, words.command),
+        Err(help) => Ok(Invocation::Text(help)),
     }
+}
+
+/// Parses a subcommand that does not gather.
+fn plain<T: FromArgs + ArgsInfo>(
+    name: &'static str,
+    arguments: &[OsString],
+    environment: &Environment,
+    build: impl FnOnce(T) -> Result<Invocation, UsageError>,
+) -> Result<Invocation, UsageError> {
+    let own = T::get_args_info().flags;
+    let mut words = Words::split(name, own, &[], arguments)?;
+    words.add_defaults(own, &[], environment)?;
+    match argh_parse(name, &words.own, &words)? {
+        Ok(parsed) => build(parsed),
+        Err(help) => Ok(Invocation::Text(help)),
+    }
+}
+
+/// What argh makes of `tokens`, or the help text if that was asked for.
+fn argh_parse<T: FromArgs>(
+    name: &str,
+    tokens: &[String],
+    words: &Words,
+) -> Result<Result<T, String>, UsageError> {
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    match T::from_args(&["introspod", name], &tokens) {
+        Ok(parsed) => Ok(Ok(parsed)),
+        Err(exit) if exit.status.is_ok() => Ok(Err(exit.output.trim_end().to_owned() + "\n")),
+        Err(exit) => Err(UsageError::Argh(explain(&exit.output, words))),
+    }
+}
+
+/// A subcommand's help, with the options that all of those which gather have before its own.
+fn with_shared_options(help: &str) -> String {
+    const HEADING: &str = "Options:\n";
+    let all = Gathering::from_args(&[""], &["--help"]).err().map(|exit| exit.output).unwrap_or_default();
+    let shared = all.split_once(HEADING).map_or("", |(_, options)| options);
+    let shared = shared.split_once("  -h, --help").map_or(shared, |(options, _)| options);
+    help.replacen(HEADING, &(HEADING.to_owned() + shared), 1)
 }
 
 /// argh's message in one line, and of which variable the option came that it did not like.

@@ -15,7 +15,10 @@ const PREFIX: &str = "INTROSPOD_";
 /// The words before the command, as argh takes them, and the command.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    pub(super) tokens: Vec<String>,
+    /// The options of the subcommand itself, and what is no option.
+    pub(super) own: Vec<String>,
+    /// The options that it has in common with others.
+    pub(super) shared: Vec<String>,
     seen: Vec<String>,
     /// The options that variables gave.
     pub(super) from_variables: Vec<String>,
@@ -26,7 +29,8 @@ impl Words {
     /// Splits `arguments` at the command, and options at `=`.
     pub(super) fn split(
         subcommand: &'static str,
-        flags: &[FlagInfo],
+        own: &[FlagInfo],
+        shared: &[FlagInfo],
         arguments: &[OsString],
     ) -> Result<Self, UsageError> {
         let mut words = Words::default();
@@ -40,62 +44,60 @@ impl Words {
             }
             let text = utf8(argument)?;
             if !is_option || matches!(text, "--help" | "-h") {
-                words.tokens.push(text.to_owned());
+                words.own.push(text.to_owned());
                 continue;
             }
             let (name, value) =
                 text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
-            let flag = flags.iter().find(|flag| flag.long == name);
-            let flag = flag.ok_or_else(|| unknown_option(subcommand, flags, name))?;
+            let flag = own.iter().chain(shared).find(|flag| flag.long == name);
+            let flag = flag.ok_or_else(|| unknown_option(subcommand, own, shared, name))?;
             words.seen.push(name.to_owned());
+            let tokens = words.tokens(own, name);
             match flag.kind {
-                FlagInfoKind::Switch => words.add_switch(name, value)?,
+                FlagInfoKind::Switch => add_switch(tokens, name, value)?,
                 FlagInfoKind::Option { .. } => {
                     let next = || utf8(rest.next().ok_or_else(|| UsageError::NoValue(name.to_owned()))?);
                     let value = value.map_or_else(next, Ok)?;
-                    words.tokens.extend([name.to_owned(), value.to_owned()]);
+                    tokens.extend([name.to_owned(), value.to_owned()]);
                 }
             }
         }
         if subcommand != "exec" {
             // What follows -- belongs to the subcommand itself.
             for argument in std::mem::take(&mut words.command) {
-                words.tokens.push(utf8(&argument)?.to_owned());
+                words.own.push(utf8(&argument)?.to_owned());
             }
         }
         Ok(words)
     }
 
-    fn add_switch(&mut self, name: &str, value: Option<&str>) -> Result<(), UsageError> {
-        let wrong = |value: &str| UsageError::NotBoolean { place: name.to_owned(), value: value.to_owned() };
-        let is_on = value.map_or(Ok(true), |value| parse_boolean(value).ok_or_else(|| wrong(value)))?;
-        // The last word counts.
-        self.tokens.retain(|token| token != name);
-        if is_on {
-            self.tokens.push(name.to_owned());
+    /// Where the tokens of the option `name` go.
+    fn tokens(&mut self, own: &[FlagInfo], name: &str) -> &mut Vec<String> {
+        match own.iter().any(|flag| flag.long == name) {
+            true => &mut self.own,
+            false => &mut self.shared,
         }
-        Ok(())
     }
 
     /// Adds what variables say: of a repeatable option in front of what the command line says,
     /// of another only where the command line does not say it.
     pub(super) fn add_defaults(
         &mut self,
-        flags: &[FlagInfo],
+        own: &[FlagInfo],
+        shared: &[FlagInfo],
         environment: &Environment,
     ) -> Result<(), UsageError> {
         if !environment.has_prefix(PREFIX) {
             return Ok(());
         }
-        let mut defaults = Vec::new();
-        for flag in flags.iter().filter(|flag| flag.long != "--help") {
+        for flag in own.iter().chain(shared).filter(|flag| flag.long != "--help") {
             let variable = variable_of(flag.long);
             let Some(text) = environment.get_nonempty(&variable) else { continue };
             let is_seen = self.seen.iter().any(|seen| seen == flag.long);
             if flag.kind == FlagInfoKind::Switch {
                 let wrong = UsageError::NotBoolean { place: variable, value: text.to_owned() };
                 let is_on = parse_boolean(text).ok_or(wrong)?;
-                defaults.extend((is_on && !is_seen).then(|| flag.long.to_owned()));
+                self.tokens(own, flag.long).extend((is_on && !is_seen).then(|| flag.long.to_owned()));
                 continue;
             }
             let values: Vec<&str> = match flag.optionality {
@@ -105,21 +107,30 @@ impl Words {
                 _ if is_seen => continue,
                 _ => vec![text],
             };
-            for value in values {
-                defaults.extend([flag.long.to_owned(), value.to_owned()]);
-                self.from_variables.push(flag.long.to_owned());
-            }
+            let defaults = values.iter().flat_map(|value| [flag.long.to_owned(), (*value).to_owned()]);
+            self.tokens(own, flag.long).splice(..0, defaults);
+            self.from_variables.push(flag.long.to_owned());
         }
-        self.tokens.splice(..0, defaults);
         Ok(())
     }
 
     /// Whether the command line sets the same NAME as `value`: then it wins.
     fn is_set_again(&self, option: &str, value: &str) -> bool {
         let name = |set: &str| set.split('=').next().unwrap_or_default().to_owned();
-        let mut pairs = self.tokens.windows(2);
+        let mut pairs = self.shared.windows(2);
         option == "--set" && pairs.any(|pair| pair[0] == option && name(&pair[1]) == name(value))
     }
+}
+
+fn add_switch(tokens: &mut Vec<String>, name: &str, value: Option<&str>) -> Result<(), UsageError> {
+    let wrong = |value: &str| UsageError::NotBoolean { place: name.to_owned(), value: value.to_owned() };
+    let is_on = value.map_or(Ok(true), |value| parse_boolean(value).ok_or_else(|| wrong(value)))?;
+    // The last word counts.
+    tokens.retain(|token| token != name);
+    if is_on {
+        tokens.push(name.to_owned());
+    }
+    Ok(())
 }
 
 fn utf8(word: &OsString) -> Result<&str, UsageError> {
@@ -130,8 +141,8 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
 }
 
-fn unknown_option(subcommand: &'static str, flags: &[FlagInfo], name: &str) -> UsageError {
-    let nearest = flags.iter().map(|flag| flag.long).min_by_key(|long| distance(name, long));
+fn unknown_option(subcommand: &'static str, own: &[FlagInfo], shared: &[FlagInfo], name: &str) -> UsageError {
+    let nearest = own.iter().chain(shared).map(|flag| flag.long).min_by_key(|long| distance(name, long));
     let nearest = nearest.unwrap_or("--help").to_owned();
     UsageError::UnknownOption { option: name.to_owned(), nearest, subcommand }
 }

@@ -12,8 +12,7 @@ use super::{CommandError, prepare, write_files};
 use crate::cli::Exec;
 use crate::environment::Environment;
 use crate::exit;
-use crate::expand::expand;
-use crate::variables::Variables;
+use crate::variable::{Variables, expand};
 
 /// Where commands are looked up if `PATH` is not set (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -26,12 +25,12 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
-    let prepared = prepare(&exec.options, &exec.options.whose_own(), environment, clock)?;
+    let prepared = prepare(&exec.options, &exec.options.whose_own(), environment, environment, clock)?;
     write_files(&exec.options, &prepared)?;
     let mut command = exec.command.clone();
     if exec.expand {
         for argument in command.iter_mut().skip(1) {
-            let text = expand(argument.as_bytes(), &prepared.variables, environment, "the arguments");
+            let text = expand(argument.as_bytes(), &prepared.variables, [environment; 2], "the arguments");
             *argument = OsString::from_vec(text);
         }
     }

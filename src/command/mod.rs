@@ -21,7 +21,8 @@ use crate::pod::{self, PodError};
 use crate::render::Document;
 use crate::root::{Root, RootError};
 use crate::surroundings::Surroundings;
-use crate::variables::{Variables, VariablesError, variables};
+use crate::variable::Variables;
+use crate::variables::{VariablesError, variables};
 
 /// A subcommand failed.
 #[derive(Debug, thiserror::Error)]
@@ -89,16 +90,18 @@ impl Prepared {
     }
 }
 
+/// Gathers, and makes variables of it; `application` is what an application gets beside them.
 fn prepare(
     options: &Options,
     whose: &Whose,
     environment: &Environment,
+    application: &Environment,
     clock: fn() -> Instant,
 ) -> Result<Prepared, CommandError> {
     if let Some(file) = &options.pod {
         let pod = read_pod(file)?;
         let gathered = gather::from_pod(&pod, whose);
-        let variables = variables(&gathered, &options.selection, &Environment::default())?;
+        let variables = variables(&gathered, &options.selection, &Environment::default(), application)?;
         return Ok(Prepared { gathered, variables, is_own: false });
     }
     let surroundings = Surroundings::new(
@@ -113,7 +116,7 @@ fn prepare(
     if !options.selection.replaces {
         gather::warn_of_contradictions(&surroundings, &gathered.facts);
     }
-    let variables = variables(&gathered, &options.selection, &surroundings.environment)?;
+    let variables = variables(&gathered, &options.selection, &surroundings.environment, application)?;
     Ok(Prepared { gathered, variables, is_own: surroundings.root.is_system() })
 }
 

@@ -19,7 +19,7 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let options = &print.options;
-    let prepared = prepare(options, &options.whose_own(), environment, clock)?;
+    let prepared = prepare(options, &options.whose_own(), environment, &Environment::default(), clock)?;
     write_files(options, &prepared)?;
     let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
         true => Format::Table,

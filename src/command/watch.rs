@@ -49,7 +49,7 @@ pub(super) fn run(
     // Watched before they are read first, so that no change falls in between.
     let mut volumes = Volumes::watch(root, places)?;
     let gather = |volumes: &mut Volumes| {
-        let prepared = prepare(options, &options.whose_other(), environment, clock);
+        let prepared = prepare(options, &options.whose_other(), environment, &Environment::default(), clock);
         // What was read of a volume while it went away is not the truth.
         volumes.check()?;
         prepared

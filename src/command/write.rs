@@ -12,6 +12,6 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let prepared = prepare(options, &options.whose_other(), environment, clock)?;
+    let prepared = prepare(options, &options.whose_other(), environment, &Environment::default(), clock)?;
     write_files(options, &prepared)
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::facts::Facts;
-use crate::variables::Variables;
+use crate::variable::Variables;
 
 /// What is rendered.
 pub(crate) struct Document<'a> {

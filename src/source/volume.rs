@@ -64,48 +64,52 @@ fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
 
 fn tell_volume(surroundings: &Surroundings, place: &Path, told: &mut Told) -> io::Result<()> {
     let volume = surroundings.root.directory(place)?;
-    // Held open, the directory behind the link stays the same when the kubelet swaps the link;
-    // only its removal, which comes right after, can be seen: then there is a new one.
-    let mut read = read_version(&volume, surroundings, place)?;
-    if read.is_gone {
-        read = read_version(&volume, surroundings, place)?;
-    }
-    told.values.extend(read.told.values);
-    told.notes.extend(read.told.notes);
+    // Held open, the directory behind the link stays the same when the kubelet swaps the link, but
+    // is emptied right after: what was read is whole if the link is still the same.
+    let read = loop {
+        let data = data(&volume)?;
+        let read = read_version(data.as_ref().unwrap_or(&volume), surroundings, place)?;
+        if !is_swapped(&volume, data.as_ref()) {
+            break read;
+        }
+    };
+    told.values.extend(read.values);
+    told.notes.extend(read.notes);
     Ok(())
 }
 
-#[derive(Default)]
-struct Version {
-    told: Told,
-    is_gone: bool,
+/// The directory that the volume's link names, if there is a link.
+fn data(volume: &Directory) -> io::Result<Option<Directory>> {
+    // The kernel may follow the link just when what it named is removed: then it names another.
+    for _ in 0..3 {
+        match volume.directory(DATA) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            data => return data.map(Some),
+        }
+    }
+    Ok(None)
 }
 
-fn read_version(volume: &Directory, surroundings: &Surroundings, place: &Path) -> io::Result<Version> {
-    let data = match volume.directory(DATA) {
-        Ok(data) => Some(data),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let directory = data.as_ref().unwrap_or(volume);
-    let mut version = Version::default();
-    let names = directory.names()?;
-    version.is_gone = data.is_some() && names.is_empty();
-    for name in names {
+/// Whether the link names another directory than `data` by now.
+fn is_swapped(volume: &Directory, data: Option<&Directory>) -> bool {
+    let Some(data) = data else { return false };
+    volume.directory(DATA).map_or(true, |now| !now.is(data))
+}
+
+fn read_version(directory: &Directory, surroundings: &Surroundings, place: &Path) -> io::Result<Told> {
+    let mut told = Told::default();
+    for name in directory.names()? {
         let Some(meaning) = meaning(&name) else { continue };
         let path = surroundings.root.display(&place.join(&name));
         match directory.read(&name) {
             Ok(content) => match String::from_utf8(content) {
-                Ok(text) => meaning.tell(&path, text, &mut version.told),
-                Err(_) => version.told.broken(format!("{path}: it is not UTF-8; it is not used")),
+                Ok(text) => meaning.tell(&path, text, &mut told),
+                Err(_) => told.broken(format!("{path}: it is not UTF-8; it is not used")),
             },
-            Err(error) => {
-                version.is_gone |= error.kind() == io::ErrorKind::NotFound;
-                version.told.broken(format!("{path}: {error}; it is not used"));
-            }
+            Err(error) => told.broken(format!("{path}: {error}; it is not used")),
         }
     }
-    Ok(version)
+    Ok(told)
 }
 
 /// What a file's name says that it holds.

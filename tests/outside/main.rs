@@ -5,6 +5,8 @@ mod becoming;
 mod cgroup;
 mod cli;
 mod disagreement;
+mod faults;
+mod hostile;
 mod expand;
 mod explain;
 mod expressions;

@@ -136,8 +136,10 @@ impl Watching {
         self.lines.lock().unwrap().iter().filter(|line| line.contains(part)).cloned().collect()
     }
 
-    /// Warnings and errors so far.
-    fn complaints(&self) -> Vec<String> {
+    /// Ends it; answers with all its warnings and errors.
+    fn complaints(mut self) -> Vec<String> {
+        kill(self.pid(), Signal::SIGTERM).unwrap();
+        self.reading.take().unwrap().join().unwrap();
         [self.lines_with("introspod: warn: "), self.lines_with("introspod: error: ")].concat()
     }
 
@@ -174,7 +176,7 @@ impl Watching {
     #[track_caller]
     fn wait_for_value(&self, pointer: &str, value: impl Into<Value>) -> Value {
         let value = value.into();
-        wait_for(&format!("{value} at {pointer}; {:?}", self.lines.lock().unwrap()), || {
+        wait_for(&format!("{value} at {pointer}"), || {
             self.document().filter(|document| document.pointer(pointer) == Some(&value))
         })
     }
@@ -183,6 +185,23 @@ impl Watching {
     #[track_caller]
     fn wait_for_label(&self, value: &str) -> Value {
         self.wait_for_value("/pod/labels/team", value)
+    }
+
+    /// Stops it; what happens until it is sent SIGCONT waits for it.
+    #[track_caller]
+    fn stop(&self) {
+        kill(self.pid(), Signal::SIGSTOP).unwrap();
+        wait_for("its stop", || (self.state() == 'T').then_some(()));
+    }
+
+    fn resume(&self) {
+        kill(self.pid(), Signal::SIGCONT).unwrap();
+    }
+
+    /// What it does, by `proc_pid_stat(5)`: `S` sleeping, `T` stopped.
+    fn state(&self) -> char {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat.rsplit(") ").next().unwrap().chars().next().unwrap()
     }
 
     /// Waits until it ends by itself; answers with its exit code and its last line.
@@ -204,7 +223,10 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let status = self.child.wait();
+        if thread::panicking() {
+            println!("{status:?}: {:#?}", self.lines.lock().map(|lines| lines.clone()));
+        }
     }
 }
 

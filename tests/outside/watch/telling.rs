@@ -99,7 +99,7 @@ const WELL: &str = "204 No Content";
 #[test]
 fn one_post_for_each_change_that_shows() {
     let (world, mut volume) = labelled();
-    world.write("out/pod.json", "not what will be there");
+    world.write("out/pod.json", "{}");
     let application = Application::up();
     let watching = Watching::start(&world, [application.option()]);
     watching.wait_for_label("red");

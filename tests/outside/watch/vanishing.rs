@@ -107,10 +107,10 @@ fn a_volume_that_is_gone_is_the_end_and_the_files_stay() {
         let mut other = Volume::new(&world, "/mnt/other", &[("podName", "web-0")]);
         let watching = Watching::start(&world, ["--volume", "/etc/podinfo", "--volume", "/mnt/other"]);
         watching.wait_for_label("red");
-        kill(watching.pid(), Signal::SIGSTOP).unwrap();
+        watching.stop();
         other.publish(&[("podName", "web-1")]);
         end(&volume.directory);
-        kill(watching.pid(), Signal::SIGCONT).unwrap();
+        watching.resume();
         let (code, line) = watching.ends();
         assert_eq!(code, Some(1), "{what}: {line}");
         let place = volume.directory.display();
@@ -169,7 +169,7 @@ fn queue() -> Option<usize> {
     Some(size)
 }
 
-/// Makes more events than are queued, of none of which anything depends.
+/// Makes more events than are queued, on none of which anything depends.
 fn overflow(volume: &Volume, queue: usize) {
     let file = volume.directory.join("unrelated");
     for _ in 0..=queue / 2 {
@@ -184,10 +184,10 @@ fn more_changes_than_are_queued() {
     let (world, mut volume) = labelled();
     let watching = Watching::start(&world, [""; 0]);
     watching.wait_for_label("red");
-    kill(watching.pid(), Signal::SIGSTOP).unwrap();
+    watching.stop();
     overflow(&volume, queue);
     volume.label("blue");
-    kill(watching.pid(), Signal::SIGCONT).unwrap();
+    watching.resume();
     watching.wait_for_label("blue");
     watching.wait_for_lines(1, "more changes at once than inotify(7) queues");
     volume.label("green");
@@ -200,11 +200,11 @@ fn an_end_that_was_not_queued() {
     let (world, volume) = labelled();
     let watching = Watching::start(&world, [""; 0]);
     watching.wait_for_label("red");
-    kill(watching.pid(), Signal::SIGSTOP).unwrap();
+    watching.stop();
     overflow(&volume, queue);
     fs::remove_dir_all(&volume.directory).unwrap();
     Volume::new(&world, "/etc/podinfo", &[("labels", "team=\"another\"")]);
-    kill(watching.pid(), Signal::SIGCONT).unwrap();
+    watching.resume();
     let (code, line) = watching.ends();
     assert_eq!(code, Some(1), "{line}");
     assert!(line.contains("the volume is gone"), "{line}");

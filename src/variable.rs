@@ -1,18 +1,39 @@
-//! `$(VAR)` in arguments and values, with the variables that the application gets.
+//! A variable, and references to variables: `$(VAR)`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::environment::Environment;
 use crate::kubernetes::expansion;
-use crate::variables::Variables;
 
-/// `text` with its references resolved from `variables`, else from `environment`.
+/// A variable's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) value: String,
+    /// The name of the source, or of several.
+    pub(crate) source: Cow<'static, str>,
+    /// The pod's author set it already, so it needs no setting.
+    pub(crate) is_set: bool,
+}
+
+/// Variables by name.
+pub(crate) type Variables = BTreeMap<String, Variable>;
+
+/// `text` with its references resolved from `variables`, else from the first environment that has them.
 ///
 /// A reference to a variable that nobody has stays as it is, with a warning that names it and
 /// says that it stands in `place`.
-pub(crate) fn expand(text: &[u8], variables: &Variables, environment: &Environment, place: &str) -> Vec<u8> {
+pub(crate) fn expand(
+    text: &[u8],
+    variables: &Variables,
+    environments: [&Environment; 2],
+    place: &str,
+) -> Vec<u8> {
     let lookup = |name: &[u8]| {
         let gathered = std::str::from_utf8(name).ok().and_then(|name| variables.get(name));
         let gathered = gathered.map(|variable| variable.value.as_bytes());
-        gathered.or_else(|| environment.get_bytes(name)).map(<[u8]>::to_vec)
+        let set = || environments.iter().find_map(|environment| environment.get_bytes(name));
+        gathered.or_else(set).map(<[u8]>::to_vec)
     };
     let expanded = expansion::expand(text, &lookup);
     for name in expanded.unresolved.iter().filter(|name| is_name(name)) {
