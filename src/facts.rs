@@ -85,7 +85,7 @@ impl Told {
 }
 
 /// Everything that the sources told, and of each field the value that counts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     // A few dozen at most: looking through them is quicker, and smaller, than a tree.
     told: Vec<(Field, Fact)>,

@@ -93,8 +93,15 @@ pub(crate) fn tell(surroundings: &Surroundings, settings: &Settings, wanted: &Wa
     if settings.is_always() || needs_pod(wanted, facts) {
         tell_pod(&mut client, wanted, facts, &mut told);
     }
-    tell_node(&mut client, wanted, facts, &mut told);
+    tell_node(&mut client, wanted, &with(facts, &told), &mut told);
     told
+}
+
+/// `facts`, and what the Pod object told.
+fn with(facts: &Facts, told: &Told) -> Facts {
+    let mut facts = facts.clone();
+    facts.add(Source::Api, told.values.clone());
+    facts
 }
 
 fn identity(facts: &Facts) -> Identity<'_> {
@@ -157,7 +164,7 @@ fn tell_pod(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Told
             Err(failure) => return told.failed(&failure, &path, identity(facts)),
         };
         *told = pod::tell(&pod, facts);
-        if !lacks_what_comes_late(wanted, facts, told) || !client.pause(Duration::ZERO) {
+        if !lacks_what_comes_late(wanted, &with(facts, told)) || !client.pause(Duration::ZERO) {
             return;
         }
     }
@@ -199,45 +206,27 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
 }
 
 /// Whether something that is waited for is not there yet, and will be.
-fn lacks_what_comes_late(wanted: &Wanted, facts: &Facts, told: &Told) -> bool {
-    let is_there = |field: &Field| told.values.iter().any(|(known, _)| known == field);
+fn lacks_what_comes_late(wanted: &Wanted, facts: &Facts) -> bool {
     // Which container's status is meant is known, or it will never be.
-    let has_container = is_there(&Field::ContainerName);
+    let can_come = |field: &Field| !field.is_of_container() || facts.text(&Field::ContainerName).is_some();
     wanted.awaited.iter().any(|reference| {
         let field = reference.field();
-        let can_come = !field.is_of_container() || has_container;
         field.is_late_in_api()
-            && can_come
+            && can_come(field)
             && wanted.can_be_told(reference)
             && !is_settled(reference, facts)
-            && !is_there(field)
     })
 }
 
 fn tell_node(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Told) {
-    let text_told = |field: &Field| {
-        told.values.iter().find(|(known, _)| known == field).and_then(|(_, value)| value.text())
-    };
-    let labels = told.values.iter().find_map(|(field, value)| match value {
-        Value::Map(labels) if *field == Field::Labels => Some(labels),
-        _ => None,
-    });
-    let is_copied = |reference: &Reference| match reference {
-        Reference::Entry(Field::NodeLabels, key) if crate::expression::is_topology(key) => {
-            labels.is_some_and(|labels| labels.contains_key(key))
-        }
-        _ => false,
-    };
-    let unsettled = wanted.unsettled(facts);
-    if !unsettled.iter().any(|reference| is_of_node(reference) && !is_copied(reference)) {
+    if !wanted.unsettled(facts).iter().any(is_of_node) {
         return;
     }
-    let name = facts.text(&Field::NodeName).or_else(|| text_told(&Field::NodeName)).map(str::to_owned);
-    let Some(name) = name.filter(|name| is_object_name(name)) else {
+    let Some(name) = facts.text(&Field::NodeName).filter(|name| is_object_name(name)) else {
         return told.broken("it cannot be asked for this pod's node, whose name is not known");
     };
     let path = format!("/api/v1/nodes/{name}");
-    match get_node(client, &path, &name) {
+    match get_node(client, &path, name) {
         Ok(node) => {
             told.text(Field::NodeUid, node["metadata"]["uid"].as_str().unwrap_or_default());
             told.value(Field::NodeLabels, Value::Map(pod::string_map(&node["metadata"]["labels"])));

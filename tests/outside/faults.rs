@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::server::{Response, Server, always};
-use crate::world::{INTROSPOD, Outcome, World, introspod, pod_json, recorded, run};
+use crate::world::{INTROSPOD, Outcome, introspod, pod_json, recorded, run};
 
 /// What was in the files before.
 const OLD: &str = "# old\n";
@@ -91,7 +91,8 @@ fn assert_files_are_whole(directory: &Path, what: &str) {
     }
     for entry in std::fs::read_dir(directory).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let is_hidden = name.starts_with(".pod.") && Path::new(&name).extension().is_none_or(|it| it.len() == 6);
+        let is_hidden =
+            name.starts_with(".pod.") && Path::new(&name).extension().is_none_or(|it| it.len() == 6);
         assert!(["pod.json", "pod.env"].contains(&&*name) || is_hidden, "{what}: {name}");
     }
 }

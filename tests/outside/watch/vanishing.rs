@@ -185,8 +185,26 @@ fn more_changes_than_are_queued() {
     let watching = Watching::start(&world, [""; 0]);
     watching.wait_for_label("red");
     watching.stop();
+    let sw = status(watching.pid(), "voluntary_ctxt_switches");
+    let t0 = Instant::now();
     overflow(&volume, queue);
+    println!(
+        "overflowed in {:?}; {} {} {} queue {queue} {:?}",
+        t0.elapsed(),
+        watching.state(),
+        sw,
+        status(watching.pid(), "voluntary_ctxt_switches"),
+        fs::read_to_string("/proc/sys/fs/inotify/max_queued_events")
+    );
     volume.label("blue");
+    println!(
+        "{:?}",
+        fs::read_dir(format!("/proc/{}/fdinfo", watching.pid()))
+            .unwrap()
+            .map(|e| fs::read_to_string(e.unwrap().path()).unwrap())
+            .filter(|s| s.contains("inotify"))
+            .collect::<Vec<_>>()
+    );
     watching.resume();
     watching.wait_for_label("blue");
     watching.wait_for_lines(1, "more changes at once than inotify(7) queues");
