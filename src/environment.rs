@@ -1,18 +1,21 @@
 //! A process's environment, entries as they are.
 
 use std::ffi::CString;
+use std::sync::OnceLock;
 
 /// Entries `NAME=value`, in order, duplicates and malformed ones included.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     entries: Vec<CString>,
-    /// The entries with a name, by name and then by position: what is looked up is many times more
-    /// than what is there.
-    by_name: Vec<Named>,
+    /// The entries with a name, by name and then by position, once something was looked up: what is
+    /// looked up is many times more than what is there.
+    by_name: OnceLock<Vec<Named>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Named {
+    /// The name's first letters as a number: most names differ there.
+    prefix: u64,
     position: usize,
     /// The length of the name, before `=`.
     length: usize,
@@ -21,16 +24,24 @@ struct Named {
 impl Environment {
     /// An environment of these entries.
     pub fn new(entries: Vec<CString>) -> Self {
-        let mut by_name: Vec<Named> = Vec::with_capacity(entries.len());
-        for (position, entry) in entries.iter().enumerate() {
-            let Some(length) = entry.as_bytes().iter().position(|byte| *byte == b'=') else { continue };
-            let name = |named: &Named| &entries[named.position].as_bytes()[..named.length];
-            let new = Named { position, length };
-            // Insertion is a tenth of the code that a sort is, and as quick for what environments hold.
-            let place = by_name.partition_point(|named| name(named) <= name(&new));
-            by_name.insert(place, new);
-        }
-        Environment { entries, by_name }
+        Environment { entries, by_name: OnceLock::new() }
+    }
+
+    fn by_name(&self) -> &[Named] {
+        self.by_name.get_or_init(|| {
+            let mut by_name: Vec<Named> = Vec::with_capacity(self.entries.len());
+            for (position, entry) in self.entries.iter().enumerate() {
+                let Some(length) = name_length(entry.as_bytes()) else { continue };
+                let new = Named { prefix: prefix(&entry.as_bytes()[..length]), position, length };
+                // Insertion is a tenth of the code that a sort is, and as quick for what environments hold.
+                let place = by_name.partition_point(|named| {
+                    named.prefix < new.prefix
+                        || (named.prefix == new.prefix && self.name(named) <= self.name(&new))
+                });
+                by_name.insert(place, new);
+            }
+            by_name
+        })
     }
 
     /// The content of `/proc/<pid>/environ`: entries that end in NUL (`proc_pid_environ(5)`).
@@ -52,16 +63,21 @@ impl Environment {
 
     /// The value of the first entry `name`, whatever its bytes.
     pub(crate) fn get_bytes(&self, name: &[u8]) -> Option<&[u8]> {
-        let first = self.by_name.get(self.first_not_before(name)).filter(|named| self.name(named) == name)?;
+        let first =
+            self.by_name().get(self.first_not_before(name)).filter(|named| self.name(named) == name)?;
         Some(&self.entries[first.position].as_bytes()[first.length + 1..])
+    }
+
+    /// As [`Environment::get_bytes`], for one who asks but once.
+    pub(crate) fn look_up_once(&self, name: &[u8]) -> Option<&[u8]> {
+        self.entries.iter().find_map(|entry| entry.as_bytes().strip_prefix(name)?.strip_prefix(b"="))
     }
 
     /// Whether there is an entry whose name begins with `prefix`.
     pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
         let prefix = prefix.as_bytes();
-        self.by_name
-            .get(self.first_not_before(prefix))
-            .is_some_and(|named| self.name(named).starts_with(prefix))
+        let first = self.by_name().get(self.first_not_before(prefix));
+        first.is_some_and(|named| self.name(named).starts_with(prefix))
     }
 
     /// This environment with variables set: of each name every entry goes, and the new one comes last.
@@ -70,7 +86,7 @@ impl Environment {
     pub(crate) fn with(&self, variables: &[(&str, &str)]) -> Self {
         let new = variables.iter().filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok());
         let mut is_replaced = vec![false; self.entries.len()];
-        for named in &self.by_name {
+        for named in self.by_name() {
             is_replaced[named.position] =
                 variables.iter().any(|(name, _)| name.as_bytes() == self.name(named));
         }
@@ -88,8 +104,27 @@ impl Environment {
     }
 
     fn first_not_before(&self, name: &[u8]) -> usize {
-        self.by_name.partition_point(|named| self.name(named) < name)
+        let prefix = prefix(name);
+        self.by_name().partition_point(|named| {
+            named.prefix < prefix || (named.prefix == prefix && self.name(named) < name)
+        })
     }
+}
+
+fn name_length(entry: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    while *entry.get(length)? != b'=' {
+        length += 1;
+    }
+    Some(length)
+}
+
+/// The first eight bytes as a number that is ordered as they are.
+fn prefix(name: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let length = name.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&name[..length]);
+    u64::from_be_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -102,16 +102,32 @@ impl Facts {
     /// Adds what `source` told.
     pub(crate) fn add(&mut self, source: Source, values: Vec<(Field, Value)>) {
         for (field, value) in values {
-            self.told.push((field.clone(), Fact { value, source }));
-            let of_field = self.told.iter().filter(|(told, _)| *told == field);
-            let told: Vec<&Fact> = of_field.map(|(_, fact)| fact).collect();
-            let known = match &field {
-                Field::Resource(..) => limits::resolve(&field, &told, self.page_size),
-                _ => first_by_rank(&field, &told),
-            };
-            self.known.retain(|(known, _)| *known != field);
-            self.known.extend(known.map(|fact| (field, fact)));
+            let fact = Fact { value, source };
+            match &field {
+                Field::Resource(..) => self.settle_resource(&field, &fact),
+                _ => self.settle(&field, &fact),
+            }
+            self.told.push((field, fact));
         }
+    }
+
+    /// Of two facts that of the source of the better rank counts, and of the same source the first.
+    fn settle(&mut self, field: &Field, fact: &Fact) {
+        let rank = |source: Source| field.sources().iter().position(|it| *it == source);
+        let Some(own) = rank(fact.source) else { return };
+        match self.known.iter_mut().find(|(known, _)| known == field) {
+            Some((_, known)) if rank(known.source).is_some_and(|known| known <= own) => {}
+            Some((_, known)) => *known = fact.clone(),
+            None => self.known.push((field.clone(), fact.clone())),
+        }
+    }
+
+    fn settle_resource(&mut self, field: &Field, fact: &Fact) {
+        let before = self.told.iter().filter(|(told, _)| told == field).map(|(_, fact)| fact);
+        let told: Vec<&Fact> = before.chain([fact]).collect();
+        let known = limits::resolve(field, &told, self.page_size);
+        self.known.retain(|(known, _)| known != field);
+        self.known.extend(known.map(|fact| (field.clone(), fact)));
     }
 
     /// The fact about `field`, if there is one.
@@ -154,11 +170,6 @@ impl Facts {
             _ => None,
         })
     }
-}
-
-fn first_by_rank(field: &Field, told: &[&Fact]) -> Option<Fact> {
-    let by_source = |source: &Source| told.iter().find(|fact| fact.source == *source);
-    field.sources().iter().find_map(by_source).copied().cloned()
 }
 
 /// The value of a resource that `row`'s variable gets: in the unit that its name promises.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 /// A place that fields are read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The option `--container`.
     Option,
@@ -40,7 +40,7 @@ impl Source {
 }
 
 /// The two lists of a container's `resources`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {
     /// `resources.limits`
     Limits,
@@ -59,7 +59,7 @@ impl List {
 }
 
 /// One thing that a pod can know about itself.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Eq)]
 pub(crate) enum Field {
     PodName,
     PodNamespace,
@@ -87,6 +87,20 @@ pub(crate) enum Field {
     QosClass,
     NodeLabels,
     ClusterDomain,
+}
+
+impl PartialEq for Field {
+    // Fields are looked for thousands of times in each run, and most differ in their kind.
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && match (self, other) {
+                (Field::Resource(list, name), Field::Resource(other_list, other)) => {
+                    list == other_list && name == other
+                }
+                _ => true,
+            }
+    }
 }
 
 impl Field {

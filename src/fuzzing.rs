@@ -64,7 +64,7 @@ fn told(tell: source::Tell, files: &[(&str, &[u8])], environment: Environment) -
     }
     let root = Root::open(directory.path()).expect("a root");
     let mut surroundings = Surroundings::new(root, &environment, Vec::new(), None, Instant::now);
-    surroundings.environment = environment;
+    surroundings.environment = Cow::Borrowed(&environment);
     tell(&surroundings)
 }
 

@@ -61,7 +61,7 @@ pub fn run(arguments: &[OsString]) -> i32 {
     }
     let is_watch = arguments.first().is_some_and(|first| first == "watch");
     system::end_on_termination(if is_watch { system::End::Success } else { system::End::BySignal });
-    command::guard_against_panic(arguments, &environment, is_exec);
+    command::guard_against_panic(is_exec, || std::env::args_os().skip(1).collect());
     start_log(&environment);
     let invocation = match cli::parse(arguments, &environment) {
         Ok(invocation) => invocation,

@@ -9,13 +9,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, open, openat, readlinkat};
 use nix::sys::stat::Mode;
 
 /// The most that is read of one file, in bytes; what the kubelet and the kernel write is far smaller.
 const FILE_LIMIT: u64 = 8 << 20;
+
+/// What files without a size are expected to hold, in bytes.
+const PROC_SIZE: usize = 4096;
 
 /// The root directory could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +69,7 @@ impl Root {
     /// The content of the regular file at `path`.
     ///
     /// # Errors
-    /// Those of `openat2(2)` and `read(2)`; a file that is not regular, or larger than 8 MiB.
+    /// Those of `open(2)` and `read(2)`; a file that is not regular, or larger than 8 MiB.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         read_regular(self.open_at(path, OFlag::O_RDONLY)?)
     }
@@ -80,7 +84,7 @@ impl Root {
         let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let descriptor = match &self.directory {
             None => openat(AT_FDCWD, path, flags, Mode::empty())?,
-            Some(directory) => openat2(directory, path, confined(flags))?,
+            Some(directory) => open_below(directory, path, flags)?,
         };
         Ok(descriptor)
     }
@@ -137,14 +141,61 @@ impl Directory {
         let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let descriptor = match self.confined {
             false => openat(&self.descriptor, name, flags, Mode::empty())?,
-            true => openat2(&self.descriptor, name, confined(flags))?,
+            true => open_below(&self.descriptor, Path::new(name), flags)?,
         };
         Ok(descriptor)
     }
 }
 
-fn confined(flags: OFlag) -> OpenHow {
-    OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT)
+/// How many symbolic links one path may lead through, as `path_resolution(7)`.
+const LINK_LIMIT: u32 = 40;
+
+/// Opens `path` with `root` as its root directory, as `openat2(2)` does with `RESOLVE_IN_ROOT`, which
+/// older kernels, sandboxed runtimes and tools that count instructions do not have.
+fn open_below(root: &OwnedFd, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+    walk(root, Vec::new(), path, flags, LINK_LIMIT)
+}
+
+/// Opens `path` from the last of `parents`, which are the directories from below `root` on.
+fn walk(
+    root: &OwnedFd,
+    mut parents: Vec<OwnedFd>,
+    path: &Path,
+    flags: OFlag,
+    links: u32,
+) -> nix::Result<OwnedFd> {
+    let mut components = path.components();
+    while let Some(component) = components.next() {
+        let name = match component {
+            Component::Normal(name) => name,
+            Component::RootDir => {
+                parents.clear();
+                continue;
+            }
+            Component::ParentDir => {
+                parents.pop();
+                continue;
+            }
+            Component::CurDir | Component::Prefix(_) => continue,
+        };
+        let rest = components.as_path();
+        let is_last = rest.as_os_str().is_empty();
+        let on_the_way = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let parent = parents.last().unwrap_or(root);
+        let flags_here = OFlag::O_NOFOLLOW | if is_last { flags } else { on_the_way };
+        match openat(parent, name, flags_here, Mode::empty()) {
+            Ok(descriptor) if is_last => return Ok(descriptor),
+            Ok(descriptor) => parents.push(descriptor),
+            Err(errno @ (Errno::ELOOP | Errno::ENOTDIR)) => {
+                // What is no link either stays what it is.
+                let target = readlinkat(parent, name).map_err(|_| errno)?;
+                let links = links.checked_sub(1).ok_or(Errno::ELOOP)?;
+                return walk(root, parents, &Path::new(&target).join(rest), flags, links);
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+    openat(parents.last().unwrap_or(root), ".", flags, Mode::empty())
 }
 
 fn listed_name(name: &CStr) -> Option<String> {
@@ -157,10 +208,13 @@ fn listed_name(name: &CStr) -> Option<String> {
 fn read_regular(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
     let file = File::from(descriptor);
     // A FIFO would hang, a device would never end.
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    let mut content = Vec::new();
+    // Files of /proc and of control groups say that they are empty; most are read whole by one read(2).
+    let size = usize::try_from(metadata.len().min(FILE_LIMIT)).unwrap_or_default();
+    let mut content = Vec::with_capacity((size + 1).max(PROC_SIZE));
     file.take(FILE_LIMIT + 1).read_to_end(&mut content)?;
     if content.len() as u64 > FILE_LIMIT {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 8 MiB"));
@@ -196,6 +250,35 @@ mod tests {
         for link in ["/absolute", "/climbing"] {
             assert_eq!(root.read(Path::new(link)).unwrap(), b"inside");
         }
+    }
+
+    #[test]
+    fn links_to_directories_and_chains_of_links_are_followed() {
+        let (keep, root) = root();
+        symlink("/etc", keep.path().join("directory")).unwrap();
+        symlink("directory/./../directory/hosts", keep.path().join("chain")).unwrap();
+        for path in ["/directory/hosts", "/chain", "/directory/../chain", "//etc//hosts"] {
+            assert_eq!(root.read(Path::new(path)).unwrap(), b"inside", "{path}");
+        }
+        assert_eq!(root.directory(Path::new("/directory")).unwrap().names().unwrap(), ["hosts"]);
+        assert_eq!(root.directory(Path::new("/..")).unwrap().names().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_says_why() {
+        let (keep, root) = root();
+        symlink("loop", keep.path().join("loop")).unwrap();
+        for (path, errno) in [
+            ("/loop", Errno::ELOOP),
+            ("/etc/hosts/x", Errno::ENOTDIR),
+            ("/etc/none", Errno::ENOENT),
+            ("/none/hosts", Errno::ENOENT),
+        ] {
+            let error = root.read(Path::new(path)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(errno as i32), "{path}: {error}");
+        }
+        let error = root.directory(Path::new("/etc/hosts")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::ENOTDIR as i32));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Where introspod is: all that the sources look at, given to them as arguments.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::environment::Environment;
+use crate::mountinfo::Mountinfo;
 use crate::root::Root;
 
 /// Where the kubelet mounts the credentials of the service account
@@ -12,32 +14,32 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The surroundings of this process, or of a recorded container.
 #[derive(Debug)]
-pub(crate) struct Surroundings {
+pub(crate) struct Surroundings<'a> {
     pub(crate) root: Root,
     /// The environment of the pod's container: the process's own, or the recorded one.
-    pub(crate) environment: Environment,
+    pub(crate) environment: Cow<'a, Environment>,
     /// `--volume`: where the downwardAPI volumes are, if they were named.
     pub(crate) volumes: Vec<PathBuf>,
     /// `--token-file`: a token to be read for its claims, and never sent.
     pub(crate) token_file: Option<PathBuf>,
     /// `/proc/self/mountinfo`, or why it could not be read.
-    pub(crate) mountinfo: Result<String, String>,
+    pub(crate) mountinfo: Result<Mountinfo, String>,
     /// The size of a memory page, in bytes.
     pub(crate) page_size: u64,
     pub(crate) clock: fn() -> Instant,
 }
 
-impl Surroundings {
+impl<'a> Surroundings<'a> {
     /// The surroundings of what runs below `root`; `environment` is that of this process.
     pub(crate) fn new(
         root: Root,
-        environment: &Environment,
+        environment: &'a Environment,
         volumes: Vec<PathBuf>,
         token_file: Option<PathBuf>,
         clock: fn() -> Instant,
     ) -> Self {
         let environment = environment_below(&root, environment);
-        let mountinfo = read_lossy(&root, Path::new("/proc/self/mountinfo"));
+        let mountinfo = read_lossy(&root, Path::new("/proc/self/mountinfo")).map(Mountinfo::new);
         let page_size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
         let page_size = page_size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
         Surroundings { root, environment, volumes, token_file, mountinfo, page_size, clock }
@@ -59,13 +61,13 @@ impl Surroundings {
     }
 }
 
-fn environment_below(root: &Root, own: &Environment) -> Environment {
+fn environment_below<'a>(root: &Root, own: &'a Environment) -> Cow<'a, Environment> {
     if root.is_system() {
-        return own.clone();
+        return Cow::Borrowed(own);
     }
     // The variables of whoever runs the dry run are not the pod's.
     let recorded = root.read(Path::new("/proc/self/environ"));
-    recorded.map(|content| Environment::from_proc(&content)).unwrap_or_default()
+    Cow::Owned(recorded.map(|content| Environment::from_proc(&content)).unwrap_or_default())
 }
 
 fn read(root: &Root, path: &Path) -> Result<Vec<u8>, String> {

@@ -177,7 +177,7 @@ fn candidates(name: &OsStr, environment: &Environment) -> Vec<Vec<u8>> {
     if name.contains(&b'/') {
         return vec![name.to_vec()];
     }
-    let path = environment.get_bytes(b"PATH").unwrap_or(DEFAULT_PATH);
+    let path = environment.look_up_once(b"PATH").unwrap_or(DEFAULT_PATH);
     let in_directory = |directory: &[u8]| match directory {
         // An empty entry is the current directory (environ(7)).
         b"" => name.to_vec(),

@@ -287,15 +287,13 @@ impl Volume {
         // A directory that is watched already has the watch that it had.
         let watch = directory.as_ref().and_then(|it| inotify.add_watch(it.path().as_str(), CHANGED).ok());
         let content = directory.as_ref().and_then(|it| Content::of(it).ok());
-        match content {
-            Some(content) if watch == self.watch && content >= self.content => self.content = content,
-            _ => {
-                let place = root.display(&self.place);
-                return Err(CommandError::Other(format!(
-                    "{place}: the volume is gone: it was emptied, removed or unmounted; the files stay as they are"
-                )));
-            }
-        }
+        let there = content.filter(|content| watch == self.watch && *content >= self.content);
+        self.content = there.ok_or_else(|| {
+            let place = root.display(&self.place);
+            CommandError::Other(format!(
+                "{place}: the volume is gone: it was emptied, removed or unmounted; the files stay as they are"
+            ))
+        })?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::facts::{Told, Value};
 use crate::field::{Field, List};
 use crate::kubernetes::quantity::Quantity;
 use crate::limits::Quota;
-use crate::mountinfo::{self, Mount};
+use crate::mountinfo::Mount;
 use crate::surroundings::Surroundings;
 
 /// From here on a version 1 limit is none: the greatest multiple of a page below 2^63
@@ -122,10 +122,10 @@ fn id_of_component(component: &str) -> Option<&str> {
 
 fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
     let mountinfo = match &surroundings.mountinfo {
-        Ok(text) => text,
+        Ok(mountinfo) => mountinfo,
         Err(why) => return told.absent(format!("limits are not known: {why}")),
     };
-    let mounts: Vec<_> = mountinfo::parse(mountinfo).filter(is_cgroup).collect();
+    let mounts: Vec<_> = mountinfo.mounts().filter(is_cgroup).collect();
     if mounts.is_empty() {
         return told.absent("limits are not known: no cgroup file system is mounted");
     }
@@ -153,7 +153,7 @@ fn is_cgroup(mount: &Mount) -> bool {
 
 /// The groups of one controller, from the process's own up to the container's.
 struct Hierarchy<'a> {
-    surroundings: &'a Surroundings,
+    surroundings: &'a Surroundings<'a>,
     is_unified: bool,
     directories: Vec<PathBuf>,
 }
@@ -166,7 +166,7 @@ enum Found<T> {
 
 impl<'a> Hierarchy<'a> {
     fn find(
-        surroundings: &'a Surroundings,
+        surroundings: &'a Surroundings<'a>,
         groups: &[Group],
         mounts: &[Mount],
         controller: &str,

@@ -1,8 +1,10 @@
 //! The environment, as the pod's author set it.
 
+use std::borrow::Cow;
+
 use crate::environment::Environment;
 use crate::facts::{Told, Value};
-use crate::field::{Field, Row, TABLE};
+use crate::field::{Field, Row, Source, TABLE};
 use crate::kubernetes::quantity::Quantity;
 use crate::surroundings::Surroundings;
 
@@ -16,8 +18,9 @@ const COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
     let environment = &surroundings.environment;
-    for row in TABLE.iter().filter(|row| row.sources.contains(&crate::field::Source::Environment)) {
-        let Some((name, text)) = find(row, environment) else { continue };
+    let prefixes = prefixes(environment);
+    for row in TABLE.iter().filter(|row| row.sources.contains(&Source::Environment)) {
+        let Some((name, text)) = find_with(&prefixes, row, environment) else { continue };
         match value(row, text) {
             Ok(Some(value)) => told.value(row.field.clone(), value),
             Ok(None) => {}
@@ -31,18 +34,33 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
 }
 
 /// The variable that the pod's author set for `row`: its name and value.
-pub(crate) fn find<'a>(row: &Row, environment: &'a Environment) -> Option<(String, &'a str)> {
+pub(crate) fn find<'a>(row: &Row, environment: &'a Environment) -> Option<(Cow<'static, str>, &'a str)> {
+    find_with(&prefixes(environment), row, environment)
+}
+
+/// Those of the prefixes that some variable has.
+fn prefixes(environment: &Environment) -> Vec<&'static str> {
+    PREFIXES.into_iter().filter(|prefix| environment.has_prefix(prefix)).collect()
+}
+
+fn find_with<'a>(
+    prefixes: &[&str],
+    row: &Row,
+    environment: &'a Environment,
+) -> Option<(Cow<'static, str>, &'a str)> {
+    let get = |name: Cow<'static, str>| {
+        let value = environment.get_nonempty(&name)?;
+        Some((name, value))
+    };
     if row.field == Field::Ordinal
-        && let Some(index) = environment.get_nonempty(COMPLETION_INDEX)
+        && let Some(index) = get(Cow::Borrowed(COMPLETION_INDEX))
     {
-        return Some((COMPLETION_INDEX.to_owned(), index));
+        return Some(index);
     }
-    let prefixes = PREFIXES.iter().filter(|prefix| environment.has_prefix(prefix));
     row.variable.iter().chain(row.spellings).find_map(|spelling| {
-        prefixes.clone().find_map(|prefix| {
-            let name = format!("{prefix}{spelling}");
-            let value = environment.get_nonempty(&name)?;
-            Some((name, value))
+        prefixes.iter().find_map(|prefix| match prefix.is_empty() {
+            true => get(Cow::Borrowed(spelling)),
+            false => get(Cow::Owned(format!("{prefix}{spelling}"))),
         })
     })
 }

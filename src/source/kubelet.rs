@@ -5,7 +5,6 @@ use std::path::Path;
 
 use crate::facts::{Told, Value};
 use crate::field::Field;
-use crate::mountinfo;
 use crate::root::Root;
 use crate::surroundings::Surroundings;
 
@@ -25,12 +24,12 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
 
 fn tell_mounts(surroundings: &Surroundings, told: &mut Told) {
     let mountinfo = match &surroundings.mountinfo {
-        Ok(text) => text,
+        Ok(mountinfo) => mountinfo,
         Err(why) => return told.absent(why.clone()),
     };
     let mut uid = Only::Nothing;
     let mut name = Only::Nothing;
-    for mount in mountinfo::parse(mountinfo).filter(|mount| mount.file_system != "cgroup") {
+    for mount in mountinfo.mounts() {
         let root = mount.root();
         if let Some((pod, container)) = termination_log(&root) {
             uid.add(pod);

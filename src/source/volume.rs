@@ -100,13 +100,14 @@ fn read_version(directory: &Directory, surroundings: &Surroundings, place: &Path
     let mut told = Told::default();
     for name in directory.names()? {
         let Some(meaning) = meaning(&name) else { continue };
-        let path = surroundings.root.display(&place.join(&name));
+        // Seldom needed, and not for nothing to be had.
+        let path = || surroundings.root.display(&place.join(&name));
         match directory.read(&name) {
             Ok(content) => match String::from_utf8(content) {
                 Ok(text) => meaning.tell(&path, text, &mut told),
-                Err(_) => told.broken(format!("{path}: it is not UTF-8; it is not used")),
+                Err(_) => told.broken(format!("{}: it is not UTF-8; it is not used", path())),
             },
-            Err(error) => told.broken(format!("{path}: {error}; it is not used")),
+            Err(error) => told.broken(format!("{}: {error}; it is not used", path())),
         }
     }
     Ok(told)
@@ -165,7 +166,7 @@ fn is_separated(name: &str, camel: &str) -> bool {
 }
 
 impl Meaning {
-    fn tell(self, path: &str, text: String, told: &mut Told) {
+    fn tell(self, path: &dyn Fn() -> String, text: String, told: &mut Told) {
         match self {
             Meaning::Text(field) => told.text(field, text),
             Meaning::Map(field) => tell_map(field, path, &text, told),
@@ -176,20 +177,21 @@ impl Meaning {
                         told.value(field, Value::Quantity(quantity));
                     }
                 }
-                Err(_) => told.broken(format!("{path}: {text:?} is not a number; it is not used")),
+                Err(_) => told.broken(format!("{}: {text:?} is not a number; it is not used", path())),
             },
             Meaning::WithoutUnit => told.absent(format!(
-                "{path} is a number without a unit in its name, so it is not used: \
-                 name the file containerCpuLimitMilliCores or containerMemoryLimitBytes, after its divisor"
+                "{} is a number without a unit in its name, so it is not used: \
+                 name the file containerCpuLimitMilliCores or containerMemoryLimitBytes, after its divisor",
+                path()
             )),
         }
     }
 }
 
-fn tell_map(field: Field, path: &str, text: &str, told: &mut Told) {
+fn tell_map(field: Field, path: &dyn Fn() -> String, text: &str, told: &mut Told) {
     let (mut map, broken) = key_value::parse(text);
     for line in broken {
-        told.broken(format!("{path}: line {}: {}; the other lines are used", line.number, line.reason));
+        told.broken(format!("{}: line {}: {}; the other lines are used", path(), line.number, line.reason));
     }
     if field == Field::Annotations {
         map.retain(|key, _| !is_of_kubelet(key));

@@ -83,7 +83,7 @@ fn a_signal_at_any_instant_leaves_the_old_file_or_the_new_one() {
         let team = run.to_string();
         volume.publish(&[("labels", &format!("padding=\"{padding}\"\nteam=\"{team}\""))]);
         // Another moment in each run, over all the time that a render takes.
-        let moment = Instant::now() + Duration::from_micros(run * 7_919 % 6_000);
+        let moment = Instant::now() + Duration::from_micros(run * 7_919 % 12_000);
         while Instant::now() < moment {}
         assert_eq!(watching.end(if run % 2 == 0 { Signal::SIGTERM } else { Signal::SIGINT }), Some(0));
         let after = fs::read(&file).unwrap_or_default();

@@ -75,52 +75,43 @@ fn a_volume_that_was_named_and_is_none() {
     assert!(outcome.stderr.contains("etc/podinfo: it cannot be watched: Not a directory"), "{outcome:#?}");
 }
 
-/// What may become of a volume.
 #[test]
 fn a_volume_that_is_gone_is_the_end_and_the_files_stay() {
-    let emptied = |volume: &Path| {
+    ends_it("emptied", |volume| {
         for entry in fs::read_dir(volume).unwrap() {
             let path = entry.unwrap().path();
             if path.is_symlink() { fs::remove_file(path).unwrap() } else { fs::remove_dir_all(path).unwrap() }
         }
-    };
-    let removed = |volume: &Path| fs::remove_dir_all(volume).unwrap();
-    let unlinked = |volume: &Path| fs::remove_file(volume.join("..data")).unwrap();
-    let moved = |volume: &Path| fs::rename(volume, volume.with_extension("old")).unwrap();
-    let replaced = |volume: &Path| {
+    });
+    ends_it("removed", |volume| fs::remove_dir_all(volume).unwrap());
+    ends_it("without its link", |volume| fs::remove_file(volume.join("..data")).unwrap());
+    ends_it("moved", |volume| fs::rename(volume, volume.with_extension("old")).unwrap());
+    ends_it("replaced", |volume| {
         let other = volume.with_extension("new");
         fs::create_dir_all(other.join("..1")).unwrap();
         symlink("..1", other.join("..data")).unwrap();
         fs::rename(volume, volume.with_extension("old")).unwrap();
         fs::rename(other, volume).unwrap();
-    };
-    let ends: [(&str, &dyn Fn(&Path)); 5] = [
-        ("emptied", &emptied),
-        ("removed", &removed),
-        ("unlinked", &unlinked),
-        ("moved", &moved),
-        ("replaced", &replaced),
-    ];
-    for (what, end) in ends {
-        // Another volume's change must not be rendered without this one either.
-        let (world, volume) = labelled();
-        let mut other = Volume::new(&world, "/mnt/other", &[("podName", "web-0")]);
-        let watching = Watching::start(&world, ["--volume", "/etc/podinfo", "--volume", "/mnt/other"]);
-        watching.wait_for_label("red");
-        watching.stop();
-        other.publish(&[("podName", "web-1")]);
-        end(&volume.directory);
-        watching.resume();
-        let (code, line) = watching.ends();
-        assert_eq!(code, Some(1), "{what}: {line}");
-        let place = volume.directory.display();
-        assert!(
-            line.starts_with(&format!("introspod: error: {place}: the volume is gone")),
-            "{what}: {line}"
-        );
-        let left = fs::read_to_string(world.path().join("out/pod.json")).unwrap();
-        assert!(left.contains("red") && left.contains("web-0"), "{what}: {left}");
-    }
+    });
+}
+
+/// What becomes of a volume ends it, and is not rendered because of another volume's change either.
+#[track_caller]
+fn ends_it(what: &str, becomes: impl FnOnce(&Path)) {
+    let (world, volume) = labelled();
+    let mut other = Volume::new(&world, "/mnt/other", &[("podName", "web-0")]);
+    let watching = Watching::start(&world, ["--volume", "/etc/podinfo", "--volume", "/mnt/other"]);
+    watching.wait_for_label("red");
+    watching.stop();
+    other.publish(&[("podName", "web-1")]);
+    becomes(&volume.directory);
+    watching.resume();
+    let (code, line) = watching.ends();
+    assert_eq!(code, Some(1), "{what}: {line}");
+    let place = volume.directory.display();
+    assert!(line.starts_with(&format!("introspod: error: {place}: the volume is gone")), "{what}: {line}");
+    let left = fs::read_to_string(world.path().join("out/pod.json")).unwrap();
+    assert!(left.contains("red") && left.contains("web-0"), "{what}: {left}");
 }
 
 #[test]
@@ -172,7 +163,8 @@ fn queue() -> Option<usize> {
 /// Makes more events than are queued, on none of which anything depends.
 fn overflow(volume: &Volume, queue: usize) {
     let file = volume.directory.join("unrelated");
-    for _ in 0..=queue / 2 {
+    // Each time two, of which some may merge: a descriptor that another test's fork took along is closed late.
+    for _ in 0..queue {
         fs::write(&file, "").unwrap();
         fs::remove_file(&file).unwrap();
     }
@@ -185,26 +177,8 @@ fn more_changes_than_are_queued() {
     let watching = Watching::start(&world, [""; 0]);
     watching.wait_for_label("red");
     watching.stop();
-    let sw = status(watching.pid(), "voluntary_ctxt_switches");
-    let t0 = Instant::now();
     overflow(&volume, queue);
-    println!(
-        "overflowed in {:?}; {} {} {} queue {queue} {:?}",
-        t0.elapsed(),
-        watching.state(),
-        sw,
-        status(watching.pid(), "voluntary_ctxt_switches"),
-        fs::read_to_string("/proc/sys/fs/inotify/max_queued_events")
-    );
     volume.label("blue");
-    println!(
-        "{:?}",
-        fs::read_dir(format!("/proc/{}/fdinfo", watching.pid()))
-            .unwrap()
-            .map(|e| fs::read_to_string(e.unwrap().path()).unwrap())
-            .filter(|s| s.contains("inotify"))
-            .collect::<Vec<_>>()
-    );
     watching.resume();
     watching.wait_for_label("blue");
     watching.wait_for_lines(1, "more changes at once than inotify(7) queues");
