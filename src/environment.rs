@@ -86,9 +86,11 @@ impl Environment {
     pub(crate) fn with(&self, variables: &[(&str, &str)]) -> Self {
         let new = variables.iter().filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok());
         let mut is_replaced = vec![false; self.entries.len()];
-        for named in self.by_name() {
-            is_replaced[named.position] =
-                variables.iter().any(|(name, _)| name.as_bytes() == self.name(named));
+        for (name, _) in variables {
+            let from_first = self.by_name().iter().skip(self.first_not_before(name.as_bytes()));
+            for named in from_first.take_while(|named| self.name(named) == name.as_bytes()) {
+                is_replaced[named.position] = true;
+            }
         }
         let kept = self.entries.iter().zip(is_replaced).filter(|(_, is_replaced)| !is_replaced);
         Environment::new(kept.map(|(entry, _)| entry.clone()).chain(new).collect())
