@@ -12,7 +12,9 @@ import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES = REPOSITORY / "tests/fixtures"
+# With a downwardAPI volume and 75 variables; without a volume and with 11.
 RECORDED = FIXTURES / "pods/downward/main/root"
+PLAIN = FIXTURES / "pods/deployment-web/main/root"
 SERVICE_ACCOUNT = "var/run/secrets/kubernetes.io/serviceaccount"
 POD = json.loads((FIXTURES / "pods/bare/pod.json").read_text())
 PATH = f"/api/v1/namespaces/{POD['metadata']['namespace']}/pods/{POD['metadata']['name']}"

@@ -88,8 +88,9 @@ impl Told {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     // A few dozen at most: looking through them is quicker, and smaller, than a tree.
-    told: Vec<(Field, Fact)>,
     known: Vec<(Field, Fact)>,
+    /// What was told and does not count, and of resources all that was told.
+    told: Vec<(Field, Fact)>,
     /// By how much the kernel rounds a memory limit, in bytes.
     page_size: u64,
 }
@@ -104,30 +105,33 @@ impl Facts {
         for (field, value) in values {
             let fact = Fact { value, source };
             match &field {
-                Field::Resource(..) => self.settle_resource(&field, &fact),
-                _ => self.settle(&field, &fact),
+                Field::Resource(..) => self.settle_resource(field, fact),
+                _ => self.settle(field, fact),
             }
-            self.told.push((field, fact));
         }
     }
 
     /// Of two facts that of the source of the better rank counts, and of the same source the first.
-    fn settle(&mut self, field: &Field, fact: &Fact) {
+    fn settle(&mut self, field: Field, mut fact: Fact) {
         let rank = |source: Source| field.sources().iter().position(|it| *it == source);
-        let Some(own) = rank(fact.source) else { return };
-        match self.known.iter_mut().find(|(known, _)| known == field) {
-            Some((_, known)) if rank(known.source).is_some_and(|known| known <= own) => {}
-            Some((_, known)) => *known = fact.clone(),
-            None => self.known.push((field.clone(), fact.clone())),
+        let own = rank(fact.source);
+        match self.known.iter_mut().find(|(known, _)| *known == field) {
+            None if own.is_some() => return self.known.push((field, fact)),
+            Some((_, known)) if own.is_some_and(|own| rank(known.source).is_some_and(|it| own < it)) => {
+                std::mem::swap(known, &mut fact);
+            }
+            _ => {}
         }
+        self.told.push((field, fact));
     }
 
-    fn settle_resource(&mut self, field: &Field, fact: &Fact) {
-        let before = self.told.iter().filter(|(told, _)| told == field).map(|(_, fact)| fact);
-        let told: Vec<&Fact> = before.chain([fact]).collect();
-        let known = limits::resolve(field, &told, self.page_size);
-        self.known.retain(|(known, _)| known != field);
-        self.known.extend(known.map(|fact| (field.clone(), fact)));
+    fn settle_resource(&mut self, field: Field, fact: Fact) {
+        self.told.push((field.clone(), fact));
+        let of_field = self.told.iter().filter(|(told, _)| *told == field);
+        let told: Vec<&Fact> = of_field.map(|(_, fact)| fact).collect();
+        let known = limits::resolve(&field, &told, self.page_size);
+        self.known.retain(|(known, _)| *known != field);
+        self.known.extend(known.map(|fact| (field, fact)));
     }
 
     /// The fact about `field`, if there is one.
@@ -159,8 +163,10 @@ impl Facts {
 
     /// What `source` told of `field`, whether or not it counts.
     pub(crate) fn told_by(&self, source: Source, field: &Field) -> Option<&Value> {
-        let is_meant = |(told, fact): &&(Field, Fact)| told == field && fact.source == source;
-        self.told.iter().find(is_meant).map(|(_, fact)| &fact.value)
+        // What counts of a resource may be one source's number in another's digits.
+        let known = self.known.iter().filter(|(known, _)| !matches!(known, Field::Resource(..)));
+        let mut all = known.chain(&self.told);
+        all.find(|(told, fact)| fact.source == source && told == field).map(|(_, fact)| &fact.value)
     }
 
     /// The resources that are known.

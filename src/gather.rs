@@ -185,15 +185,17 @@ fn log_told(source: Source, told: &Told, started: std::time::Instant, surroundin
 /// What the pod's author set stays set; that it is not what a better source knows is worth a word.
 pub(crate) fn warn_of_contradictions(surroundings: &Surroundings, facts: &Facts) {
     for row in TABLE {
+        let Some(fact) = facts.get(&row.field).filter(|fact| fact.source != Source::Environment) else {
+            continue;
+        };
         let Some(told) = facts.told_by(Source::Environment, &row.field) else { continue };
-        let Some(fact) = facts.get(&row.field) else { continue };
         let text = |value: &Value| match value {
             Value::Text(text) => Some(text.clone()),
             Value::Quantity(quantity) => crate::facts::in_unit_of(row, quantity),
             _ => None,
         };
         let (said, known) = (text(told), text(&fact.value));
-        if fact.source == Source::Environment || said == known {
+        if said == known {
             continue;
         }
         let variable = environment::find(row, &surroundings.environment).map(|(name, _)| name);

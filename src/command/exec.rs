@@ -1,5 +1,6 @@
 //! Becoming the application.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -75,8 +76,7 @@ fn execute_with(command: &[OsString], environment: &Environment, mut injected: V
 
 /// Executes `command` in `environment`, in which nothing was changed.
 pub(crate) fn execute(command: &[OsString], environment: &Environment) -> i32 {
-    let Err(error) = become_command(command, environment);
-    report(&error, environment)
+    execute_with(command, environment, Vec::new())
 }
 
 /// Why a command was not executed.
@@ -88,7 +88,7 @@ struct ExecError {
     is_found: bool,
 }
 
-fn report(error: &ExecError, environment: &Environment) -> i32 {
+fn report(error: &ExecError, environment: &[Cow<CStr>]) -> i32 {
     let command = error.command.to_string_lossy();
     let why = match error.errno {
         Errno::ENOENT if error.is_found => {
@@ -115,15 +115,15 @@ fn report(error: &ExecError, environment: &Environment) -> i32 {
     }
 }
 
-fn largest(environment: &Environment) -> String {
-    let largest = environment.entries().iter().max_by_key(|entry| entry.as_bytes().len());
-    let entry = largest.map(|entry| entry.as_bytes()).unwrap_or_default();
+fn largest(environment: &[Cow<CStr>]) -> String {
+    let largest = environment.iter().max_by_key(|entry| entry.count_bytes());
+    let entry = largest.map(|entry| entry.to_bytes()).unwrap_or_default();
     let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
     format!("{} ({} bytes)", String::from_utf8_lossy(name), entry.len())
 }
 
 /// `execve(2)` of the command where `PATH` has it, as `execvp(3)` looks it up, but without its shell.
-fn become_command(command: &[OsString], environment: &Environment) -> Result<Infallible, ExecError> {
+fn become_command(command: &[OsString], environment: &[Cow<CStr>]) -> Result<Infallible, ExecError> {
     let name = command.first().cloned().unwrap_or_default();
     let arguments: Result<Vec<CString>, _> =
         command.iter().map(|word| CString::new(word.as_bytes())).collect();
@@ -139,12 +139,12 @@ fn become_command(command: &[OsString], environment: &Environment) -> Result<Inf
 }
 
 /// Executes the first candidate that can be; comes back with what says most about why none can.
-fn execute_first(name: &OsStr, arguments: &[CString], environment: &Environment) -> ExecError {
+fn execute_first(name: &OsStr, arguments: &[CString], environment: &[Cow<CStr>]) -> ExecError {
     let failed = |errno, is_found| ExecError { command: name.to_owned(), errno, is_found };
     let mut best = failed(Errno::ENOENT, false);
     for candidate in candidates(name, environment) {
         let Ok(path) = CString::new(candidate) else { continue };
-        let Err(errno) = nix::unistd::execve(&path, arguments, environment.entries());
+        let Err(errno) = nix::unistd::execve(&path, arguments, environment);
         let is_found = exists(&path);
         match errno {
             // As execvp(3): the next directory may have it. What was found here says more.
@@ -169,7 +169,7 @@ fn exists(path: &CStr) -> bool {
     path.is_file() || path.is_dir()
 }
 
-fn candidates(name: &OsStr, environment: &Environment) -> Vec<Vec<u8>> {
+fn candidates(name: &OsStr, environment: &[Cow<CStr>]) -> Vec<Vec<u8>> {
     let name = name.as_bytes();
     if name.is_empty() {
         return Vec::new();
@@ -177,7 +177,8 @@ fn candidates(name: &OsStr, environment: &Environment) -> Vec<Vec<u8>> {
     if name.contains(&b'/') {
         return vec![name.to_vec()];
     }
-    let path = environment.look_up_once(b"PATH").unwrap_or(DEFAULT_PATH);
+    let path =
+        environment.iter().find_map(|entry| entry.to_bytes().strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH);
     let in_directory = |directory: &[u8]| match directory {
         // An empty entry is the current directory (environ(7)).
         b"" => name.to_vec(),

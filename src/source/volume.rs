@@ -152,6 +152,9 @@ const WITHOUT_UNIT: [&str; 6] =
     ["cpuLimit", "cpuRequest", "memLimit", "memRequest", "memoryLimit", "memoryRequest"];
 
 fn resource_file(name: &str) -> Option<Meaning> {
+    if !["container", "cpu", "mem"].iter().any(|start| name.starts_with(start)) {
+        return None;
+    }
     let is = |camel: &str| name == camel || is_separated(name, camel);
     if let Some((_, list, resource, unit)) = RESOURCE_FILES.iter().find(|(camel, ..)| is(camel)) {
         let field = Field::Resource(*list, Cow::Borrowed(resource));
