@@ -68,12 +68,19 @@ impl Only {
     }
 }
 
+/// The length of the termination log's name: eight hexadecimal digits.
+const LOG_NAME: usize = 8;
+
 /// Pod UID and container of a root that ends in `/pods/<uid>/containers/<name>/<8 hex>`.
 fn termination_log(root: &str) -> Option<(&str, &str)> {
+    // Most roots end otherwise, and are not worth taking apart.
+    if root.as_bytes().iter().rev().nth(LOG_NAME) != Some(&b'/') {
+        return None;
+    }
     let mut parts = root.rsplit('/');
     let (file, container, containers) = (parts.next()?, parts.next()?, parts.next()?);
     let (uid, pods) = (parts.next()?, parts.next()?);
-    let is_file = file.len() == 8 && file.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_file = file.len() == LOG_NAME && file.bytes().all(|byte| byte.is_ascii_hexdigit());
     let matches = is_file && containers == "containers" && pods == "pods" && parts.next().is_some();
     (matches && !uid.is_empty() && !container.is_empty()).then_some((uid, container))
 }

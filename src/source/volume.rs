@@ -19,6 +19,10 @@ pub(crate) const DEFAULT_PLACES: [&str; 2] = ["/etc/podinfo", "/etc/downward"];
 /// (`pkg/volume/util/atomic_writer.go`).
 pub(crate) const DATA: &str = "..data";
 
+/// How often a volume that changes while it is read is read again. The kubelet changes it at most
+/// every second or so, and reading takes a fraction of a millisecond.
+const ATTEMPTS: usize = 100;
+
 /// Annotations of the kubelet's own; a restarted kubelet changes them
 /// (`pkg/kubelet/types/pod_update.go`).
 const KUBELET_ANNOTATIONS: &str = "kubernetes.io/config.";
@@ -66,16 +70,16 @@ fn tell_volume(surroundings: &Surroundings, place: &Path, told: &mut Told) -> io
     let volume = surroundings.root.directory(place)?;
     // Held open, the directory behind the link stays the same when the kubelet swaps the link, but
     // is emptied right after: what was read is whole if the link is still the same.
-    let read = loop {
+    for _ in 0..ATTEMPTS {
         let data = data(&volume)?;
         let read = read_version(data.as_ref().unwrap_or(&volume), surroundings, place)?;
         if !is_swapped(&volume, data.as_ref()) {
-            break read;
+            told.values.extend(read.values);
+            told.notes.extend(read.notes);
+            return Ok(());
         }
-    };
-    told.values.extend(read.values);
-    told.notes.extend(read.notes);
-    Ok(())
+    }
+    Err(io::Error::other("it changes faster than it can be read"))
 }
 
 /// The directory that the volume's link names, if there is a link.
