@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -184,19 +185,53 @@ fn walk(
         let parent = parents.last().unwrap_or(root);
         let flags_here = OFlag::O_NOFOLLOW | if is_last { flags } else { on_the_way };
         match openat(parent, name, flags_here, Mode::empty()) {
-            Ok(descriptor) if is_last => return Ok(descriptor),
+            Ok(descriptor) if is_last => match kept_link(&descriptor) {
+                Some(target) => return follow(root, parents, &target, flags, links),
+                None => return Ok(descriptor),
+            },
             Ok(descriptor) => parents.push(descriptor),
             Err(errno @ (Errno::ELOOP | Errno::ENOTDIR)) => {
+                let kept = || kept_link(&openat(parent, name, READ, Mode::empty()).ok()?);
+                let target = readlinkat(parent, name).ok().map(PathBuf::from).or_else(kept);
                 // What is no link either stays what it is.
-                let target = readlinkat(parent, name).map_err(|_| errno)?;
-                let links = links.checked_sub(1).ok_or(Errno::ELOOP)?;
-                return walk(root, parents, &Path::new(&target).join(rest), flags, links);
+                let target = target.ok_or(errno)?.join(rest);
+                return follow(root, parents, &target, flags, links);
             }
             Err(errno) => return Err(errno),
         }
     }
     openat(parents.last().unwrap_or(root), ".", flags, Mode::empty())
 }
+
+fn follow(
+    root: &OwnedFd,
+    parents: Vec<OwnedFd>,
+    target: &Path,
+    flags: OFlag,
+    links: u32,
+) -> nix::Result<OwnedFd> {
+    walk(root, parents, target, flags, links.checked_sub(1).ok_or(Errno::ELOOP)?)
+}
+
+/// How a file is opened to be looked at.
+const READ: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
+
+/// The target of one of the kubelet's links in a recorded container that was copied to where there
+/// are no links: a file that holds it, as git keeps links with `core.symlinks` off (`git-config(1)`).
+fn kept_link(file: &OwnedFd) -> Option<PathBuf> {
+    let mut content = [0; NAME_LIMIT + 1];
+    let length = File::from(file.try_clone().ok()?).read_at(&mut content, 0).ok()?;
+    if !content.starts_with(b"..") {
+        return None;
+    }
+    let target = std::str::from_utf8(content.get(..length)?).ok()?;
+    let is_link = target.starts_with("..data/") || (target.starts_with("..2") && !target.contains('/'));
+    let is_path = length <= NAME_LIMIT && !target.contains(char::is_control);
+    (is_link && is_path).then(|| PathBuf::from(target))
+}
+
+/// The longest name of a file, in bytes (`NAME_MAX`); the kubelet's links are no longer.
+const NAME_LIMIT: usize = 255;
 
 fn listed_name(name: &CStr) -> Option<String> {
     match OsStr::from_bytes(name.to_bytes()).to_str()? {
