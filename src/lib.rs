@@ -42,16 +42,23 @@ mod variable;
 mod variables;
 mod wanted;
 
-use std::ffi::OsString;
+use std::ffi::{OsString, c_char, c_int};
 use std::io::Write;
 use std::time::Instant;
 
 use environment::Environment;
 
+/// Runs introspod with what the C library gives to `main`; answers with the exit code.
+pub fn main(count: c_int, words: *const *const c_char) -> c_int {
+    system::start();
+    let arguments = system::arguments(count, words);
+    run(arguments.get(1..).unwrap_or_default())
+}
+
 /// Runs introspod and answers with its exit code; after a successful `exec` it does not return.
 ///
 /// `arguments` are those after the program's name.
-pub fn run(arguments: &[OsString]) -> i32 {
+fn run(arguments: &[OsString]) -> i32 {
     let environment = Environment::new(system::environment());
     let is_exec = arguments.first().is_some_and(|first| first == "exec");
     if cli::is_disabled(&environment)
@@ -61,7 +68,7 @@ pub fn run(arguments: &[OsString]) -> i32 {
     }
     let is_watch = arguments.first().is_some_and(|first| first == "watch");
     system::end_on_termination(if is_watch { system::End::Success } else { system::End::BySignal });
-    command::guard_against_panic(is_exec, || std::env::args_os().skip(1).collect());
+    command::guard_against_panic(is_exec, arguments);
     start_log(&environment);
     let invocation = match cli::parse(arguments, &environment) {
         Ok(invocation) => invocation,

@@ -2,46 +2,56 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::stat::Mode;
 
-/// Whether SIGPIPE was ignored before Rust's runtime ignored it (`std::rt::init`), which runs
-/// after the functions in `.init_array` and leaves no other way to know.
+/// Whether SIGPIPE was ignored when the process started.
 static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// Which of the standard descriptors were closed before Rust's runtime opened `/dev/null` there.
-static WERE_CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
-
-#[used]
-#[unsafe(link_section = ".init_array")]
-static REMEMBER: extern "C" fn() = remember;
-
-extern "C" fn remember() {
-    // SAFETY: sigaction(2) with a null action only reports; an all-zero sigaction is a valid
-    // value, and the pointer outlives the call.
-    let handler = unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action);
-        action.sa_sigaction
-    };
-    SIGPIPE_WAS_IGNORED.store(handler == libc::SIG_IGN, Ordering::Relaxed);
-    for (descriptor, was_closed) in (0..).zip(&WERE_CLOSED) {
-        // SAFETY: F_GETFD only reports.
-        was_closed.store(unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1, Ordering::Relaxed);
+/// Makes a safe place of what the process inherited, as Rust's runtime does (`std::rt::init`).
+///
+/// Standard descriptors that are closed are opened, so that no file is taken for one of them; they
+/// are closed again by `execve(2)`. SIGPIPE is ignored: a write that nobody reads is an error, and
+/// no end.
+pub(crate) fn start() {
+    for descriptor in 0..3 {
+        // SAFETY: F_GETFD takes no pointer, and fails where nothing is open.
+        if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
+            occupy_lowest_descriptor();
+        }
+    }
+    if let Some(before) = set_sigpipe(SigHandler::SigIgn) {
+        let was_ignored = matches!(before.handler(), SigHandler::SigIgn);
+        SIGPIPE_WAS_IGNORED.store(was_ignored, Ordering::Relaxed);
     }
 }
 
-/// Makes `execve(2)` close those standard descriptors that the process did not inherit.
-pub(crate) fn close_what_was_closed_on_exec() {
-    for (descriptor, was_closed) in (0..).zip(&WERE_CLOSED) {
-        if was_closed.load(Ordering::Relaxed) {
-            // SAFETY: it is the `/dev/null` that Rust's runtime opened.
-            unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
+fn occupy_lowest_descriptor() {
+    let open = |path: &str, flags| nix::fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty());
+    // Where there is no /dev any directory serves: it can be neither read nor written.
+    let opened = open("/dev/null", OFlag::O_RDWR).or_else(|_| open("/", OFlag::O_RDONLY));
+    if let Ok(descriptor) = opened {
+        let _ = descriptor.into_raw_fd();
     }
+}
+
+/// The words of the command line, the program's name first, from what `main` is given.
+pub(crate) fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
+    let count = usize::try_from(count).unwrap_or_default();
+    let word = |index| {
+        // SAFETY: `main` is given an array of `count` strings that end in NUL and live as long as
+        // the process (ISO C, 5.1.2.2.1); nothing here changes them.
+        let word = unsafe { CStr::from_ptr(*words.add(index)) };
+        OsStr::from_bytes(word.to_bytes()).to_owned()
+    };
+    (0..count).map(word).collect()
 }
 
 /// Gives SIGPIPE back the disposition that the process inherited.
@@ -53,15 +63,16 @@ pub(crate) fn restore_sigpipe() {
     }
 }
 
-/// Ignores SIGPIPE, as Rust's runtime does: a write that nobody reads is an error, and no end.
+/// Ignores SIGPIPE again.
 pub(crate) fn ignore_sigpipe() {
     set_sigpipe(SigHandler::SigIgn);
 }
 
-fn set_sigpipe(handler: SigHandler) {
+/// Sets the disposition of SIGPIPE; answers with what it was.
+fn set_sigpipe(handler: SigHandler) -> Option<SigAction> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: neither disposition that is given runs code of ours.
-    let _ = unsafe { sigaction(Signal::SIGPIPE, &action) };
+    unsafe { sigaction(Signal::SIGPIPE, &action) }.ok()
 }
 
 /// What the exit code is when SIGTERM or SIGINT ends the process.

@@ -130,7 +130,6 @@ fn become_command(command: &[OsString], environment: &[Cow<CStr>]) -> Result<Inf
     let Ok(arguments) = arguments else {
         return Err(ExecError { command: name, errno: Errno::EINVAL, is_found: false });
     };
-    crate::system::close_what_was_closed_on_exec();
     crate::system::restore_sigpipe();
     let error = execute_first(&name, &arguments, environment);
     // What is now to be said may have no reader, which must not end the process.

@@ -142,9 +142,8 @@ fn write_files(options: &Options, prepared: &Prepared) -> Result<(), CommandErro
 }
 
 /// A bug of ours is said in one line; in `exec` it is not the application's end.
-///
-/// `arguments` tells those of the program when that has happened.
-pub(crate) fn guard_against_panic(is_exec: bool, arguments: fn() -> Vec<OsString>) {
+pub(crate) fn guard_against_panic(is_exec: bool, arguments: &[OsString]) {
+    let arguments = arguments.to_vec();
     std::panic::set_hook(Box::new(move |panic| {
         let bug = crate::one_line(&panic.to_string()).into_owned();
         if !is_exec {
@@ -152,7 +151,7 @@ pub(crate) fn guard_against_panic(is_exec: bool, arguments: fn() -> Vec<OsString
             std::process::exit(exit::FAILURE);
         }
         eprintln!("introspod: error: a bug: {bug}; the command is executed with the environment as it was");
-        let command = crate::cli::command(&arguments()).unwrap_or_default();
+        let command = crate::cli::command(&arguments).unwrap_or_default();
         let environment = Environment::new(crate::system::environment());
         std::process::exit(exec::execute(&command, &environment));
     }));
@@ -168,9 +167,8 @@ mod tests {
     #[test]
     fn panicking() {
         if std::env::var_os(PANICS).is_some() {
-            let arguments =
-                || ["exec", "--labels", "--", "sh", "-c", "echo became $KEPT"].map(OsString::from).to_vec();
-            guard_against_panic(true, arguments);
+            let arguments = ["exec", "--labels", "--", "sh", "-c", "echo became $KEPT"].map(OsString::from);
+            guard_against_panic(true, &arguments);
             panic!("a bug\nof ours");
         }
     }
