@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::field::{Field, Row, Source};
+use crate::field::{Field, Row, Source, TABLE};
 use crate::kubernetes::quantity::Quantity;
 use crate::limits::{self, Quota};
 
@@ -97,7 +97,7 @@ pub(crate) struct Facts {
 
 impl Facts {
     pub(crate) fn new(page_size: u64) -> Self {
-        Facts { page_size, ..Facts::default() }
+        Facts { known: Vec::with_capacity(TABLE.len()), told: Vec::with_capacity(TABLE.len()), page_size }
     }
 
     /// Adds what `source` told.

@@ -71,31 +71,27 @@ pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
 // Mount ID, parent ID, major:minor, root, mount point, options, any number of optional fields,
 // a hyphen, then file system, source, super options.
 fn parse_line(line: &str) -> Option<Mount<'_>> {
-    let (_, rest) = field(line);
-    let (_, rest) = field(rest);
-    let (_, rest) = field(rest);
-    let (root, rest) = field(rest);
-    let (mount_point, rest) = field(rest);
-    let (_, mut rest) = field(rest);
-    loop {
-        let (optional, others) = field(rest);
-        rest = others;
-        if optional == "-" {
-            break;
+    let mut blanks = memchr::memchr_iter(b' ', line.as_bytes());
+    let before_root = blanks.nth(2)?;
+    let after_root = blanks.next()?;
+    let after_mount_point = blanks.next()?;
+    let mut before = blanks.next()?;
+    let hyphen = loop {
+        let after = blanks.next()?;
+        if line.as_bytes()[before + 1..after] == *b"-" {
+            break after;
         }
-        if others.is_empty() {
-            return None;
-        }
-    }
-    let (file_system, rest) = field(rest);
-    let (_source, super_options) = field(rest);
-    (!super_options.is_empty()).then_some(Mount { root, mount_point, file_system, super_options })
-}
-
-/// The text before the first blank, and what follows it.
-fn field(text: &str) -> (&str, &str) {
-    let end = memchr::memchr(b' ', text.as_bytes()).unwrap_or(text.len());
-    (&text[..end], text.get(end + 1..).unwrap_or_default())
+        before = after;
+    };
+    let after_file_system = blanks.next()?;
+    let after_source = blanks.next()?;
+    let super_options = &line[after_source + 1..];
+    (!super_options.is_empty()).then(|| Mount {
+        root: &line[before_root + 1..after_root],
+        mount_point: &line[after_root + 1..after_mount_point],
+        file_system: &line[hyphen + 1..after_file_system],
+        super_options,
+    })
 }
 
 /// Undoes the kernel's `\ooo` for blank, tab, newline, backslash (`mangle` in `fs/proc_namespace.c`).

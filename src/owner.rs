@@ -53,16 +53,15 @@ impl Owner {
 /// Adds to `facts` what labels and name tell.
 pub(crate) fn derive(facts: &mut Facts) {
     let Some(source) = facts.get(&Field::Labels).map(|fact| fact.source) else { return };
-    let Some(labels) = facts.map(&Field::Labels).cloned() else { return };
-    let name = facts.text(&Field::PodName).unwrap_or_default().to_owned();
-    if facts.told_by(Source::Api, &Field::OwnerKind).is_none()
-        && let Some(owner) = from_labels(&labels, &name)
-    {
-        facts.add(source, owner.values(Some(&labels)));
-    }
-    if let Some(ordinal) = ordinal(&labels, &name, facts.text(&Field::OwnerKind)) {
-        facts.add(source, vec![(Field::Ordinal, Value::Text(ordinal.to_string()))]);
-    }
+    let Some(labels) = facts.map(&Field::Labels) else { return };
+    let name = facts.text(&Field::PodName).unwrap_or_default();
+    let is_told = facts.told_by(Source::Api, &Field::OwnerKind).is_some();
+    let owner = if is_told { None } else { from_labels(labels, name) };
+    let kind = owner.as_ref().map(|owner| owner.kind.as_str()).or_else(|| facts.text(&Field::OwnerKind));
+    let ordinal =
+        ordinal(labels, name, kind).map(|ordinal| (Field::Ordinal, Value::Text(ordinal.to_string())));
+    let values = owner.map(|owner| owner.values(Some(labels))).unwrap_or_default();
+    facts.add(source, values.into_iter().chain(ordinal).collect());
 }
 
 /// The owner by the labels that the built-in controllers set.

@@ -118,11 +118,17 @@ fn insert(variables: &mut Variables, name: String, value: String, source: Source
 
 /// A name for a label's key: upper case, and `_` for everything outside `[A-Z0-9]`.
 fn name_of(prefix: &str, key: &str) -> String {
-    let letters = key.chars().map(|letter| match letter.to_ascii_uppercase() {
-        letter @ ('A'..='Z' | '0'..='9') => letter,
-        _ => '_',
-    });
-    prefix.chars().chain(letters).collect()
+    let mut name = Vec::with_capacity(prefix.len() + key.len());
+    name.extend_from_slice(prefix.as_bytes());
+    for byte in key.bytes() {
+        match byte.to_ascii_uppercase() {
+            letter @ (b'A'..=b'Z' | b'0'..=b'9') => name.push(letter),
+            // The bytes of a letter after its first (RFC 3629).
+            0x80..=0xbf => {}
+            _ => name.push(b'_'),
+        }
+    }
+    String::from_utf8(name).unwrap_or_default()
 }
 
 fn add_map(variables: &mut Variables, prefix: &str, fact: &Fact) {

@@ -126,7 +126,7 @@ enum Meaning {
 }
 
 fn meaning(name: &str) -> Option<Meaning> {
-    if let Some(row) = TABLE.iter().find(|row| row.files.contains(&name)) {
+    if let Some(row) = TABLE.iter().find(|row| !row.files.is_empty() && row.files.contains(&name)) {
         let field = row.field.clone();
         return Some(match field {
             Field::Labels | Field::Annotations => Meaning::Map(field),
