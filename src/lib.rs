@@ -98,17 +98,35 @@ fn start_log(environment: &Environment) {
 /// The target of log records that are advice: of several lines, to be copied as they stand.
 const ADVICE: &str = "introspod::advice";
 
-/// `text` with control characters as escapes, so that nothing from outside makes a line of its own.
+/// `text` with control characters as escapes, so that nothing from outside makes a line of its own,
+/// and those that turn the direction of what follows (UAX #9), so that nothing reads as what it is not.
 fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    if !text.contains(is_deceptive) {
         return std::borrow::Cow::Borrowed(text);
     }
-    text.chars()
-        .flat_map(|letter| {
-            let escape = letter.is_control().then(|| letter.escape_default());
-            let plain = escape.is_none().then_some(letter);
-            escape.into_iter().flatten().chain(plain)
-        })
-        .collect::<String>()
-        .into()
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match is_deceptive(letter) {
+            true => line.extend(letter.escape_default()),
+            false => line.push(letter),
+        }
+    }
+    line.into()
+}
+
+fn is_deceptive(letter: char) -> bool {
+    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    letter.is_control() || turns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn what_makes_lines_or_turns_them_is_escaped() {
+        assert_eq!(one_line("a\nb\u{1b}[31m"), r"a\nb\u{1b}[31m");
+        assert_eq!(one_line("\u{202e}drow"), r"\u{202e}drow");
+        assert_eq!(one_line("Grüße, 世界"), "Grüße, 世界");
+    }
 }
