@@ -50,12 +50,14 @@ pub(crate) struct Note {
     pub(crate) is_broken: bool,
     /// What to do about it, on lines of its own.
     pub(crate) advice: Option<String>,
+    /// The field that it is about, if it is about no other.
+    pub(crate) about: Option<Field>,
 }
 
 impl Note {
-    /// A note without advice.
+    /// A note without advice, about whatever its source could have told.
     pub(crate) fn new(text: impl Into<String>, is_broken: bool) -> Self {
-        Note { text: text.into(), is_broken, advice: None }
+        Note { text: text.into(), is_broken, advice: None, about: None }
     }
 }
 
@@ -81,6 +83,16 @@ impl Told {
     /// Says what is broken.
     pub(crate) fn broken(&mut self, text: impl Into<String>) {
         self.notes.push(Note::new(text, true));
+    }
+
+    /// Says what is broken, and what to do about it.
+    pub(crate) fn broken_with_advice(&mut self, text: impl Into<String>, advice: impl Into<String>) {
+        self.notes.push(Note { advice: Some(advice.into()), ..Note::new(text, true) });
+    }
+
+    /// Says why `field`, and no other, cannot be told.
+    pub(crate) fn broken_field(&mut self, field: Field, text: impl Into<String>) {
+        self.notes.push(Note { about: Some(field), ..Note::new(text, true) });
     }
 }
 
@@ -178,9 +190,14 @@ impl Facts {
     }
 }
 
-/// The value of a resource that `row`'s variable gets: in the unit that its name promises.
-pub(crate) fn in_unit_of(row: &Row, quantity: &Quantity) -> Option<String> {
-    let Field::Resource(_, resource) = &row.field else { return None };
-    let divisor = Quantity::parse(row.divisor).ok()?;
-    Some(crate::kubernetes::quantity::resource_field(resource, quantity, &divisor))
+/// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
+pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
+    match (value, &row.field) {
+        (Value::Text(text), _) => Some(text.clone()),
+        (Value::Quantity(quantity), Field::Resource(_, resource)) => {
+            let divisor = Quantity::parse(row.divisor).ok()?;
+            Some(crate::kubernetes::quantity::resource_field(resource, quantity, &divisor))
+        }
+        _ => None,
+    }
 }

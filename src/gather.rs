@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 
-use crate::facts::{Facts, Note, Told, Value};
-use crate::field::{Field, List, Source, TABLE};
+use crate::facts::{Facts, Note, Told, Value, as_variable};
+use crate::field::{Field, Source, TABLE};
 use crate::source::{LOCAL, api, environment};
 use crate::surroundings::Surroundings;
 use crate::wanted::Wanted;
@@ -62,17 +62,9 @@ impl Gathered {
         let sources = field.sources();
         let notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
         let mut notes = notes.map(|(_, note)| note);
-        let path = field.path();
-        // A note that names a field is about that one.
-        let about = notes.clone().find(|note| note.text.starts_with(&path));
-        about.or_else(|| notes.find(|note| !is_about_a_resource(&note.text)))
+        let of_field = notes.clone().find(|note| note.about.as_ref() == Some(field));
+        of_field.or_else(|| notes.find(|note| note.about.is_none()))
     }
-}
-
-fn is_about_a_resource(text: &str) -> bool {
-    [List::Limits, List::Requests]
-        .iter()
-        .any(|list| text.strip_prefix(list.name()).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Gathers from the surroundings, and from the API server where that is needed.
@@ -100,9 +92,7 @@ pub(crate) fn gather(
     } else {
         let started = (surroundings.clock)();
         let mut told = api::tell(surroundings, api, wanted, &gathered.facts);
-        if *whose == Whose::Nobody {
-            told.values.retain(|(field, _)| !field.is_of_container());
-        }
+        drop_others(whose, true, Source::Api, &mut told);
         log_told(Source::Api, &told, started, surroundings);
         gathered.add(Source::Api, told);
         crate::owner::derive(&mut gathered.facts);
@@ -131,8 +121,8 @@ pub(crate) fn from_pod(pod: &Json, whose: &Whose) -> Gathered {
     let mut gathered = Gathered::new(1);
     gathered.add(Source::Option, named(whose));
     let mut told = crate::pod::tell(pod, &gathered.facts);
+    drop_others(whose, true, Source::Api, &mut told);
     if *whose == Whose::Nobody {
-        told.values.retain(|(field, _)| !field.is_of_container());
         told.notes.clear();
     }
     gathered.add(Source::Api, told);
@@ -162,7 +152,8 @@ fn named(whose: &Whose) -> Told {
     told
 }
 
-/// Of what `source` told, drops what speaks of another container than is meant.
+/// Of what `source` told, drops what speaks of another container than is meant; `is_own` where what
+/// the source tells of a container is told of that one.
 fn drop_others(whose: &Whose, is_own: bool, source: Source, told: &mut Told) {
     // The kubelet's own word on the name stays: it is what tells which container this is.
     let is_kept = |field: &Field| match whose {
@@ -189,12 +180,7 @@ pub(crate) fn warn_of_contradictions(surroundings: &Surroundings, facts: &Facts)
             continue;
         };
         let Some(told) = facts.told_by(Source::Environment, &row.field) else { continue };
-        let text = |value: &Value| match value {
-            Value::Text(text) => Some(text.clone()),
-            Value::Quantity(quantity) => crate::facts::in_unit_of(row, quantity),
-            _ => None,
-        };
-        let (said, known) = (text(told), text(&fact.value));
+        let (said, known) = (as_variable(row, told), as_variable(row, &fact.value));
         if said == known {
             continue;
         }
@@ -208,5 +194,26 @@ pub(crate) fn warn_of_contradictions(surroundings: &Surroundings, facts: &Facts)
             known.unwrap_or_default(),
             fact.source.name(),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::List;
+
+    #[test]
+    fn each_resource_is_explained_by_the_note_about_it() {
+        let requests = serde_json::json!({"hugepages-8": "1mi", "hugepages-9": "1K", "cpu": "1"});
+        let container = serde_json::json!({"name": "main", "resources": {"requests": requests}});
+        let pod = serde_json::json!({"metadata": {"name": "p"}, "spec": {"containers": [container]}});
+        let gathered = from_pod(&pod, &Whose::Own);
+        let why = |resource: &'static str| {
+            let note = gathered.why_unknown(&Field::Resource(List::Requests, resource.into()));
+            note.map(|note| note.text.as_str()).unwrap_or_default()
+        };
+        assert!(why("hugepages-8").contains("\"1mi\""), "{}", why("hugepages-8"));
+        assert!(why("hugepages-9").contains("\"1K\""), "{}", why("hugepages-9"));
+        assert_eq!(why("ephemeral-storage"), "");
     }
 }

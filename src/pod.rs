@@ -189,7 +189,9 @@ fn tell_resources(pod: &Json, container: Container, list: List, told: &mut Told)
             Ok(quantity) => Value::Quantity(quantity),
             Err(_) if text.is_empty() => Value::Nothing,
             Err(error) => {
-                told.broken(format!("{}.{resource} is {text:?}: {error}", list.name()));
+                let field = Field::Resource(list, resource.into());
+                let why = format!("{} is {text:?}: {error}", field.path());
+                told.broken_field(field, why);
                 continue;
             }
         };

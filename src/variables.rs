@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::environment::Environment;
 use crate::expression::{Expression, Reference};
-use crate::facts::{Fact, Value, in_unit_of};
+use crate::facts::{Fact, Value, as_variable};
 use crate::field::{self, Field, Source, TABLE};
 use crate::gather::Gathered;
 use crate::variable::{Variable, Variables, expand};
@@ -69,12 +69,7 @@ pub(crate) fn variables(
     let mut variables = Variables::new();
     for row in TABLE {
         let (Some(name), Some(fact)) = (row.variable, facts.get(&row.field)) else { continue };
-        let value = match &fact.value {
-            Value::Text(text) => Some(text.clone()),
-            Value::Quantity(quantity) => in_unit_of(row, quantity),
-            _ => None,
-        };
-        if let Some(value) = value {
+        if let Some(value) = as_variable(row, &fact.value) {
             insert(&mut variables, name.to_owned(), value, fact.source);
         }
     }

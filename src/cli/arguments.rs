@@ -130,7 +130,7 @@ impl Gathering {
             out: self.out,
             mode: self.mode.unwrap_or(DEFAULT_MODE),
             api: Settings {
-                when: self.api,
+                when: self.api.unwrap_or_default(),
                 url: self.api_url,
                 timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
             },

@@ -39,7 +39,7 @@ impl FromStr for When {
 /// How the API server is asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) when: Option<When>,
+    pub(crate) when: When,
     pub(crate) url: Option<ApiUrl>,
     pub(crate) timeout: Duration,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Whether it is asked whatever is known already.
     pub(crate) fn is_always(&self) -> bool {
-        self.when == Some(When::Always)
+        self.when == When::Always
     }
 
     /// Why the API server is not asked; none if it is.
@@ -57,11 +57,10 @@ impl Settings {
         wanted: &Wanted,
         facts: &Facts,
     ) -> Option<&'static str> {
-        let when = self.when.unwrap_or_default();
-        if when == When::Never {
+        if self.when == When::Never {
             return Some("it is not asked: --api never");
         }
-        let is_wanted = when == When::Always || wanted.unsettled(facts).iter().any(is_told);
+        let is_wanted = self.is_always() || wanted.unsettled(facts).iter().any(is_told);
         if !is_wanted {
             return Some(
                 "it is not asked: nothing that only it can tell was asked for by name; --api always asks it",
@@ -115,10 +114,7 @@ fn identity(facts: &Facts) -> Identity<'_> {
 
 impl Told {
     fn failed(&mut self, failure: &Failure, path: &str, who: Identity) {
-        self.broken(failure.to_string());
-        if let Some(note) = self.notes.last_mut() {
-            note.advice = Some(advise(failure, path, who));
-        }
+        self.broken_with_advice(failure.to_string(), advise(failure, path, who));
     }
 }
 
@@ -145,11 +141,8 @@ fn tell_pod(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Told
     let (Some(namespace), Some(name)) = (facts.text(&Field::PodNamespace), facts.text(&Field::PodName))
     else {
         let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE by fieldRef";
-        told.broken("it cannot be asked for this pod, whose name or namespace is not known");
-        if let Some(note) = told.notes.last_mut() {
-            note.advice = Some(advice.to_owned());
-        }
-        return;
+        let why = "it cannot be asked for this pod, whose name or namespace is not known";
+        return told.broken_with_advice(why, advice);
     };
     if !is_object_name(namespace) || !is_object_name(name) {
         return told
