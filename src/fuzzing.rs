@@ -11,22 +11,24 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::environment::Environment;
-use crate::expression::{Expression, Reference};
+use crate::facts::field::{Field, Source, by_variable};
+use crate::facts::reference::Reference;
 use crate::facts::{Facts, Told, Value};
-use crate::field::{Field, Source, by_variable};
-use crate::gather::{self, Whose};
 use crate::kubernetes::expansion::expand;
 use crate::kubernetes::image_reference::ImageReference;
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::{Quantity, resource_field};
 use crate::render::{Document, Format};
-use crate::root::Root;
-use crate::source;
-use crate::surroundings::Surroundings;
-use crate::variable::{Variable, Variables};
+use crate::sources::gather::{self, Whose};
+use crate::system::environment::Environment;
+use crate::system::root::Root;
+use crate::variables::expression::Expression;
+
+use crate::sources::{self, pod};
+use crate::system::mountinfo;
+use crate::system::surroundings::Surroundings;
 use crate::variables::Selection;
-use crate::{mountinfo, pod};
+use crate::variables::variable::{Variable, Variables};
 
 /// A property of any bytes; it panics where they do not have it.
 type Target = fn(&[u8]);
@@ -55,7 +57,7 @@ pub fn run(name: &str, data: &[u8]) {
 }
 
 /// What `tell` tells in a container that has nothing but these files.
-fn told(tell: source::Tell, files: &[(&str, &[u8])], environment: Environment) -> Told {
+fn told(tell: sources::Tell, files: &[(&str, &[u8])], environment: Environment) -> Told {
     let directory = tempfile::tempdir().expect("a temporary directory");
     for (path, content) in files {
         let path = directory.path().join(path);
@@ -91,12 +93,12 @@ fn labels(data: &[u8]) {
 }
 
 fn token(data: &[u8]) {
-    let _ = source::token::decode(data);
+    let _ = sources::token::decode(data);
     let claims = serde_json::from_slice::<serde_json::Value>(data).ok().filter(|claims| claims.is_object());
     let token = format!(" e30.{}.c2ln\n", URL_SAFE_NO_PAD.encode(data));
-    assert_eq!(source::token::decode(token.as_bytes()).ok(), claims);
+    assert_eq!(sources::token::decode(token.as_bytes()).ok(), claims);
     let path = "var/run/secrets/kubernetes.io/serviceaccount/token";
-    let told = told(source::token::tell, &[(path, token.as_bytes())], Environment::default());
+    let told = told(sources::token::tell, &[(path, token.as_bytes())], Environment::default());
     assert!(told.values.iter().all(|(_, value)| value.text().is_some_and(|text| !text.is_empty())));
     assert!(claims.is_some() || told.values.is_empty());
     assert!(told.notes.iter().all(|note| !note.text.contains(token.trim())));
@@ -107,7 +109,7 @@ fn mounts(data: &[u8]) {
     for mount in mountinfo::parse(text) {
         let _ = (mount.root(), mount.mount_point(), mount.has_super_option("memory"));
     }
-    let told = told(source::kubelet::tell, &[("proc/self/mountinfo", data)], Environment::default());
+    let told = told(sources::kubelet::tell, &[("proc/self/mountinfo", data)], Environment::default());
     for field in [Field::PodUid, Field::ContainerName] {
         assert!(text_of(&told, &field).is_none_or(|name| !name.is_empty() && !name.contains('/')));
     }
@@ -132,7 +134,7 @@ fn mounts(data: &[u8]) {
 fn hosts(data: &[u8]) {
     let [hostname, hosts] = parts(data);
     let files = [("etc/hosts", hosts), ("etc/hostname", hostname)];
-    let told = told(source::kubelet::tell, &files, Environment::default());
+    let told = told(sources::kubelet::tell, &files, Environment::default());
     let is_own = |ip: &str| ip.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback());
     match (text_of(&told, &Field::PodIp), text_of(&told, &Field::PodIps)) {
         (Some(ip), Some(ips)) => {
@@ -145,7 +147,7 @@ fn hosts(data: &[u8]) {
 
 fn resolv_conf(data: &[u8]) {
     let tell = |text: &[u8]| {
-        let told = told(source::kubelet::tell, &[("etc/resolv.conf", text)], Environment::default());
+        let told = told(sources::kubelet::tell, &[("etc/resolv.conf", text)], Environment::default());
         let text = |field| text_of(&told, &field).map(str::to_owned);
         text(Field::PodNamespace).zip(text(Field::ClusterDomain))
     };
@@ -169,7 +171,7 @@ fn cgroup(data: &[u8]) {
         ("sys/fs/cgroup/cpu.cfs_quota_us", cpu),
         ("sys/fs/cgroup/cpu.cfs_period_us", period),
     ];
-    let told = told(source::cgroup::tell, &files, Environment::default());
+    let told = told(sources::cgroup::tell, &files, Environment::default());
     if let Some(id) = text_of(&told, &Field::ContainerId) {
         assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}");
     }
@@ -307,8 +309,8 @@ fn volume(data: &[u8]) {
     let entries = environ.split(|byte| *byte == b'\n').filter_map(|entry| CString::new(entry).ok());
     let environment = Environment::new(entries.collect());
     let both = |surroundings: &Surroundings| {
-        let mut both = source::environment::tell(surroundings);
-        both.values.extend(source::volume::tell(surroundings).values);
+        let mut both = sources::environment::tell(surroundings);
+        both.values.extend(sources::volume::tell(surroundings).values);
         both
     };
     let mut facts = Facts::new(4096);
@@ -316,7 +318,7 @@ fn volume(data: &[u8]) {
     for (_, quantity) in facts.resources() {
         assert!(quantity.value() > 0, "{quantity}");
     }
-    for (name, variable) in crate::otel::variables(&facts, &environment) {
+    for (name, variable) in crate::variables::otel::variables(&facts, &environment) {
         assert!(OTEL.contains(&&*name) && !variable.value.is_empty());
     }
 }

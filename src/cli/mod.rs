@@ -1,9 +1,9 @@
 //! Options, their `INTROSPOD_…` defaults, and where the command begins.
 //!
-//! argh parses and explains the options ([`arguments`]); one pass before it ([`words`]) does what
+//! argh parses and explains the options ([`options`]); one pass before it ([`words`]) does what
 //! argh does not: `--x=y`, the environment, `--switch=false`, and a command of any bytes.
 
-mod arguments;
+mod options;
 mod words;
 
 use std::ffi::OsString;
@@ -11,15 +11,14 @@ use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
 
-use crate::environment::Environment;
-use crate::gather::Whose;
-use crate::notify::NotifyUrl;
-use crate::output::Out;
+use crate::client::notify::NotifyUrl;
 use crate::render::Format;
+use crate::sources::gather::Whose;
+use crate::system::environment::Environment;
 use crate::variables::Selection;
 
-use arguments::{ExecArguments, Gathering, PrintArguments, WatchArguments, WriteArguments};
-pub(crate) use arguments::{Get, Install};
+use options::{ExecArguments, Gathering, PrintArguments, WatchArguments, WriteArguments};
+pub(crate) use options::{Get, Install, Out};
 use words::Words;
 
 const DISABLED: &str = "INTROSPOD_DISABLED";
@@ -95,7 +94,7 @@ pub(crate) struct Options {
     pub(crate) selection: Selection,
     pub(crate) out: Vec<Out>,
     pub(crate) mode: u32,
-    pub(crate) api: crate::source::api::Settings,
+    pub(crate) api: crate::sources::api::Settings,
     pub(crate) volumes: Vec<PathBuf>,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) container: Option<String>,
@@ -266,7 +265,7 @@ fn with_shared_options(help: &str) -> String {
 
 /// argh's message in one line, and of which variable the option came that it did not like.
 fn explain(message: &str, words: &Words) -> String {
-    let message = crate::one_line(message.trim()).replace("Error parsing option", "option");
+    let message = crate::system::logging::one_line(message.trim()).replace("Error parsing option", "option");
     let is_named = |option: &&String| message.contains(&format!("'{option}'"));
     match words.from_variables.iter().find(is_named) {
         Some(option) => format!("{message} ({} says so)", words::variable_of(option)),

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use argh::{FlagInfo, FlagInfoKind, Optionality};
 
 use super::UsageError;
-use crate::environment::Environment;
-use crate::expression::distance;
+use crate::system::environment::Environment;
+use crate::variables::expression::distance;
 
 /// The prefix of the variables that stand for options.
 const PREFIX: &str = "INTROSPOD_";

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::{Client, Failure};
-use crate::surroundings::Surroundings;
+use crate::system::surroundings::Surroundings;
 
 /// What finding out which step of connecting took too long may cost.
 const PROBE: Duration = Duration::from_millis(50);
@@ -124,7 +124,7 @@ impl Client<'_> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        crate::system::resolve_by_files_and_dns_only();
+        crate::system::process::resolve_by_files_and_dns_only();
         let (sender, receiver) = mpsc::channel();
         let name = host.to_owned();
         let thread = std::thread::Builder::new().stack_size(256 << 10);

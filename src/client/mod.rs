@@ -7,6 +7,7 @@ mod advice;
 mod connection;
 mod cryptography;
 mod failure;
+pub(crate) mod notify;
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -19,8 +20,8 @@ pub(crate) use advice::{Identity, advise};
 pub(crate) use connection::{deepest, plain_http};
 pub(crate) use failure::Failure;
 
-use crate::root::Root;
-use crate::surroundings::Surroundings;
+use crate::system::root::Root;
+use crate::system::surroundings::Surroundings;
 
 /// The most that is read of an answer, in bytes.
 const BODY_LIMIT: u64 = 8 << 20;
@@ -44,7 +45,7 @@ impl ApiUrl {
     ///
     /// # Errors
     /// What is not set, or not an address.
-    fn in_cluster(environment: &crate::environment::Environment) -> Result<Self, String> {
+    fn in_cluster(environment: &crate::system::environment::Environment) -> Result<Self, String> {
         let variable = |name: &str| {
             let value = environment.get_nonempty(name);
             value.map(str::to_owned).ok_or_else(|| format!("{name} is not set"))
@@ -261,7 +262,7 @@ fn random_fraction() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::Environment;
+    use crate::system::environment::Environment;
     use std::ffi::CString;
 
     fn in_cluster(host: &str, port: &str) -> Result<String, String> {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Document;
 use crate::facts::Value;
-use crate::field::{Field, TABLE};
+use crate::facts::field::{Field, TABLE};
 
 /// The name and version of the document's shape.
 const SCHEMA: &str = "introspod/v1";

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::facts::Facts;
-use crate::variable::Variables;
+use crate::variables::variable::Variables;
 
 /// What is rendered.
 pub(crate) struct Document<'a> {
@@ -76,7 +76,7 @@ fn comments(document: &Document) -> String {
         text += &format!("# {name}: {}\n", variable.source);
     }
     for (source, why) in explanation {
-        text += &format!("# {source}: {}\n", crate::one_line(why));
+        text += &format!("# {source}: {}\n", crate::system::logging::one_line(why));
     }
     text
 }

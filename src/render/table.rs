@@ -8,7 +8,7 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
     let names = document.variables.keys().map(|name| width(name)).max().unwrap_or_default();
     let mut text = String::new();
     for (name, variable) in document.variables {
-        let value = crate::one_line(&variable.value);
+        let value = crate::system::logging::one_line(&variable.value);
         text += &match document.explanation {
             None => format!("{name:names$}  {value}"),
             Some(_) => format!("{name:names$}  {:9}  {value}", variable.source),
@@ -19,7 +19,7 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
     if let Some(explanation) = &document.explanation {
         text += "\n";
         for (source, why) in explanation {
-            text += &format!("{source}: {}\n", crate::one_line(why));
+            text += &format!("{source}: {}\n", crate::system::logging::one_line(why));
         }
     }
     text.into_bytes()

@@ -1,0 +1,43 @@
+//! One GET of the API server, as `kubectl get --raw`, from a pod that has no kubectl.
+
+use std::time::Instant;
+
+use super::{CommandError, print};
+use crate::cli::Get;
+use crate::client::{Client, Identity, advise};
+use crate::facts::field::Field;
+use crate::sources::gather;
+use crate::system::environment::Environment;
+use crate::system::root::Root;
+use crate::system::surroundings::Surroundings;
+
+/// Gets and prints the body as it came.
+pub(super) fn run(get: &Get, environment: &Environment, clock: fn() -> Instant) -> Result<(), CommandError> {
+    let root = Root::open(&get.root)?;
+    if !root.is_system() && get.api_url.is_none() {
+        let why = "under --root the network is used only with --api-url: it names the API server to ask";
+        return Err(CommandError::Other(why.to_owned()));
+    }
+    let surroundings = Surroundings::new(root, environment, Vec::new(), None, clock);
+    let facts = gather::identity(&surroundings);
+    let namespace = facts.text(&Field::PodNamespace);
+    let path = match namespace {
+        Some(namespace) => get.path.replace("{namespace}", namespace),
+        None if get.path.contains("{namespace}") => {
+            let why = "{namespace}: the pod's namespace is not known; write it out, or set POD_NAMESPACE";
+            return Err(CommandError::Other(why.to_owned()));
+        }
+        None => get.path.clone(),
+    };
+    let answer =
+        Client::new(&surroundings, get.api_url.clone(), get.timeout).and_then(|mut client| client.get(&path));
+    match answer {
+        Ok(answer) => print::to_standard_output(&answer.body),
+        Err(failure) => {
+            log::error!("GET {path}: {failure}");
+            let service_account = facts.text(&Field::ServiceAccount);
+            let who = Identity { namespace, service_account, stable_name: None };
+            Err(CommandError::Advice(advise(&failure, &path, who)))
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The subcommands, one file each, and what they share.
+
+pub(crate) mod exec;
+mod get;
+mod install;
+mod print;
+mod watch;
+mod write;
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::cli::{Invocation, Options};
+use crate::render::Document;
+use crate::sources::gather::{self, Gathered, Whose};
+use crate::sources::pod::{self, PodError};
+use crate::system::environment::Environment;
+use crate::system::exit;
+use crate::system::files::{self, OutputError};
+use crate::system::root::{Root, RootError};
+use crate::system::surroundings::Surroundings;
+use crate::variables::variable::Variables;
+use crate::variables::{VariablesError, variables};
+
+/// A subcommand failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    Root(#[from] RootError),
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error("--pod {file}: {source}")]
+    Pod { file: String, source: PodError },
+    #[error("--pod {file}: {source}")]
+    PodFile { file: String, source: std::io::Error },
+    #[error("standard output: {0}")]
+    Standard(std::io::Error),
+    #[error("{0}")]
+    Other(String),
+    /// What went wrong was said already; this says what to do.
+    #[error("{0}")]
+    Advice(String),
+}
+
+/// Runs a subcommand; answers with the exit code.
+pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn() -> Instant) -> i32 {
+    let result = match invocation {
+        Invocation::Text(text) => print::to_standard_output(text.as_bytes()),
+        Invocation::Exec(exec) => match exec::run(&exec, environment, clock) {
+            Ok(code) => return code,
+            Err(error) => {
+                log::error!("{error}");
+                return exit::EXEC_FAILURE;
+            }
+        },
+        Invocation::Write(options) => write::run(&options, environment, clock),
+        Invocation::Watch(watch) => watch::run(&watch, environment, clock),
+        Invocation::Print(print) => print::run(&print, environment, clock),
+        Invocation::Get(get) => get::run(&get, environment, clock),
+        Invocation::Install(install) => install::run(&install),
+    };
+    match result {
+        Ok(()) => exit::SUCCESS,
+        Err(CommandError::Advice(advice)) => {
+            log::error!(target: crate::system::logging::ADVICE, "{advice}");
+            exit::FAILURE
+        }
+        Err(error) => {
+            log::error!("{error}");
+            exit::FAILURE
+        }
+    }
+}
+
+/// Facts and variables, as the options ask for them.
+struct Prepared {
+    gathered: Gathered,
+    variables: Variables,
+    /// What is gathered is of the very environment that this process has.
+    is_own: bool,
+}
+
+impl Prepared {
+    fn document(&self) -> Document<'_> {
+        Document { facts: &self.gathered.facts, variables: &self.variables, explanation: None }
+    }
+}
+
+/// Gathers, and makes variables of it; `application` is what an application gets beside them.
+fn prepare(
+    options: &Options,
+    whose: &Whose,
+    environment: &Environment,
+    application: &Environment,
+    clock: fn() -> Instant,
+) -> Result<Prepared, CommandError> {
+    if let Some(file) = &options.pod {
+        let pod = read_pod(file)?;
+        let gathered = gather::from_pod(&pod, whose);
+        let variables = variables(&gathered, &options.selection, &Environment::default(), application)?;
+        return Ok(Prepared { gathered, variables, is_own: false });
+    }
+    let surroundings = Surroundings::new(
+        Root::open(&options.root)?,
+        environment,
+        options.volumes.clone(),
+        options.token_file.clone(),
+        clock,
+    );
+    let wanted = options.selection.wanted();
+    let gathered = gather::gather(&surroundings, whose, &wanted, &options.api);
+    if !options.selection.replaces {
+        gather::warn_of_contradictions(&surroundings, &gathered.facts);
+    }
+    let variables = variables(&gathered, &options.selection, &surroundings.environment, application)?;
+    Ok(Prepared { gathered, variables, is_own: surroundings.root.is_system() })
+}
+
+fn read_pod(file: &Path) -> Result<serde_json::Value, CommandError> {
+    let name = || file.display().to_string();
+    let content = match file.as_os_str() == "-" {
+        true => {
+            let mut content = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut content).map(|_| content)
+        }
+        false => std::fs::read(file),
+    };
+    let content = content.map_err(|source| CommandError::PodFile { file: name(), source })?;
+    pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
+}
+
+fn write_files(options: &Options, prepared: &Prepared) -> Result<(), CommandError> {
+    for out in &options.out {
+        let content = out.format.render(&prepared.document());
+        files::replace(&out.path, &content, options.mode)?;
+    }
+    Ok(())
+}
+
+/// A bug of ours is said in one line; in `exec` it is not the application's end.
+pub(crate) fn guard_against_panic(is_exec: bool, arguments: &[OsString]) {
+    let arguments = arguments.to_vec();
+    std::panic::set_hook(Box::new(move |panic| {
+        let bug = crate::system::logging::one_line(&panic.to_string()).into_owned();
+        if !is_exec {
+            eprintln!("introspod: error: a bug: {bug}");
+            std::process::exit(exit::FAILURE);
+        }
+        eprintln!("introspod: error: a bug: {bug}; the command is executed with the environment as it was");
+        let command = crate::cli::command(&arguments).unwrap_or_default();
+        let environment = Environment::new(crate::system::process::environment());
+        std::process::exit(exec::execute(&command, &environment));
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PANICS: &str = "INTROSPOD_TEST_PANICS";
+
+    // Run by the next test in a process of its own.
+    #[test]
+    fn panicking() {
+        if std::env::var_os(PANICS).is_some() {
+            let arguments = ["exec", "--labels", "--", "sh", "-c", "echo became $KEPT"].map(OsString::from);
+            guard_against_panic(true, &arguments);
+            panic!("a bug\nof ours");
+        }
+    }
+
+    #[test]
+    fn a_bug_of_ours_is_one_line_and_not_the_application_s_end() {
+        let output = std::process::Command::new("/proc/self/exe")
+            .args(["--exact", "command::tests::panicking", "--nocapture"])
+            .env(PANICS, "1")
+            .env("KEPT", "as it was")
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stdout.ends_with("became as it was\n"), "{stdout}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains("a bug") && stderr.contains("is executed"), "{stderr}");
+        assert!(output.status.success());
+    }
+}

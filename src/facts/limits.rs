@@ -1,0 +1,188 @@
+//! Limits: the kernel has the last word.
+//!
+//! The control group says what is enforced now, but in the kernel's rounding. The other sources
+//! have the manifest's digits, but may be older, or stand for the node's size where no limit is
+//! set. So a source's number counts where the kernel would have rounded it to what it enforces.
+
+use crate::facts::field::{Field, List, Source};
+use crate::facts::{Fact, Value};
+use crate::kubernetes::quantity::Quantity;
+
+/// The least quota that the kernel accepts, in microseconds (`kernel/sched/core.c`).
+const MINIMUM_QUOTA: u64 = 1_000;
+/// What systemd rounds a quota up to, in thousandths of a CPU (runc's `systemd/cpu.go`).
+const SYSTEMD_STEP: u64 = 10;
+
+/// A CPU bandwidth limit: so much running time in each period, both in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) quota: u64,
+    pub(crate) period: u64,
+}
+
+impl Quota {
+    /// Thousandths of a CPU.
+    ///
+    /// The kubelet divides by the period and rounds down (`MilliCPUToQuota` in
+    /// `pkg/kubelet/cm/helpers_linux.go`); rounding up undoes that.
+    fn milli(self) -> u64 {
+        self.quota.saturating_mul(1000).div_ceil(self.period)
+    }
+
+    /// Whether a limit of `milli` thousandths of a CPU becomes this quota.
+    fn is_from(self, milli: u64) -> bool {
+        let of = |milli: u64| (milli.saturating_mul(self.period) / 1000).max(MINIMUM_QUOTA);
+        self.quota == of(milli) || self.quota == of(milli.next_multiple_of(SYSTEMD_STEP))
+    }
+}
+
+/// Of what was told about the resource `field`, what counts: section 4 of the design.
+pub(crate) fn resolve(field: &Field, told: &[&Fact], page_size: u64) -> Option<Fact> {
+    let enforced = told.iter().find(|fact| fact.source == Source::Cgroup).map(|fact| &fact.value);
+    match enforced {
+        None => first_told(field, told),
+        Some(Value::Quota(quota)) => {
+            let enforced = Quantity::from_milli(quota.milli());
+            Some(refine(enforced, told, |told| quota.is_from(non_negative(told.milli_value()))))
+        }
+        Some(Value::Quantity(limit)) => {
+            let bytes = limit.value();
+            let page = i64::try_from(page_size).unwrap_or(1);
+            Some(refine(limit.clone(), told, |told| {
+                told.value().checked_sub(bytes).is_some_and(|over| (0..page).contains(&over))
+            }))
+        }
+        Some(_) if is_cpu(field) => {
+            // No quota proves nothing: exclusive CPUs, or a kubelet with cpuCFSQuota off.
+            told.iter().find(|fact| fact.source == Source::Api).copied().cloned()
+        }
+        Some(_) => Some(Fact { value: Value::Nothing, source: Source::Cgroup }),
+    }
+}
+
+/// What the kernel enforces, in the digits of another source where it agrees.
+fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Fact {
+    let enforced = Fact { value: Value::Quantity(enforced), source: Source::Cgroup };
+    match closest(told, agrees) {
+        None => enforced,
+        Some(exact) if amount(&exact) == amount(&enforced) => Fact { source: Source::Cgroup, ..exact },
+        Some(exact) => exact,
+    }
+}
+
+fn is_cpu(field: &Field) -> bool {
+    matches!(field, Field::Resource(List::Limits, name) if name == "cpu")
+}
+
+fn non_negative(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn first_told(field: &Field, told: &[&Fact]) -> Option<Fact> {
+    field.sources().iter().find_map(|source| {
+        // A volume may hold one number in several units: all were rounded up, so the least is it.
+        let same = told.iter().filter(|fact| fact.source == *source);
+        same.min_by_key(|fact| amount(fact)).copied().cloned()
+    })
+}
+
+/// Of the numbers that agree with the kernel the least: each was rounded up from the manifest's.
+fn closest(told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Option<Fact> {
+    let others = told.iter().filter(|fact| fact.source != Source::Cgroup);
+    let agreeing = others.filter(|fact| match &fact.value {
+        Value::Quantity(quantity) => agrees(quantity),
+        _ => false,
+    });
+    agreeing.min_by_key(|fact| amount(fact)).copied().cloned()
+}
+
+fn amount(fact: &Fact) -> (i64, i64) {
+    match &fact.value {
+        Value::Quantity(quantity) => (quantity.value(), quantity.milli_value()),
+        _ => (i64::MAX, i64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::borrow::Cow;
+
+    const PAGE: u64 = 4096;
+
+    fn told(source: Source, quantity: &str) -> Fact {
+        Fact { value: Value::Quantity(Quantity::parse(quantity).unwrap()), source }
+    }
+
+    fn quota(quota: u64, period: u64) -> Fact {
+        Fact { value: Value::Quota(Quota { quota, period }), source: Source::Cgroup }
+    }
+
+    const UNLIMITED: Fact = Fact { value: Value::Nothing, source: Source::Cgroup };
+
+    fn limit(resource: &'static str, told: &[Fact]) -> Option<(String, Source)> {
+        let field = Field::Resource(List::Limits, Cow::Borrowed(resource));
+        let told: Vec<&Fact> = told.iter().collect();
+        match resolve(&field, &told, PAGE)? {
+            Fact { value: Value::Quantity(quantity), source } => Some((quantity.to_string(), source)),
+            _ => None,
+        }
+    }
+
+    fn is(quantity: &str, source: Source) -> Option<(String, Source)> {
+        Some((quantity.to_owned(), source))
+    }
+
+    #[test]
+    fn the_manifest_s_digits_where_the_kernel_rounded_them() {
+        // 100M is 24414.06 pages.
+        let enforced =
+            Fact { value: Value::Quantity(Quantity::from_bytes(99_999_744)), source: Source::Cgroup };
+        let resolved = limit("memory", &[enforced.clone(), told(Source::Api, "100M")]);
+        assert_eq!(resolved, is("100M", Source::Api));
+        // The variable in KiB was rounded up: the API's number is nearer.
+        let kibibytes = told(Source::Environment, "97657Ki");
+        let resolved = limit("memory", &[enforced.clone(), kibibytes, told(Source::Api, "100M")]);
+        assert_eq!(resolved, is("100M", Source::Api));
+        // A number that would have been rounded to another page is older, or another container's.
+        let resolved = limit("memory", &[enforced, told(Source::Environment, "64Mi")]);
+        assert_eq!(resolved, is("97656Ki", Source::Cgroup));
+    }
+
+    #[test]
+    fn no_memory_limit_whatever_others_say() {
+        assert_eq!(limit("memory", &[UNLIMITED, told(Source::Environment, "24Gi")]), None);
+        assert_eq!(limit("memory", &[UNLIMITED, told(Source::Api, "1Gi")]), None);
+    }
+
+    #[test]
+    fn without_a_control_group_the_api_then_env_then_volume() {
+        let (env, volume) = (told(Source::Environment, "2Gi"), told(Source::Volume, "1Gi"));
+        assert_eq!(limit("memory", &[env.clone(), volume.clone()]), is("2Gi", Source::Environment));
+        let api = told(Source::Api, "3Gi");
+        assert_eq!(limit("memory", &[env, volume, api]), is("3Gi", Source::Api));
+    }
+
+    #[test]
+    fn cpu_is_refined_from_what_the_kernel_and_systemd_round() {
+        // The kernel's least quota is 1 ms.
+        let api = told(Source::Api, "3m");
+        assert_eq!(limit("cpu", &[quota(1000, 100_000), api]), is("3m", Source::Api));
+        assert_eq!(limit("cpu", &[quota(1000, 100_000)]), is("10m", Source::Cgroup));
+        // systemd rounds 125m up to 130m.
+        let env = told(Source::Environment, "125m");
+        assert_eq!(limit("cpu", &[quota(13_000, 100_000), env]), is("125m", Source::Environment));
+        // Another period.
+        assert_eq!(limit("cpu", &[quota(7500, 5000)]), is("1500m", Source::Cgroup));
+        // A contradiction.
+        let env = told(Source::Environment, "2");
+        assert_eq!(limit("cpu", &[quota(50_000, 100_000), env]), is("500m", Source::Cgroup));
+    }
+
+    #[test]
+    fn no_quota_proves_nothing_but_only_the_api_is_believed() {
+        let env = told(Source::Environment, "2");
+        assert_eq!(limit("cpu", &[UNLIMITED, env.clone()]), None);
+        assert_eq!(limit("cpu", &[UNLIMITED, env, told(Source::Api, "4")]), is("4", Source::Api));
+    }
+}

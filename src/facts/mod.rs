@@ -1,0 +1,209 @@
+//! What is known, and from where.
+
+pub(crate) mod field;
+pub(crate) mod limits;
+pub(crate) mod owner;
+pub(crate) mod reference;
+pub(crate) mod wanted;
+
+use std::collections::BTreeMap;
+
+use crate::facts::field::{Field, Row, Source, TABLE};
+use crate::facts::limits::Quota;
+use crate::kubernetes::quantity::Quantity;
+
+/// A field's value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Text(String),
+    Map(BTreeMap<String, String>),
+    Quantity(Quantity),
+    /// A CPU limit as the kernel holds it.
+    Quota(Quota),
+    /// Known to have no value: a limit that is not set.
+    Nothing,
+}
+
+impl Value {
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// A value and the source that it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fact {
+    pub(crate) value: Value,
+    pub(crate) source: Source,
+}
+
+/// What one source tells.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) values: Vec<(Field, Value)>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Why a source could not tell something, in one line that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) text: String,
+    /// Something is broken, and not just absent: worth a warning.
+    pub(crate) is_broken: bool,
+    /// What to do about it, on lines of its own.
+    pub(crate) advice: Option<String>,
+    /// The field that it is about, if it is about no other.
+    pub(crate) about: Option<Field>,
+}
+
+impl Note {
+    /// A note without advice, about whatever its source could have told.
+    pub(crate) fn new(text: impl Into<String>, is_broken: bool) -> Self {
+        Note { text: text.into(), is_broken, advice: None, about: None }
+    }
+}
+
+impl Told {
+    /// Tells a field's text; an empty text tells nothing.
+    pub(crate) fn text(&mut self, field: Field, text: impl Into<String>) {
+        let text = text.into();
+        if !text.is_empty() {
+            self.values.push((field, Value::Text(text)));
+        }
+    }
+
+    /// Tells a field's value.
+    pub(crate) fn value(&mut self, field: Field, value: Value) {
+        self.values.push((field, value));
+    }
+
+    /// Says why something is not told.
+    pub(crate) fn absent(&mut self, text: impl Into<String>) {
+        self.notes.push(Note::new(text, false));
+    }
+
+    /// Says what is broken.
+    pub(crate) fn broken(&mut self, text: impl Into<String>) {
+        self.notes.push(Note::new(text, true));
+    }
+
+    /// Says what is broken, and what to do about it.
+    pub(crate) fn broken_with_advice(&mut self, text: impl Into<String>, advice: impl Into<String>) {
+        self.notes.push(Note { advice: Some(advice.into()), ..Note::new(text, true) });
+    }
+
+    /// Says why `field`, and no other, cannot be told.
+    pub(crate) fn broken_field(&mut self, field: Field, text: impl Into<String>) {
+        self.notes.push(Note { about: Some(field), ..Note::new(text, true) });
+    }
+}
+
+/// Everything that the sources told, and of each field the value that counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    // A few dozen at most: looking through them is quicker, and smaller, than a tree.
+    known: Vec<(Field, Fact)>,
+    /// What was told and does not count, and of resources all that was told.
+    told: Vec<(Field, Fact)>,
+    /// By how much the kernel rounds a memory limit, in bytes.
+    page_size: u64,
+}
+
+impl Facts {
+    pub(crate) fn new(page_size: u64) -> Self {
+        Facts { known: Vec::with_capacity(TABLE.len()), told: Vec::with_capacity(TABLE.len()), page_size }
+    }
+
+    /// Adds what `source` told.
+    pub(crate) fn add(&mut self, source: Source, values: Vec<(Field, Value)>) {
+        for (field, value) in values {
+            let fact = Fact { value, source };
+            match &field {
+                Field::Resource(..) => self.settle_resource(field, fact),
+                _ => self.settle(field, fact),
+            }
+        }
+    }
+
+    /// Of two facts that of the source of the better rank counts, and of the same source the first.
+    fn settle(&mut self, field: Field, mut fact: Fact) {
+        let rank = |source: Source| field.sources().iter().position(|it| *it == source);
+        let own = rank(fact.source);
+        match self.known.iter_mut().find(|(known, _)| *known == field) {
+            None if own.is_some() => return self.known.push((field, fact)),
+            Some((_, known)) if own.is_some_and(|own| rank(known.source).is_some_and(|it| own < it)) => {
+                std::mem::swap(known, &mut fact);
+            }
+            _ => {}
+        }
+        self.told.push((field, fact));
+    }
+
+    fn settle_resource(&mut self, field: Field, fact: Fact) {
+        self.told.push((field.clone(), fact));
+        let of_field = self.told.iter().filter(|(told, _)| *told == field);
+        let told: Vec<&Fact> = of_field.map(|(_, fact)| fact).collect();
+        let known = limits::resolve(&field, &told, self.page_size);
+        self.known.retain(|(known, _)| *known != field);
+        self.known.extend(known.map(|fact| (field, fact)));
+    }
+
+    /// The fact about `field`, if there is one.
+    pub(crate) fn get(&self, field: &Field) -> Option<&Fact> {
+        self.look_up(field).filter(|fact| fact.value != Value::Nothing)
+    }
+
+    /// The text of `field`.
+    pub(crate) fn text(&self, field: &Field) -> Option<&str> {
+        self.get(field)?.value.text()
+    }
+
+    /// The map of `field`: labels, annotations or node labels.
+    pub(crate) fn map(&self, field: &Field) -> Option<&BTreeMap<String, String>> {
+        match &self.get(field)?.value {
+            Value::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing nearer needs to be asked: there is a fact, or it is known that there is none.
+    pub(crate) fn is_settled(&self, field: &Field) -> bool {
+        self.look_up(field).is_some()
+    }
+
+    fn look_up(&self, field: &Field) -> Option<&Fact> {
+        self.known.iter().find(|(known, _)| known == field).map(|(_, fact)| fact)
+    }
+
+    /// What `source` told of `field`, whether or not it counts.
+    pub(crate) fn told_by(&self, source: Source, field: &Field) -> Option<&Value> {
+        // What counts of a resource may be one source's number in another's digits.
+        let known = self.known.iter().filter(|(known, _)| !matches!(known, Field::Resource(..)));
+        let mut all = known.chain(&self.told);
+        all.find(|(told, fact)| fact.source == source && told == field).map(|(_, fact)| &fact.value)
+    }
+
+    /// The resources that are known.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (&Field, &Quantity)> {
+        self.known.iter().filter_map(|(field, fact)| match (field, &fact.value) {
+            (Field::Resource(..), Value::Quantity(quantity)) => Some((field, quantity)),
+            _ => None,
+        })
+    }
+}
+
+/// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
+pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
+    match (value, &row.field) {
+        (Value::Text(text), _) => Some(text.clone()),
+        (Value::Quantity(quantity), Field::Resource(_, resource)) => {
+            let divisor = Quantity::parse(row.divisor).ok()?;
+            Some(crate::kubernetes::quantity::resource_field(resource, quantity, &divisor))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,51 @@
+//! What an expression refers to: a field, or one entry of a field that is a map.
+
+use crate::facts::field::{Field, Source};
+use crate::facts::{Facts, Value};
+
+/// The prefix of the labels that a cluster copies from nodes onto pods.
+const TOPOLOGY: &str = "topology.kubernetes.io/";
+
+/// What an expression refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reference {
+    /// A field as a whole.
+    Field(Field),
+    /// One entry of a field that is a map: `metadata.labels['key']`.
+    Entry(Field, String),
+}
+
+impl Reference {
+    /// The field that must be known.
+    pub(crate) fn field(&self) -> &Field {
+        match self {
+            Reference::Field(field) | Reference::Entry(field, _) => field,
+        }
+    }
+}
+
+impl std::fmt::Display for Reference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Reference::Field(field) => write!(formatter, "{}", field.path()),
+            Reference::Entry(field, key) => write!(formatter, "{}['{key}']", field.path()),
+        }
+    }
+}
+
+/// The pod's own copy of a topology label of its node, which Kubernetes 1.35 and later makes
+/// (KEP-4742): then the node need not be asked.
+pub(crate) fn topology_label(reference: &Reference, facts: &Facts) -> Option<(String, Source)> {
+    let Reference::Entry(Field::NodeLabels, key) = reference else { return None };
+    if !is_topology(key) {
+        return None;
+    }
+    let fact = facts.get(&Field::Labels)?;
+    let Value::Map(labels) = &fact.value else { return None };
+    Some((labels.get(key)?.clone(), fact.source))
+}
+
+/// Whether the cluster may have copied the node's label `key` onto the pod.
+pub(crate) fn is_topology(key: &str) -> bool {
+    key.starts_with(TOPOLOGY)
+}

@@ -1,0 +1,378 @@
+//! The control group of this process: `cgroups(7)`, versions 1 and 2.
+
+use std::path::{Path, PathBuf};
+
+use crate::facts::field::{Field, List};
+use crate::facts::limits::Quota;
+use crate::facts::{Told, Value};
+use crate::kubernetes::quantity::Quantity;
+use crate::system::mountinfo::Mount;
+use crate::system::surroundings::Surroundings;
+
+/// From here on a version 1 limit is none: the greatest multiple of a page below 2^63
+/// (`PAGE_COUNTER_MAX` in `include/linux/page_counter.h`), for pages of up to 64 KiB.
+const UNLIMITED: u64 = i64::MAX as u64 & !0xffff;
+
+/// Tells QoS class, pod UID and container ID by the path, and the limits that the kernel enforces.
+pub(crate) fn tell(surroundings: &Surroundings) -> Told {
+    let mut told = Told::default();
+    match surroundings.read_lossy(Path::new("/proc/self/cgroup")) {
+        Ok(text) => {
+            let groups: Vec<_> = text.lines().filter_map(parse_line).collect();
+            tell_path(&groups, &mut told);
+            tell_limits(surroundings, &groups, &mut told);
+        }
+        Err(why) => told.absent(why),
+    }
+    told
+}
+
+/// A line of `/proc/self/cgroup`: `hierarchy-ID:controller-list:cgroup-path`.
+#[derive(Debug, PartialEq, Eq)]
+struct Group<'a> {
+    controllers: &'a str,
+    path: &'a str,
+}
+
+impl Group<'_> {
+    fn is_unified(&self) -> bool {
+        self.controllers.is_empty()
+    }
+
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.split(',').any(|it| it == controller)
+    }
+}
+
+fn parse_line(line: &str) -> Option<Group<'_>> {
+    // The path comes last because it may hold colons.
+    let mut fields = line.splitn(3, ':');
+    let (_id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+    Some(Group { controllers, path })
+}
+
+fn tell_path(groups: &[Group], told: &mut Told) {
+    let paths = || groups.iter().map(|group| group.path);
+    if let Some(pod) = paths().find_map(pod_of) {
+        told.text(Field::PodUid, pod.uid);
+        told.text(Field::QosClass, pod.qos_class);
+    } else {
+        told.absent(
+            "the path of the control group names no pod: a private cgroup namespace (cgroup v2) shows \"/\"",
+        );
+    }
+    if let Some(id) = paths().find_map(container_id) {
+        told.text(Field::ContainerId, id);
+    }
+}
+
+struct Pod {
+    uid: String,
+    qos_class: &'static str,
+}
+
+/// The pod of a path that the kubelet made (`pkg/kubelet/cm/pod_container_manager_linux.go`,
+/// and `cgroup_manager_linux.go` for the names under systemd).
+fn pod_of(path: &str) -> Option<Pod> {
+    let components: Vec<&str> = path.split('/').collect();
+    // A cluster inside a pod has its own tree beneath the outer one.
+    components.iter().enumerate().rev().find_map(|(position, component)| {
+        pod_under_systemd(component).or_else(|| pod_under_cgroupfs(&components[..position], component))
+    })
+}
+
+/// `[<prefix>-]kubepods[-burstable|-besteffort]-pod<uid>.slice`, with `_` for `-` in the UID.
+fn pod_under_systemd(component: &str) -> Option<Pod> {
+    let (parent, uid) = component.strip_suffix(".slice")?.rsplit_once("-pod")?;
+    let qos_class = match parent.rsplit('-').next()? {
+        "burstable" => "Burstable",
+        "besteffort" => "BestEffort",
+        "kubepods" => "Guaranteed",
+        _ => return None,
+    };
+    let is_kubelet = parent.split('-').any(|part| part == "kubepods");
+    (is_kubelet && !uid.is_empty()).then(|| Pod { uid: uid.replace('_', "-"), qos_class })
+}
+
+/// `kubepods/[burstable|besteffort/]pod<uid>`.
+fn pod_under_cgroupfs(parents: &[&str], component: &str) -> Option<Pod> {
+    let uid = component.strip_prefix("pod").filter(|uid| !uid.is_empty())?;
+    let qos_class = match parents {
+        [.., "kubepods", "burstable"] => "Burstable",
+        [.., "kubepods", "besteffort"] => "BestEffort",
+        [.., "kubepods"] => "Guaranteed",
+        _ => return None,
+    };
+    Some(Pod { uid: uid.to_owned(), qos_class })
+}
+
+/// The deepest component that is a container's: bare, or with its runtime's name
+/// (`cri-containerd-…​.scope`). crun has the process in `/container` beneath it.
+fn container_id(path: &str) -> Option<&str> {
+    path.rsplit('/').find_map(id_of_component)
+}
+
+fn id_of_component(component: &str) -> Option<&str> {
+    let name = component.strip_suffix(".scope").unwrap_or(component);
+    let (runtime, id) = name.rsplit_once('-').unwrap_or(("", name));
+    // conmon, CRI-O's monitor, has a group of its own with the same ID.
+    let is_id = id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (is_id && !runtime.ends_with("conmon")).then_some(id)
+}
+
+fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
+    let mountinfo = match &surroundings.mountinfo {
+        Ok(mountinfo) => mountinfo,
+        Err(why) => return told.absent(format!("limits are not known: {why}")),
+    };
+    let mounts: Vec<_> = mountinfo.mounts().filter(is_cgroup).collect();
+    if mounts.is_empty() {
+        return told.absent("limits are not known: no cgroup file system is mounted");
+    }
+    let hierarchy = |controller| Hierarchy::find(surroundings, groups, &mounts, controller);
+    let limit = |resource: &'static str| Field::Resource(List::Limits, resource.into());
+    match hierarchy("memory").map(|memory| memory.least(memory_limit)) {
+        Some(Found::Limit(bytes)) => {
+            told.value(limit("memory"), Value::Quantity(Quantity::from_bytes(bytes)));
+        }
+        Some(Found::Unlimited) => told.value(limit("memory"), Value::Nothing),
+        Some(Found::Unreadable(why)) => told.absent(format!("the memory limit is not known: {why}")),
+        None => told.absent("the memory limit is not known: its controller is not mounted"),
+    }
+    match hierarchy("cpu").map(|cpu| cpu.least(cpu_quota)) {
+        Some(Found::Limit(quota)) => told.value(limit("cpu"), Value::Quota(quota.0)),
+        Some(Found::Unlimited) => told.value(limit("cpu"), Value::Nothing),
+        Some(Found::Unreadable(why)) => told.absent(format!("the CPU limit is not known: {why}")),
+        None => told.absent("the CPU limit is not known: its controller is not mounted"),
+    }
+}
+
+fn is_cgroup(mount: &Mount) -> bool {
+    matches!(mount.file_system, "cgroup" | "cgroup2")
+}
+
+/// The groups of one controller, from the process's own up to the container's.
+struct Hierarchy<'a> {
+    surroundings: &'a Surroundings<'a>,
+    is_unified: bool,
+    directories: Vec<PathBuf>,
+}
+
+enum Found<T> {
+    Limit(T),
+    Unlimited,
+    Unreadable(String),
+}
+
+impl<'a> Hierarchy<'a> {
+    fn find(
+        surroundings: &'a Surroundings<'a>,
+        groups: &[Group],
+        mounts: &[Mount],
+        controller: &str,
+    ) -> Option<Self> {
+        let version_1 = groups.iter().find(|group| group.has(controller)).and_then(|group| {
+            let is_its = |mount: &&Mount| mount.has_super_option(controller);
+            Some((group, mounts.iter().filter(|mount| mount.file_system == "cgroup").find(is_its)?))
+        });
+        let unified = || {
+            let group = groups.iter().find(|group| group.is_unified())?;
+            Some((group, mounts.iter().find(|mount| mount.file_system == "cgroup2")?))
+        };
+        let (group, mount) = version_1.or_else(unified)?;
+        Some(Hierarchy {
+            surroundings,
+            is_unified: group.is_unified(),
+            directories: directories(group.path, &mount.root(), &mount.mount_point()),
+        })
+    }
+
+    /// The least limit on the way: a process in a group of its own beneath the container's
+    /// is held by both.
+    fn least<T: Ord>(&self, read: fn(&Self, &Path) -> Result<Option<T>, String>) -> Found<T> {
+        let mut least = None;
+        let mut unreadable = None;
+        let mut was_read = false;
+        for directory in &self.directories {
+            match read(self, directory) {
+                Ok(limit) => {
+                    was_read = true;
+                    least = least.into_iter().chain(limit).min();
+                }
+                Err(why) => unreadable = unreadable.or(Some(why)),
+            }
+        }
+        match (least, unreadable) {
+            (Some(limit), _) => Found::Limit(limit),
+            (None, Some(why)) if !was_read => Found::Unreadable(why),
+            (None, _) => Found::Unlimited,
+        }
+    }
+
+    fn read(&self, directory: &Path, name: &str) -> Result<String, String> {
+        let text = self.surroundings.read_text(&directory.join(name))?;
+        Ok(text.trim_end().to_owned())
+    }
+}
+
+/// The directories of the group at `path`, where `root` of its hierarchy is mounted at `mount_point`,
+/// and of its parents up to the container's own group, which is the last that limits just this one.
+fn directories(path: &str, root: &str, mount_point: &str) -> Vec<PathBuf> {
+    let root = root.trim_end_matches('/');
+    // Another namespace's view of the tree has nothing in common with the mount: then what is
+    // mounted is the container's group.
+    let below = path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let mut relative = Path::new(below.unwrap_or_default().trim_matches('/'));
+    let mut directories = Vec::new();
+    loop {
+        directories.push(Path::new(mount_point).join(relative));
+        let name = relative.file_name().and_then(|name| name.to_str());
+        let is_container = name.is_some_and(|name| id_of_component(name).is_some());
+        match relative.parent() {
+            Some(parent) if !is_container => relative = parent,
+            _ => return directories,
+        }
+    }
+}
+
+fn memory_limit(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<u64>, String> {
+    let file = if hierarchy.is_unified { "memory.max" } else { "memory.limit_in_bytes" };
+    let text = hierarchy.read(directory, file)?;
+    if text == "max" {
+        return Ok(None);
+    }
+    let bytes = text.parse::<u64>().map_err(|_| format!("{file}: {text:?} is not a number"))?;
+    Ok(Some(bytes).filter(|bytes| *bytes < UNLIMITED))
+}
+
+/// A quota, ordered by the share of a CPU that it is.
+struct Share(Quota);
+
+impl Ord for Share {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let cross = |a: &Quota, b: &Quota| u128::from(a.quota) * u128::from(b.period);
+        cross(&self.0, &other.0).cmp(&cross(&other.0, &self.0))
+    }
+}
+
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Share {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Share {}
+
+fn cpu_quota(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<Share>, String> {
+    let (quota, period) = match hierarchy.is_unified {
+        true => {
+            let text = hierarchy.read(directory, "cpu.max")?;
+            let (quota, period) = text.split_once(' ').unwrap_or((&text, "100000"));
+            (quota.to_owned(), period.to_owned())
+        }
+        false => {
+            (hierarchy.read(directory, "cpu.cfs_quota_us")?, hierarchy.read(directory, "cpu.cfs_period_us")?)
+        }
+    };
+    if quota == "max" || quota == "-1" {
+        return Ok(None);
+    }
+    match (quota.parse::<u64>(), period.parse::<u64>()) {
+        (Ok(quota), Ok(period)) if quota > 0 && period > 0 => Ok(Some(Share(Quota { quota, period }))),
+        _ => Err(format!("a CPU quota of {quota:?} in a period of {period:?} makes no sense")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "552b683940dc8894696bccffa3d7126b28341a6d57e3ecc1129040cc97d961af";
+    const UID: &str = "e9547980-83bf-438d-9893-b0834b7358b8";
+
+    fn pod(path: &str) -> Option<(String, &'static str)> {
+        pod_of(path).map(|pod| (pod.uid, pod.qos_class))
+    }
+
+    #[test]
+    fn paths_under_cgroupfs() {
+        let is = |class| Some((UID.to_owned(), class));
+        assert_eq!(pod(&format!("/kubepods/burstable/pod{UID}/{ID}")), is("Burstable"));
+        assert_eq!(pod(&format!("/kubepods/besteffort/pod{UID}/{ID}/x:y")), is("BestEffort"));
+        assert_eq!(pod(&format!("/kubepods/pod{UID}/{ID}")), is("Guaranteed"));
+        assert_eq!(pod(&format!("/system.slice/kubelet/kubepods/pod{UID}/{ID}")), is("Guaranteed"));
+    }
+
+    #[test]
+    fn paths_under_systemd() {
+        let uid = UID.replace('-', "_");
+        let is = |class| Some((UID.to_owned(), class));
+        let path = format!(
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{uid}.slice/cri-containerd-{ID}.scope"
+        );
+        assert_eq!(pod(&path), is("Burstable"));
+        assert_eq!(container_id(&path), Some(ID));
+        let path = format!("/kubepods.slice/kubepods-pod{uid}.slice/crio-{ID}.scope/container");
+        assert_eq!(pod(&path), is("Guaranteed"));
+        assert_eq!(container_id(&path), Some(ID));
+        let path = format!(
+            "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod{uid}.slice/docker-{ID}.scope"
+        );
+        assert_eq!(pod(&path), is("BestEffort"));
+    }
+
+    #[test]
+    fn a_static_pod_s_uid_has_no_dashes() {
+        let uid = UID.replace('-', "");
+        assert_eq!(pod(&format!("/kubepods/pod{uid}/{ID}")), Some((uid, "Guaranteed")));
+    }
+
+    #[test]
+    fn the_inner_of_two_clusters() {
+        let path = format!(
+            "/kubepods/burstable/podouter/{}/kubelet/kubepods/besteffort/pod{UID}/{ID}",
+            "0".repeat(64)
+        );
+        assert_eq!(pod(&path), Some((UID.to_owned(), "BestEffort")));
+        assert_eq!(container_id(&path), Some(ID));
+    }
+
+    #[test]
+    fn a_private_namespace_is_unknown_and_not_guaranteed() {
+        for path in ["/", "", "/../..", "/user.slice/user-0.slice", "/docker/abc", "/podman/podx"] {
+            assert_eq!(pod(path), None, "{path}");
+            assert_eq!(container_id(path), None, "{path}");
+        }
+        assert_eq!(container_id(&format!("/x/crio-conmon-{ID}.scope")), None);
+    }
+
+    #[test]
+    fn a_path_may_hold_colons() {
+        let group = parse_line("4:cpu,cpuacct:/a:b/c").unwrap();
+        assert_eq!(group, Group { controllers: "cpu,cpuacct", path: "/a:b/c" });
+        assert!(group.has("cpu") && !group.has("cp"));
+    }
+
+    #[test]
+    fn directories_up_to_the_container_s() {
+        let paths = |path: &str, root: &str| -> Vec<String> {
+            let found = directories(path, root, "/sys/fs/cgroup");
+            found.iter().map(|path| path.display().to_string()).collect()
+        };
+        assert_eq!(paths("/", "/"), ["/sys/fs/cgroup/"]);
+        let container = format!("/kubepods/podx/{ID}");
+        assert_eq!(paths(&container, &container), ["/sys/fs/cgroup/"]);
+        // A privileged container sees the host's tree: what is above its group is the pod's and the node's.
+        let own = format!("/sys/fs/cgroup{container}");
+        assert_eq!(paths(&container, "/"), [own.as_str()]);
+        assert_eq!(paths(&format!("{container}/init"), "/"), [format!("{own}/init"), own]);
+        assert_eq!(paths("/init", "/"), ["/sys/fs/cgroup/init", "/sys/fs/cgroup/"]);
+        assert_eq!(paths("/../other", "/elsewhere"), ["/sys/fs/cgroup/"]);
+    }
+}

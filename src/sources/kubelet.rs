@@ -1,0 +1,241 @@
+//! What the kubelet mounts into every container.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::facts::field::Field;
+use crate::facts::{Told, Value};
+use crate::system::root::Root;
+use crate::system::surroundings::Surroundings;
+
+/// The first line of a hosts file that the kubelet manages (`pkg/kubelet/kubelet_pods.go`).
+const MANAGED_HOSTS: &str = "# Kubernetes-managed hosts file";
+
+/// Tells what mounts, `/etc/hosts` and `/etc/resolv.conf` say.
+pub(crate) fn tell(surroundings: &Surroundings) -> Told {
+    let mut told = Told::default();
+    tell_mounts(surroundings, &mut told);
+    let is_host_network = tell_hosts(surroundings, &mut told);
+    if !is_host_network {
+        tell_resolv_conf(surroundings, &mut told);
+    }
+    told
+}
+
+fn tell_mounts(surroundings: &Surroundings, told: &mut Told) {
+    let mountinfo = match &surroundings.mountinfo {
+        Ok(mountinfo) => mountinfo,
+        Err(why) => return told.absent(why.clone()),
+    };
+    let mut uid = Only::Nothing;
+    let mut name = Only::Nothing;
+    for mount in mountinfo.mounts() {
+        let root = mount.root();
+        if let Some((pod, container)) = termination_log(&root) {
+            uid.add(pod);
+            name.add(container);
+        } else if let Some(pod) = etc_hosts(&root) {
+            uid.add(pod);
+        }
+    }
+    match uid {
+        Only::One(uid) => told.text(Field::PodUid, uid),
+        Only::Several => told.absent("the mounts name several pods: a hostPath of the kubelet's directory?"),
+        Only::Nothing => told.absent(
+            "no mount of the kubelet's is to be seen in /proc/self/mountinfo: \
+             a sandboxed runtime, or not a pod",
+        ),
+    }
+    if let Only::One(name) = name {
+        told.text(Field::ContainerName, name);
+    }
+}
+
+/// One value, unless several contradict each other.
+enum Only {
+    Nothing,
+    One(String),
+    Several,
+}
+
+impl Only {
+    fn add(&mut self, value: &str) {
+        match self {
+            Only::Nothing => *self = Only::One(value.to_owned()),
+            Only::One(known) if known == value => {}
+            _ => *self = Only::Several,
+        }
+    }
+}
+
+/// The length of the termination log's name: eight hexadecimal digits.
+const LOG_NAME: usize = 8;
+
+/// Pod UID and container of a root that ends in `/pods/<uid>/containers/<name>/<8 hex>`.
+fn termination_log(root: &str) -> Option<(&str, &str)> {
+    // Most roots end otherwise, and are not worth taking apart.
+    if root.as_bytes().iter().rev().nth(LOG_NAME) != Some(&b'/') {
+        return None;
+    }
+    let mut parts = root.rsplit('/');
+    let (file, container, containers) = (parts.next()?, parts.next()?, parts.next()?);
+    let (uid, pods) = (parts.next()?, parts.next()?);
+    let is_file = file.len() == LOG_NAME && file.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let matches = is_file && containers == "containers" && pods == "pods" && parts.next().is_some();
+    (matches && !uid.is_empty() && !container.is_empty()).then_some((uid, container))
+}
+
+/// Pod UID of a root that ends in `/pods/<uid>/etc-hosts`.
+fn etc_hosts(root: &str) -> Option<&str> {
+    let (directory, uid) = root.strip_suffix("/etc-hosts")?.rsplit_once('/')?;
+    (directory.ends_with("/pods") && !uid.is_empty()).then_some(uid)
+}
+
+/// Tells the pod's addresses; answers whether the pod is on the host's network.
+fn tell_hosts(surroundings: &Surroundings, told: &mut Told) -> bool {
+    let hosts = match surroundings.read_text(Path::new("/etc/hosts")) {
+        Ok(hosts) => hosts,
+        Err(why) => {
+            told.absent(why);
+            return false;
+        }
+    };
+    let header = hosts.lines().next().unwrap_or_default();
+    let Some(kind) = header.strip_prefix(MANAGED_HOSTS) else {
+        told.absent("/etc/hosts is not the kubelet's: the image or a volume brought its own?");
+        return false;
+    };
+    if kind != "." {
+        told.absent("/etc/hosts tells no pod IP: the pod is on the host network");
+        return true;
+    }
+    let Some(hostname) = hostname(&surroundings.root) else {
+        told.absent("/etc/hosts tells no pod IP: the hostname is not known");
+        return false;
+    };
+    let addresses = addresses_of(&hostname, &hosts);
+    match addresses.first() {
+        Some(first) => {
+            told.text(Field::PodIp, *first);
+            told.text(Field::PodIps, addresses.join(","));
+        }
+        None => told.absent(format!("/etc/hosts has no line for the hostname {hostname:?}")),
+    }
+    false
+}
+
+/// The hostname of the container's UTS namespace. It is not the pod's name: see section 3 of the design.
+pub(crate) fn hostname(root: &Root) -> Option<String> {
+    let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let names = files.iter().filter_map(|file| String::from_utf8(root.read(Path::new(file)).ok()?).ok());
+    names.map(|name| name.trim().to_owned()).find(|name| !name.is_empty())
+}
+
+fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
+    // The entries of hostAliases come after a blank line.
+    let own = hosts.lines().take_while(|line| !line.is_empty());
+    let entries = own.filter_map(|line| line.split_once('\t'));
+    let named = entries.filter(|(_, names)| names.split('\t').any(|name| name == hostname));
+    let addresses = named.map(|(address, _)| address);
+    addresses.filter(|address| address.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback())).collect()
+}
+
+fn tell_resolv_conf(surroundings: &Surroundings, told: &mut Told) {
+    let resolv_conf = match surroundings.read_text(Path::new("/etc/resolv.conf")) {
+        Ok(text) => text,
+        Err(why) => return told.absent(why),
+    };
+    match cluster_domain(&resolv_conf) {
+        Some((namespace, domain)) => {
+            told.text(Field::PodNamespace, namespace);
+            told.value(Field::ClusterDomain, Value::Text(domain.to_owned()));
+        }
+        None => {
+            told.absent("/etc/resolv.conf has no search list of a cluster: dnsPolicy is not ClusterFirst?")
+        }
+    }
+}
+
+/// Namespace and cluster domain of a search list that begins `<ns>.svc.<domain> svc.<domain> <domain>`
+/// (`generateSearchesForDNSClusterFirst` in `pkg/kubelet/network/dns/dns.go`).
+fn cluster_domain(resolv_conf: &str) -> Option<(&str, &str)> {
+    // The last search list counts (resolv.conf(5)).
+    let mut searches = resolv_conf.lines().filter_map(|line| line.strip_prefix("search"));
+    let list = searches.rfind(|list| list.starts_with([' ', '\t']))?;
+    let mut names = list.split_ascii_whitespace();
+    let (first, services, domain) = (names.next()?, names.next()?, names.next()?);
+    let namespace = first.strip_suffix(services)?.strip_suffix('.')?;
+    let matches = services.strip_prefix("svc.") == Some(domain) && !namespace.contains('.');
+    (matches && !namespace.is_empty()).then_some((namespace, domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_termination_log_names_pod_and_container() {
+        for prefix in ["/var/lib/kubelet", "", "/data/docker/volumes/x/_data/lib/kubelet"] {
+            let root = format!("{prefix}/pods/0123/containers/main/0a1b2c3d");
+            assert_eq!(termination_log(&root), Some(("0123", "main")), "{root}");
+        }
+        for root in [
+            "/pods/u/containers/main/0a1b2c3",
+            "/pods/u/containers/main/0a1b2c3x",
+            "/pods/u/volumes/main/0a1b2c3d",
+            "/pods//containers/main/0a1b2c3d",
+            "pods/u/containers/main/0a1b2c3d",
+            "/sandboxes/u/containers/main/0a1b2c3d",
+            "",
+        ] {
+            assert_eq!(termination_log(root), None, "{root}");
+        }
+    }
+
+    #[test]
+    fn etc_hosts_names_the_pod() {
+        assert_eq!(etc_hosts("/var/lib/kubelet/pods/u-1/etc-hosts"), Some("u-1"));
+        assert_eq!(etc_hosts("/pods/u-1/etc-hosts"), Some("u-1"));
+        for root in ["/etc-hosts", "/u/etc-hosts", "/pods//etc-hosts", "/pods/u/etc-hosts/x"] {
+            assert_eq!(etc_hosts(root), None, "{root}");
+        }
+    }
+
+    #[test]
+    fn hosts_lines_of_the_hostname_are_pod_ips() {
+        let hosts = "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost\n\
+                     fe00::0\tip6-localnet\n10.0.0.7\tweb-0.db.ns.svc.cluster.local\tweb-0\n\
+                     fd00::7\tweb-0.db.ns.svc.cluster.local\tweb-0\n\n\
+                     # Entries added by HostAliases.\n10.9.9.9\tweb-0\n";
+        assert_eq!(addresses_of("web-0", hosts), ["10.0.0.7", "fd00::7"]);
+        let fqdn = "web-0.db.ns.svc.cluster.local";
+        assert_eq!(addresses_of(fqdn, hosts), ["10.0.0.7", "fd00::7"]);
+        assert!(addresses_of("localhost", hosts).is_empty());
+        assert!(addresses_of("web", hosts).is_empty());
+    }
+
+    #[test]
+    fn a_search_list_of_the_cluster_names_namespace_and_domain() {
+        let of = |list: &str| cluster_domain(list).map(|(ns, domain)| format!("{ns} {domain}"));
+        let known = Some("default cluster.local".to_owned());
+        assert_eq!(of("search default.svc.cluster.local svc.cluster.local cluster.local"), known);
+        assert_eq!(
+            of(
+                "nameserver 1.1.1.1\nsearch a\nsearch\tdefault.svc.cluster.local svc.cluster.local cluster.local x.y\n"
+            ),
+            known
+        );
+        assert_eq!(of("search a.svc.k8s svc.k8s k8s"), Some("a k8s".to_owned()));
+        for other in [
+            "search cluster.local",
+            "search default.svc.cluster.local svc.cluster.local other",
+            "search x.default.svc.cluster.local svc.cluster.local cluster.local",
+            "search .svc.cluster.local svc.cluster.local cluster.local",
+            "searchdefault.svc.a svc.a a",
+            "# no resolver",
+            "",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What the operating system offers: paths below a root, environment, mounts, files, processes, the log.
+
+pub(crate) mod environment;
+pub(crate) mod exit;
+pub(crate) mod files;
+pub(crate) mod logging;
+pub(crate) mod mountinfo;
+pub(crate) mod process;
+pub(crate) mod root;
+pub(crate) mod surroundings;

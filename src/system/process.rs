@@ -1,0 +1,155 @@
+//! The only unsafe code: what POSIX offers only through raw pointers and handlers.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::stat::Mode;
+
+/// Whether SIGPIPE was ignored when the process started.
+static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Makes a safe place of what the process inherited, as Rust's runtime does (`std::rt::init`).
+///
+/// Standard descriptors that are closed are opened, so that no file is taken for one of them; they
+/// are closed again by `execve(2)`. SIGPIPE is ignored: a write that nobody reads is an error, and
+/// no end.
+pub(crate) fn start() {
+    for descriptor in 0..3 {
+        // SAFETY: F_GETFD takes no pointer, and fails where nothing is open.
+        if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
+            occupy_lowest_descriptor();
+        }
+    }
+    if let Some(before) = set_sigpipe(SigHandler::SigIgn) {
+        let was_ignored = matches!(before.handler(), SigHandler::SigIgn);
+        SIGPIPE_WAS_IGNORED.store(was_ignored, Ordering::Relaxed);
+    }
+}
+
+fn occupy_lowest_descriptor() {
+    let open = |path: &str, flags| nix::fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty());
+    // Where there is no /dev any directory serves: it can be neither read nor written.
+    let opened = open("/dev/null", OFlag::O_RDWR).or_else(|_| open("/", OFlag::O_RDONLY));
+    if let Ok(descriptor) = opened {
+        let _ = descriptor.into_raw_fd();
+    }
+}
+
+/// The words of the command line, the program's name first, from what `main` is given.
+pub(crate) fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
+    let count = usize::try_from(count).unwrap_or_default();
+    let word = |index| {
+        // SAFETY: `main` is given an array of `count` strings that end in NUL and live as long as
+        // the process (ISO C, 5.1.2.2.1); nothing here changes them.
+        let word = unsafe { CStr::from_ptr(*words.add(index)) };
+        OsStr::from_bytes(word.to_bytes()).to_owned()
+    };
+    (0..count).map(word).collect()
+}
+
+/// Gives SIGPIPE back the disposition that the process inherited.
+///
+/// An ignored signal stays ignored through `execve(2)` (`signal(7)`).
+pub(crate) fn restore_sigpipe() {
+    if !SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed) {
+        set_sigpipe(SigHandler::SigDfl);
+    }
+}
+
+/// Ignores SIGPIPE again.
+pub(crate) fn ignore_sigpipe() {
+    set_sigpipe(SigHandler::SigIgn);
+}
+
+/// Sets the disposition of SIGPIPE; answers with what it was.
+fn set_sigpipe(handler: SigHandler) -> Option<SigAction> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: neither disposition that is given runs code of ours.
+    unsafe { sigaction(Signal::SIGPIPE, &action) }.ok()
+}
+
+/// What the exit code is when SIGTERM or SIGINT ends the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// 128 and the signal's number, as a shell reports it: 143, 130.
+    BySignal,
+    /// 0: it was to run until it is told to end.
+    Success,
+}
+
+/// Makes SIGTERM and SIGINT end the process at once.
+///
+/// The kernel drops a signal without a handler when it is sent to PID 1 of a namespace
+/// (`pid_namespaces(7)`). A signal that is ignored stays so, as a shell expects of a background
+/// job. `execve(2)` resets handlers to the default by itself.
+pub(crate) fn end_on_termination(end: End) {
+    let handler = match end {
+        End::BySignal => end_by_signal,
+        End::Success => end_with_success,
+    };
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let action = SigAction::new(SigHandler::Handler(handler), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handlers call nothing but _exit(2), which is async-signal-safe.
+        if let Ok(before) = unsafe { sigaction(signal, &action) }
+            && matches!(before.handler(), SigHandler::SigIgn)
+        {
+            // SAFETY: what was there before is put back.
+            let _ = unsafe { sigaction(signal, &before) };
+        }
+    }
+}
+
+extern "C" fn end_by_signal(signal: libc::c_int) {
+    // SAFETY: _exit(2) is async-signal-safe and does not return.
+    unsafe { libc::_exit(128 + signal) }
+}
+
+extern "C" fn end_with_success(_: libc::c_int) {
+    // SAFETY: as above.
+    unsafe { libc::_exit(crate::system::exit::SUCCESS) }
+}
+
+/// The environment exactly as it was inherited: order, duplicates and entries without `=` included.
+///
+/// `std::env::vars_os` leaves out what it cannot split.
+pub(crate) fn environment() -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: environ(7) is a null-terminated array of null-terminated strings; nothing in this
+    // program changes it, and it is read before any thread is started.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            entries.push(CStr::from_ptr(*entry).to_owned());
+            entry = entry.add(1);
+        }
+    }
+    entries
+}
+
+/// Keeps the C library from loading modules of the image's for a name's address.
+///
+/// A statically linked glibc still reads `nsswitch.conf(5)`, and would load the `libnss_*.so` that
+/// it names, and with it the image's own C library. Files and DNS are built in.
+pub(crate) fn resolve_by_files_and_dns_only() {
+    #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+    {
+        unsafe extern "C" {
+            fn __nss_configure_lookup(
+                database: *const libc::c_char,
+                services: *const libc::c_char,
+            ) -> libc::c_int;
+        }
+        // SAFETY: both strings are constants that end in NUL; glibc copies what it needs.
+        unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
+    }
+}

@@ -1,0 +1,250 @@
+//! OpenTelemetry's resource attributes from facts.
+//!
+//! The Kubernetes part of the semantic conventions (`docs/non-normative/k8s-attributes.md` and
+//! `docs/resource/k8s.md` in open-telemetry/semantic-conventions) says which attribute comes from
+//! where, and that well-known labels are read only where somebody opted in: `--otel` does.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::facts::Facts;
+use crate::facts::field::{Field, Source};
+use crate::kubernetes::image_reference::ImageReference;
+use crate::system::environment::Environment;
+use crate::variables::variable::Variable;
+
+const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+/// Annotations of this prefix become the attribute that follows it.
+const ANNOTATION: &str = "resource.opentelemetry.io/";
+const NAME_LABELS: [&str; 2] = ["app.kubernetes.io/instance", "app.kubernetes.io/name"];
+const VERSION_LABEL: &str = "app.kubernetes.io/version";
+/// For one value that is longer, encoded or not, the JavaScript SDK drops all attributes
+/// (`_MAX_LENGTH` in `opentelemetry-resources/src/detectors/EnvDetector.ts`).
+const VALUE_LIMIT: usize = 255;
+
+/// What `--otel` wants to know.
+pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
+    let mut fields = vec![
+        Field::PodName,
+        Field::PodUid,
+        Field::PodNamespace,
+        Field::NodeName,
+        Field::ContainerName,
+        Field::Labels,
+        Field::Annotations,
+    ];
+    let mut attributes = Attributes::new(facts);
+    attributes.add_what_is_said();
+    // The image is for its version only.
+    if !attributes.known.contains_key("service.version") {
+        fields.push(Field::ContainerImage);
+    }
+    // Without it a service would have as many names as it has pods.
+    if !attributes.known.contains_key("service.name") {
+        fields.push(Field::WorkloadName);
+    }
+    fields
+}
+
+/// The variables that `--otel` sets: attributes merged with what is set already, and the service's
+/// name unless it is.
+pub(crate) fn variables(facts: &Facts, environment: &Environment) -> Vec<(String, Variable)> {
+    let set = environment.get_bytes(ATTRIBUTES.as_bytes()).unwrap_or_default();
+    let Ok(set) = std::str::from_utf8(set) else {
+        log::warn!("{ATTRIBUTES} stays as it is set: it is not UTF-8");
+        return Vec::new();
+    };
+    let mut attributes = Attributes::of(facts);
+    let is_name_set = environment.get_bytes(SERVICE_NAME.as_bytes()).is_some_and(|name| !name.is_empty());
+    if is_name_set {
+        attributes.remove("service.name");
+    }
+    for name in names(set) {
+        attributes.remove(name);
+    }
+    let service_name = attributes.get("service.name").and_then(Attribute::as_variable);
+    let service_name = service_name.map(|variable| (SERVICE_NAME.to_owned(), variable));
+    let merged = merge(set, &attributes).map(|variable| (ATTRIBUTES.to_owned(), variable));
+    merged.into_iter().chain(service_name).collect()
+}
+
+/// The names of the pairs in a variable.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').filter_map(|pair| Some(pair.split_once('=')?.0.trim()))
+}
+
+/// What is set, and after it what is not.
+fn merge(set: &str, attributes: &BTreeMap<String, Attribute>) -> Option<Variable> {
+    if attributes.is_empty() {
+        return None;
+    }
+    let set = Some(set.trim_end_matches([',', ' '])).filter(|set| !set.is_empty());
+    let pairs = attributes.iter().map(|(name, attribute)| pair(name, &attribute.value));
+    let pairs: Vec<String> = set.map(str::to_owned).into_iter().chain(pairs).collect();
+    let sources = attributes.values().map(|attribute| attribute.source);
+    let sources: BTreeSet<&str> = sources.chain(set.map(|_| Source::Environment.name())).collect();
+    let sources: Vec<&str> = sources.into_iter().collect();
+    Some(Variable { value: pairs.join(","), source: Cow::Owned(sources.join(",")), is_set: false })
+}
+
+/// An attribute's value and the name of the source that it came from.
+#[derive(Debug)]
+struct Attribute {
+    value: String,
+    source: &'static str,
+}
+
+impl Attribute {
+    fn as_variable(&self) -> Option<Variable> {
+        if self.value.contains('\0') {
+            log::warn!("{SERVICE_NAME} is left out: its value holds NUL, which no variable can");
+            return None;
+        }
+        Some(Variable { value: self.value.clone(), source: Cow::Borrowed(self.source), is_set: false })
+    }
+}
+
+/// Attributes as they are found: the first value of each counts.
+struct Attributes<'a> {
+    facts: &'a Facts,
+    known: BTreeMap<String, Attribute>,
+}
+
+impl<'a> Attributes<'a> {
+    fn new(facts: &'a Facts) -> Self {
+        Attributes { facts, known: BTreeMap::new() }
+    }
+
+    /// All attributes by `facts`, in the order of precedence of the semantic conventions.
+    fn of(facts: &'a Facts) -> BTreeMap<String, Attribute> {
+        let mut attributes = Attributes::new(facts);
+        attributes.add_what_is_said();
+        for (name, field) in [
+            ("k8s.pod.name", Field::PodName),
+            ("k8s.pod.uid", Field::PodUid),
+            ("k8s.namespace.name", Field::PodNamespace),
+            ("k8s.node.name", Field::NodeName),
+            ("k8s.container.name", Field::ContainerName),
+            ("container.id", Field::ContainerId),
+            ("service.namespace", Field::PodNamespace),
+        ] {
+            attributes.add_text(name, field);
+        }
+        attributes.add_workload();
+        attributes.add_text("service.name", Field::PodName);
+        attributes.add_text("service.name", Field::ContainerName);
+        let version = facts.text(&Field::ContainerImage).and_then(version_of);
+        attributes.add("service.version", &Field::ContainerImage, &version.unwrap_or_default());
+        attributes.add("service.instance.id", &Field::PodName, &instance_id(facts).unwrap_or_default());
+        attributes.known
+    }
+
+    /// What the pod's author says of the service, by annotations and then by well-known labels.
+    fn add_what_is_said(&mut self) {
+        for (key, value) in self.facts.map(&Field::Annotations).into_iter().flatten() {
+            if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
+                self.add(name, &Field::Annotations, value);
+            }
+        }
+        for label in NAME_LABELS {
+            self.add_label("service.name", label);
+        }
+        self.add_label("service.version", VERSION_LABEL);
+    }
+
+    /// The workload as an attribute of its own, and as the service's name.
+    fn add_workload(&mut self) {
+        let kind = self.facts.text(&Field::WorkloadKind).unwrap_or_default();
+        let kinds = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"];
+        if kinds.contains(&kind) {
+            self.add_text(&format!("k8s.{}.name", kind.to_ascii_lowercase()), Field::WorkloadName);
+            self.add_text("service.name", Field::WorkloadName);
+        }
+    }
+
+    fn add_label(&mut self, name: &str, label: &str) {
+        let value = self.facts.map(&Field::Labels).and_then(|labels| labels.get(label));
+        self.add(name, &Field::Labels, value.map(String::as_str).unwrap_or_default());
+    }
+
+    fn add_text(&mut self, name: &str, field: Field) {
+        let value = self.facts.text(&field).unwrap_or_default();
+        self.add(name, &field, value);
+    }
+
+    /// Adds an attribute that comes from `field`, unless it is there already or says nothing.
+    fn add(&mut self, name: &str, field: &Field, value: &str) {
+        let Some(fact) = self.facts.get(field).filter(|_| !value.is_empty()) else { return };
+        let attribute = Attribute { value: value.to_owned(), source: fact.source.name() };
+        self.known.entry(name.to_owned()).or_insert(attribute);
+    }
+}
+
+/// `tag@digest`, digest, or tag of an image as it is written in the spec.
+fn version_of(image: &str) -> Option<String> {
+    let image = ImageReference::parse(image)?;
+    match (image.tag, image.digest) {
+        (Some(tag), Some(digest)) => Some(format!("{tag}@{digest}")),
+        (tag, digest) => digest.or(tag).map(str::to_owned),
+    }
+}
+
+fn instance_id(facts: &Facts) -> Option<String> {
+    let fields = [Field::PodNamespace, Field::PodName, Field::ContainerName];
+    let parts: Option<Vec<&str>> = fields.iter().map(|field| facts.text(field)).collect();
+    Some(parts?.join("."))
+}
+
+fn pair(name: &str, value: &str) -> String {
+    let encoded = encode(value);
+    if encoded.len() > VALUE_LIMIT {
+        log::warn!(
+            "{ATTRIBUTES}: {name} has over {VALUE_LIMIT} characters, for which the JavaScript SDK drops all attributes"
+        );
+    }
+    format!("{}={encoded}", encode(name))
+}
+
+/// `text` as all SDKs decode it: percent-encoded but for the baggage octets of W3C Baggage, and of
+/// those too `%`, `=`, at which some split again (`OTEL_RESOURCE_ATTRIBUTES` in the specification's
+/// `resource/sdk.md`), and `+`, which Ruby's takes for a blank, as Java's, Go's and .NET's long did
+/// (open-telemetry/opentelemetry-java#8030, open-telemetry/opentelemetry-go#4698).
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            0x21 | 0x23..=0x24 | 0x26..=0x2a | 0x2d..=0x3a | 0x3c | 0x3e..=0x5b | 0x5d..=0x7e => {
+                encoded.push(char::from(byte))
+            }
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_percent_encoded() {
+        assert_eq!(encode("a,b=c%d e\"f;g\\hé+"), "a%2Cb%3Dc%25d%20e%22f%3Bg%5Ch%C3%A9%2B");
+        assert_eq!(encode("sha256:0a/b-c_d.e~"), "sha256:0a/b-c_d.e~");
+    }
+
+    #[test]
+    fn versions_of_images() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for (image, version) in [
+            ("busybox", None),
+            ("localhost:5000/app", None),
+            ("localhost:5000/app:1.2", Some("1.2".to_owned())),
+            (&format!("registry.example/a/b@{digest}"), Some(digest.clone())),
+            (&format!("registry.example:443/a/b:v1@{digest}"), Some(format!("v1@{digest}"))),
+            ("not an image", None),
+        ] {
+            assert_eq!(version_of(image), version, "{image}");
+        }
+    }
+}
