@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_bug_of_ours_is_one_line_and_not_the_application_s_end() {
         let output = std::process::Command::new("/proc/self/exe")
-            .args(["--exact", "command::tests::panicking", "--nocapture"])
+            .args(["--exact", "commands::tests::panicking", "--nocapture"])
             .env(PANICS, "1")
             .env("KEPT", "as it was")
             .output()
