@@ -30,8 +30,8 @@ pub(crate) enum UsageError {
     NoSubcommand,
     #[error("unknown subcommand {0:?}: it is one of {names}; introspod --help explains them", names = SUBCOMMANDS.join(", "))]
     UnknownSubcommand(String),
-    #[error("unknown option {option}; the nearest is {nearest}; introspod {subcommand} --help lists them")]
-    UnknownOption { option: String, nearest: String, subcommand: &'static str },
+    #[error("unknown option {option}; {hint}introspod {subcommand} --help lists the options")]
+    UnknownOption { option: String, hint: String, subcommand: &'static str },
     #[error("option {0} needs a value")]
     NoValue(String),
     #[error("{place} is {value:?}: it is either true or false")]

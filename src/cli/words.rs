@@ -7,7 +7,7 @@ use argh::{FlagInfo, FlagInfoKind, Optionality};
 
 use super::UsageError;
 use crate::system::environment::Environment;
-use crate::variables::expression::distance;
+use crate::system::suggest;
 
 /// The prefix of the variables that stand for options.
 const PREFIX: &str = "INTROSPOD_";
@@ -142,9 +142,10 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn unknown_option(subcommand: &'static str, own: &[FlagInfo], shared: &[FlagInfo], name: &str) -> UsageError {
-    let nearest = own.iter().chain(shared).map(|flag| flag.long).min_by_key(|long| distance(name, long));
-    let nearest = nearest.unwrap_or("--help").to_owned();
-    UsageError::UnknownOption { option: name.to_owned(), nearest, subcommand }
+    let known = own.iter().chain(shared).map(|flag| flag.long.trim_start_matches('-'));
+    let nearest = suggest::nearest(name.trim_start_matches('-'), known);
+    let hint = nearest.map_or(String::new(), |nearest| format!("did you mean --{nearest}? "));
+    UsageError::UnknownOption { option: name.to_owned(), hint, subcommand }
 }
 
 /// The variable that stands for `option`.
