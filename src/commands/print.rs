@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{CommandError, prepare, write_files};
 use crate::cli::{Options, Print};
 use crate::facts::field::Field;
-use crate::render::Format;
+use crate::render;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
 use crate::system::root::Root;
@@ -22,8 +22,8 @@ pub(super) fn run(
     let prepared = prepare(options, &options.whose_own(), environment, &Environment::default(), clock)?;
     write_files(options, &prepared)?;
     let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
-        true => Format::Table,
-        false => Format::Env,
+        true => render::TABLE,
+        false => render::ENV,
     });
     let mut document = prepared.document();
     if print.explain {
