@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use crate::client::ApiUrl;
 use crate::client::notify::NotifyUrl;
+use crate::facts::subject::Asked;
 use crate::render::Format;
-use crate::sources::gather::Whose;
 use crate::system::environment::Environment;
 use crate::system::suggest;
 use crate::variables::Selection;
@@ -36,8 +36,7 @@ pub(crate) enum Invocation {
     /// Text for standard output: help, or the version.
     Text(String),
     Exec(Box<Exec>),
-    /// The options for each container, of which there are several, or for the pod alone.
-    Write(Vec<Options>),
+    Write(Box<Options>),
     Watch(Box<Watch>),
     Print(Box<Print>),
     Get(Get),
@@ -55,8 +54,7 @@ pub(crate) struct Exec {
 /// The options of `watch`.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// The options for each container, of which there are several, or for the pod alone; never empty.
-    pub(crate) options: Vec<Options>,
+    pub(crate) options: Options,
     pub(crate) notify: Option<NotifyUrl>,
 }
 
@@ -106,26 +104,26 @@ pub(crate) struct Install {
 }
 
 impl Options {
-    /// The container to describe, if one was named.
-    pub(crate) fn container(&self) -> Option<&str> {
+    /// The container to describe, if one was named; the first one of several.
+    fn container(&self) -> Option<&str> {
         self.containers.first().map(String::as_str)
     }
 
-    /// Of which container `exec` and `print` speak.
-    pub(crate) fn whose_own(&self) -> Whose {
-        self.container().map_or(Whose::Own, |name| Whose::Named(name.to_owned()))
+    /// What `exec` and `print` describe: the container that they run in.
+    pub(crate) fn own(&self) -> Asked {
+        Asked { container: self.container().map(str::to_owned), is_beside: false }
     }
 
-    /// Of which container `write` and `watch` speak: they run beside the one that is meant.
-    pub(crate) fn whose_other(&self) -> Whose {
-        self.container().map_or(Whose::Nobody, |name| Whose::Another(name.to_owned()))
+    /// What `write` and `watch` describe: they run beside it.
+    pub(crate) fn beside(&self) -> Asked {
+        Asked { container: self.container().map(str::to_owned), is_beside: true }
     }
 
     /// These options for each container that they name, with the files that are its own; themselves
     /// if they name none.
-    pub(crate) fn per_container(self) -> Vec<Options> {
+    pub(crate) fn per_container(&self) -> Vec<Options> {
         if self.containers.is_empty() {
-            return vec![self];
+            return vec![self.clone()];
         }
         let of = |name: &String| Options {
             containers: vec![name.clone()],

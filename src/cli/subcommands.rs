@@ -192,8 +192,10 @@ fn write(words: &Words) -> Result<Invocation, UsageError> {
 }
 
 fn print(words: &Words) -> Result<Invocation, UsageError> {
-    let options = options(words)?.describing_one("print")?;
+    let mut options = options(words)?.describing_one("print")?;
     let Output { names, format, explain } = words.parse()?;
+    // What is asked for by name is wanted, and has to be known.
+    options.selection.require.extend(names.iter().cloned());
     let on_command_line =
         ["--format", "--explain"].into_iter().find(|option| words.is_on_command_line(option));
     match on_command_line.filter(|_| !names.is_empty()) {
