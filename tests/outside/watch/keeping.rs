@@ -293,7 +293,7 @@ fn what_it_does_not_understand_is_a_usage_error() {
         (&["--out", "pod.txt"], "suffix"),
         (&[out, "--explian"], "unknown option --explian"),
         (&[out, "--explain"], "unknown option --explain"),
-        (&[out, "--notfy=http://127.0.0.1/"], "the nearest is --notify"),
+        (&[out, "--notfy=http://127.0.0.1/"], "did you mean --notify?"),
         (&[out, "--notify"], "option --notify needs a value"),
         (&[out, "--notify", "http://10.0.0.1:9090/"], "loopback"),
         (&[out, "--notify", "http://localhost.example/"], "loopback"),
