@@ -31,7 +31,8 @@ pub(super) fn run(
     });
     let mut document = prepared.document();
     if print.explain {
-        document.explanation = Some(explanation(&input, &prepared.gathered));
+        let sources = explanation(&input, &prepared.gathered);
+        document.explanation = Some(render::Explanation { sources, ..Default::default() });
     }
     to_standard_output(&format.render(&document))
 }
