@@ -16,6 +16,7 @@ use crate::render::Format;
 use crate::sources::gather::Whose;
 use crate::system::environment::Environment;
 use crate::variables::Selection;
+use crate::variables::definition::{OrderError, in_order};
 
 use options::{ExecArguments, Gathering, PrintArguments, WatchArguments, WriteArguments};
 pub(crate) use options::{Get, Install, Out};
@@ -40,8 +41,8 @@ pub(crate) enum UsageError {
     NotUtf8(OsString),
     #[error("{0}")]
     Argh(String),
-    #[error("--set {0} is given twice")]
-    SetTwice(String),
+    #[error(transparent)]
+    Set(#[from] OrderError),
     #[error("exec needs a command: introspod exec [options] [--] COMMAND [ARG...]")]
     NoCommand,
     #[error("{0} needs a file to write: --out FILE")]
@@ -104,12 +105,7 @@ pub(crate) struct Options {
 
 impl Options {
     fn checked(mut self) -> Result<Self, UsageError> {
-        let named = &mut self.selection.set;
-        for position in 1..named.len() {
-            if named[..position].iter().any(|(name, _)| *name == named[position].0) {
-                return Err(UsageError::SetTwice(named[position].0.clone()));
-            }
-        }
+        self.selection.set = in_order(self.selection.set)?;
         match self.pod.is_some() && self.api.url.is_some() {
             true => Err(UsageError::PodWith("--api-url")),
             false => Ok(self),

@@ -12,19 +12,19 @@ use crate::client::notify::NotifyUrl;
 use crate::render::Format;
 use crate::sources::api::{Settings, When};
 use crate::variables::Selection;
-use crate::variables::expression::Expression;
+use crate::variables::definition::Definition;
 
 /// A name and what it is to be.
-pub(super) struct Set(String, Expression);
+pub(super) struct Set(String, Definition);
 
 impl FromStr for Set {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, expression) = text.split_once('=').ok_or("write it so: --set NAME=EXPRESSION")?;
+        let (name, definition) = text.split_once('=').ok_or("write it so: --set NAME=EXPRESSION")?;
         let name = check_name(name)?;
-        let expression = Expression::parse(expression).map_err(|error| error.to_string())?;
-        Ok(Set(name, expression))
+        let definition = Definition::parse(definition).map_err(|error| error.to_string())?;
+        Ok(Set(name, definition))
     }
 }
 

@@ -113,9 +113,6 @@ fn prepare(
     );
     let wanted = options.selection.wanted();
     let gathered = gather::gather(&surroundings, whose, &wanted, &options.api);
-    if !options.selection.replaces {
-        gather::warn_of_contradictions(&surroundings, &gathered.facts);
-    }
     let variables = variables(&gathered, &options.selection, &surroundings.environment, application)?;
     Ok(Prepared { gathered, variables, is_own: surroundings.root.is_system() })
 }

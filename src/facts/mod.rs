@@ -8,7 +8,7 @@ pub(crate) mod wanted;
 
 use std::collections::BTreeMap;
 
-use crate::facts::field::{Field, Row, Source, TABLE};
+use crate::facts::field::{Field, Source, TABLE};
 use crate::facts::limits::Quota;
 use crate::kubernetes::quantity::Quantity;
 
@@ -193,17 +193,5 @@ impl Facts {
             (Field::Resource(..), Value::Quantity(quantity)) => Some((field, quantity)),
             _ => None,
         })
-    }
-}
-
-/// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
-pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
-    match (value, &row.field) {
-        (Value::Text(text), _) => Some(text.clone()),
-        (Value::Quantity(quantity), Field::Resource(_, resource)) => {
-            let divisor = Quantity::parse(row.divisor).ok()?;
-            Some(crate::kubernetes::quantity::resource_field(resource, quantity, &divisor))
-        }
-        _ => None,
     }
 }

@@ -8,3 +8,4 @@ pub(crate) mod key_value;
 mod printable;
 pub(crate) mod qualified_name;
 pub(crate) mod quantity;
+pub(crate) mod resource;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::facts::Facts;
-use crate::variables::variable::Variables;
+use crate::variables::variable::{Variable, Variables, shown};
 
 /// What is rendered.
 pub(crate) struct Document<'a> {
@@ -17,6 +17,13 @@ pub(crate) struct Document<'a> {
     pub(crate) variables: &'a Variables,
     /// For `--explain`: each source that could not tell something, and why.
     pub(crate) explanation: Option<Vec<(&'static str, String)>>,
+}
+
+impl Document<'_> {
+    /// The variables that may be printed and written.
+    fn shown(&self) -> impl Iterator<Item = (&String, &Variable)> {
+        shown(self.variables)
+    }
 }
 
 /// A format.
@@ -72,7 +79,7 @@ impl FromStr for Format {
 fn comments(document: &Document) -> String {
     let Some(explanation) = &document.explanation else { return String::new() };
     let mut text = String::new();
-    for (name, variable) in document.variables {
+    for (name, variable) in document.shown() {
         text += &format!("# {name}: {}\n", variable.source);
     }
     for (source, why) in explanation {

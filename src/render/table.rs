@@ -5,9 +5,9 @@ use super::Document;
 /// Renders the variables in columns; control characters are shown by their escapes.
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let width = |text: &str| text.chars().count();
-    let names = document.variables.keys().map(|name| width(name)).max().unwrap_or_default();
+    let names = document.shown().map(|(name, _)| width(name)).max().unwrap_or_default();
     let mut text = String::new();
-    for (name, variable) in document.variables {
+    for (name, variable) in document.shown() {
         let value = crate::system::logging::one_line(&variable.value);
         text += &match document.explanation {
             None => format!("{name:names$}  {value}"),

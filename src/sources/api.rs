@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::client::{ApiUrl, Client, Failure, Identity, advise};
 use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
-use crate::facts::wanted::{Wanted, is_settled};
+use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told, Value};
 use crate::sources::pod;
 use crate::system::surroundings::Surroundings;
@@ -202,13 +202,8 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
 fn lacks_what_comes_late(wanted: &Wanted, facts: &Facts) -> bool {
     // Which container's status is meant is known, or it will never be.
     let can_come = |field: &Field| !field.is_of_container() || facts.text(&Field::ContainerName).is_some();
-    wanted.awaited.iter().any(|reference| {
-        let field = reference.field();
-        field.is_late_in_api()
-            && can_come(field)
-            && wanted.can_be_told(reference)
-            && !is_settled(reference, facts)
-    })
+    let mut fields = wanted.awaited(facts).map(Reference::field);
+    fields.any(|field| field.is_late_in_api() && can_come(field))
 }
 
 fn tell_node(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Told) {

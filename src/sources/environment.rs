@@ -70,7 +70,8 @@ fn value(row: &Row, text: &str) -> Result<Option<Value>, String> {
         Field::Resource(..) => {
             let number = text.parse::<u64>().map_err(|_| format!("{text:?} is not a number"))?;
             // Where no request is set the kubelet puts 0 into the variable, and none is meant.
-            Ok(scaled(number, row.divisor).map(Value::Quantity))
+            let quantity = Quantity::of_units(number, row.divisor).filter(|quantity| !quantity.is_zero());
+            Ok(quantity.map(Value::Quantity))
         }
         Field::Ordinal => {
             let ordinal = text.parse::<u32>().map_err(|_| format!("{text:?} is not a number"))?;
@@ -78,16 +79,4 @@ fn value(row: &Row, text: &str) -> Result<Option<Value>, String> {
         }
         _ => Ok(Some(Value::Text(text.to_owned()))),
     }
-}
-
-/// `number` times `unit` (`1m`, `1Ki`), unless it is 0.
-pub(crate) fn scaled(number: u64, unit: &str) -> Option<Quantity> {
-    let quantity = match unit {
-        "1m" => Quantity::from_milli(number),
-        "1" => Quantity::from_bytes(number),
-        "1Ki" => Quantity::from_bytes(number.checked_mul(1 << 10)?),
-        "1Mi" => Quantity::from_bytes(number.checked_mul(1 << 20)?),
-        _ => Quantity::parse(&format!("{number}{}", unit.strip_prefix('1')?)).ok()?,
-    };
-    (number > 0).then_some(quantity)
 }
