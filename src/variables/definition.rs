@@ -56,7 +56,7 @@ impl Definition {
             Definition::Expression(expression) => vec![expression.references().cloned().collect()],
             Definition::Template(template) => {
                 let rows = template.references().filter_map(by_variable);
-                rows.map(|row| vec![Reference::Field(row.field.clone())]).collect()
+                rows.map(|row| vec![Reference::Field(row.field())]).collect()
             }
         }
     }

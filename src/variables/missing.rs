@@ -19,7 +19,10 @@ pub(crate) fn why_missing(
     selection: &Selection,
 ) -> String {
     if variables.get(name).is_some_and(|variable| variable.is_private) {
-        return "its value comes from the environment, which is not shown".to_owned();
+        return match field::by_variable(name) {
+            Some(row) => format!("the value that was set is not {}, and is not shown", row.kind.noun()),
+            None => "its value comes from the environment, and is not shown".to_owned(),
+        };
     }
     if let Some((_, definition)) = selection.set.iter().find(|(set, _)| set == name) {
         return match definition {
@@ -36,7 +39,7 @@ pub(crate) fn why_missing(
         };
     }
     if let Some(row) = field::by_variable(name) {
-        return why_unknown(&Reference::Field(row.field.clone()), gathered);
+        return why_unknown(&Reference::Field(row.field()), gathered);
     }
     match Map::of_variable(name) {
         Some(map) if gathered.facts.get(&map.field()).is_some() => {
@@ -63,7 +66,7 @@ pub(crate) fn why_not_rendered(no_value: &NoValue, gathered: &Gathered, selectio
         let is_set = selection.set.iter().any(|(set, _)| set == name);
         match field::by_variable(name).filter(|_| !is_set) {
             Some(row) => {
-                format!("$({name}): {}", why_unknown(&Reference::Field(row.field.clone()), gathered))
+                format!("$({name}): {}", why_unknown(&Reference::Field(row.field()), gathered))
             }
             None => format!("$({name}) is not set"),
         }

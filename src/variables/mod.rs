@@ -12,7 +12,7 @@ pub(crate) mod template;
 pub(crate) mod variable;
 
 use crate::facts::Value;
-use crate::facts::field::{self, Field, Row, Source, TABLE};
+use crate::facts::field::{self, Field, Kind, Row, Source, TABLE};
 use crate::facts::reference::Reference;
 use crate::facts::wanted::Wanted;
 use crate::kubernetes::quantity::Quantity;
@@ -59,7 +59,7 @@ impl Selection {
         let set = self.set.iter().flat_map(|(_, definition)| definition.wanted());
         let maps = Map::ALL.into_iter().filter(|map| self.has_all(*map)).map(Map::field);
         let required = self.require.iter().filter_map(|name| field::by_variable(name));
-        let fields = maps.chain(required.map(|row| row.field.clone()));
+        let fields = maps.chain(required.map(|row| row.field()));
         let welcome = self.otel.then_some(otel::wanted as _);
         let awaited = set.chain(fields.map(|field| vec![Reference::Field(field)])).collect();
         Wanted { awaited, welcome, ..Wanted::default() }
@@ -101,11 +101,10 @@ pub(crate) fn variables(
 
 /// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
 pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
-    match (value, &row.field) {
-        (Value::Text(text), _) => Some(text.clone()),
-        (Value::Quantity(quantity), Field::Resource(_, resource)) => {
-            let divisor = Quantity::parse(row.divisor).ok()?;
-            Some(resource_field(resource, quantity, &divisor))
+    match (value, row.field(), row.kind) {
+        (Value::Text(text), ..) => Some(text.clone()),
+        (Value::Quantity(quantity), Field::Resource(_, resource), Kind::Resource(unit)) => {
+            Some(resource_field(&resource, quantity, &Quantity::parse(unit).ok()?))
         }
         _ => None,
     }
@@ -115,7 +114,7 @@ pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
 fn of_fields(gathered: &Gathered) -> Variables {
     let mut variables = Variables::new();
     for row in TABLE {
-        let (Some(name), Some(fact)) = (row.variable, gathered.facts.get(&row.field)) else { continue };
+        let (Some(name), Some(fact)) = (row.variable, gathered.facts.get(&row.field())) else { continue };
         if let Some(value) = as_variable(row, &fact.value) {
             insert(&mut variables, name.to_owned(), Variable::new(value, fact.source.name()));
         }
@@ -162,6 +161,20 @@ fn expand_values(variables: &mut Variables, names: &[String], environments: [&En
     }
 }
 
+/// The value of the variable `name`, if it may be shown.
+pub(crate) fn shown_value<'a>(
+    name: &str,
+    variables: &'a Variables,
+    gathered: &Gathered,
+    selection: &Selection,
+) -> Result<&'a str, VariablesError> {
+    let shown = variables.get(name).filter(|variable| !variable.is_private);
+    shown.map(|variable| variable.value.as_str()).ok_or_else(|| VariablesError::Required {
+        name: name.to_owned(),
+        why: why_missing(name, variables, gathered, selection),
+    })
+}
+
 fn require(
     variables: &Variables,
     gathered: &Gathered,
@@ -169,10 +182,14 @@ fn require(
     environment: &Environment,
 ) -> Result<(), VariablesError> {
     for name in &selection.require {
-        let is_of_table = field::by_variable(name).is_some() || Map::of_variable(name).is_some();
-        let is_defined = is_of_table || selection.set.iter().any(|(set, _)| set == name);
-        let is_set = !is_defined && environment.get_nonempty(name).is_some();
-        if !variables.contains_key(name) && !is_set {
+        let is_of_pod = field::by_variable(name).is_some() || Map::of_variable(name).is_some();
+        let is_set = selection.set.iter().any(|(set, _)| set == name);
+        let is_known = match variables.get(name) {
+            // What the pod's author set under a field's name is not always what the field is.
+            Some(variable) => is_set || !is_of_pod || !variable.is_private,
+            None => !is_set && !is_of_pod && environment.get_nonempty(name).is_some(),
+        };
+        if !is_known {
             let why = why_missing(name, variables, gathered, selection);
             return Err(VariablesError::Required { name: name.clone(), why });
         }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::facts::field::{Field, List, TABLE, by_path};
+use crate::facts::field::{Field, Kind, List, Row, TABLE, by_path};
 use crate::facts::reference::{Reference, topology_label};
 use crate::facts::{Facts, Value};
 use crate::kubernetes::key_value;
@@ -148,8 +148,8 @@ fn parse_reference(path: &str) -> Result<Reference, OperandError> {
     if let Some((map, key)) = path.strip_suffix("']").and_then(|rest| rest.split_once("['")) {
         return parse_entry(path, map, key);
     }
-    if let Some(row) = by_path(path).filter(|row| row.field != Field::NodeLabels) {
-        return Ok(Reference::Field(row.field.clone()));
+    if let Some(row) = by_path(path).filter(|row| !row.needs_key) {
+        return Ok(Reference::Field(row.field()));
     }
     if let Some(error) = unquoted_key(path) {
         return Err(error);
@@ -164,19 +164,19 @@ fn parse_reference(path: &str) -> Result<Reference, OperandError> {
 
 fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, OperandError> {
     let row = by_path(map).ok_or_else(|| unknown(path))?;
-    let check = key_check(&row.field).ok_or_else(|| OperandError::Subscript { path: map.to_owned() })?;
+    let check = key_check(row).ok_or_else(|| OperandError::Subscript { path: map.to_owned() })?;
     check(key).map_err(|reason| OperandError::InvalidKey { path: path.to_owned(), reason })?;
-    Ok(Reference::Entry(row.field.clone(), key.to_owned()))
+    Ok(Reference::Entry(row.field(), key.to_owned()))
 }
 
 /// Checks a key; an error says everything that is wrong with it.
 type KeyCheck = fn(&str) -> Result<(), String>;
 
 /// How the keys of a map are checked; none for a field that is no map.
-fn key_check(field: &Field) -> Option<KeyCheck> {
-    match field {
-        Field::Annotations => Some(qualified_name::check_annotation),
-        Field::Labels | Field::NodeLabels => Some(qualified_name::check),
+fn key_check(row: &Row) -> Option<KeyCheck> {
+    match row.kind {
+        Kind::Map if row.field() == Field::Annotations => Some(qualified_name::check_annotation),
+        Kind::Map => Some(qualified_name::check),
         _ => None,
     }
 }
@@ -186,7 +186,7 @@ fn unquoted_key(path: &str) -> Option<OperandError> {
     let (map, key) = path.strip_suffix(']')?.split_once('[')?;
     let key = key.trim_matches(['"', '\'']);
     let row = by_path(map)?;
-    let is_key = key_check(&row.field)?(key).is_ok();
+    let is_key = key_check(row)?(key).is_ok();
     is_key.then(|| OperandError::UnquotedKey { map: row.path, key: key.to_owned() })
 }
 
@@ -218,10 +218,10 @@ fn unknown(path: &str) -> OperandError {
         ["limits.ephemeral-storage", "requests.ephemeral-storage", "limits.hugepages-2Mi"];
     // A key says nothing about which map was meant.
     let (map, key) = path.split_once('[').map_or((path, None), |(map, key)| (map, Some(key)));
-    let rows = TABLE.iter().filter(|row| key.is_none() || key_check(&row.field).is_some());
+    let rows = TABLE.iter().filter(|row| key.is_none() || key_check(row).is_some());
     let paths = rows.map(|row| row.path).chain(RESOURCES.into_iter().filter(|_| key.is_none()));
     let hint = suggest::nearest(map, paths).map(|near| {
-        let is_map = by_path(near).is_some_and(|row| key_check(&row.field).is_some());
+        let is_map = by_path(near).is_some_and(|row| key_check(row).is_some());
         let key = key.and_then(|key| Some(key.strip_prefix('\'')?.strip_suffix("']")?));
         let subscript = if is_map { format!("['{}']", key.unwrap_or("KEY")) } else { String::new() };
         format!("did you mean {near}{subscript}? ")
