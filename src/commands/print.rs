@@ -53,7 +53,7 @@ fn explanation(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
     if gathered.facts.text(&Field::PodName).is_none()
         && let Some(surroundings) = input.surroundings()
-        && let Some(hostname) = crate::sources::kubelet::hostname(&surroundings.root)
+        && let Some(hostname) = surroundings.hostname()
     {
         lines.push((
             "hostname",

@@ -67,7 +67,7 @@ impl Settings {
         if !is_wanted {
             return Some("not queried: nothing requested needs it; force it with --api=always");
         }
-        if !surroundings.root.is_system() && self.url.is_none() {
+        if !surroundings.is_running() && self.url.is_none() {
             return Some("not queried: --root turns the network off; add --api-url");
         }
         None
