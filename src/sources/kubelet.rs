@@ -40,9 +40,7 @@ fn tell_mounts(surroundings: &Surroundings, told: &mut Told) {
     // from one directory, so of several directories none can be believed.
     let Some((_, pod)) = only(&pods) else {
         return told.absent(match pods.is_empty() {
-            true => {
-                "/proc/self/mountinfo shows no mount of the kubelet's: a sandboxed runtime, or not a pod"
-            }
+            true => "/proc/self/mountinfo shows no mount of the kubelet's: a sandboxed runtime, or not a pod",
             false => "the mounts name several pods: a hostPath or subPath that looks like the kubelet's own?",
         });
     };

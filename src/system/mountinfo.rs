@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn a_mount_on_top_of_another_covers_it_and_what_is_below() {
-        let root = "1 0 0:1 / / rw - ext4 d rw\n2 1 0:2 / /sys rw - sysfs s rw\n3 2 0:3 / /sys/fs rw - tmpfs t rw\n";
+        let root =
+            "1 0 0:1 / / rw - ext4 d rw\n2 1 0:2 / /sys rw - sysfs s rw\n3 2 0:3 / /sys/fs rw - tmpfs t rw\n";
         assert_eq!(visible(root), ["1", "2", "3"]);
         assert_eq!(visible(&format!("{root}4 3 0:4 / /sys/fs rw - cgroup2 c rw\n")), ["1", "2", "4"]);
         assert_eq!(visible(&format!("{root}4 2 0:4 / /sys rw - sysfs s rw\n")), ["1", "4"]);

@@ -119,8 +119,7 @@ impl<'a> Surroundings<'a> {
     /// The text of a file below the root.
     pub(crate) fn read_text(&self, path: &Path) -> Result<String, ReadError> {
         let content = self.root.read(path);
-        let content =
-            content.map_err(|source| ReadError::Read { path: self.root.display(path), source })?;
+        let content = content.map_err(|source| ReadError::Read { path: self.root.display(path), source })?;
         String::from_utf8(content)
             .map_err(|source| ReadError::NotUtf8 { path: self.root.display(path), source })
     }

@@ -254,7 +254,8 @@ fn a_group_that_is_not_the_process_s_own_tells_no_limit() {
 #[test]
 fn of_several_hierarchies_the_process_s_own_counts() {
     let root = "1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /proc rw - proc proc rw\n";
-    let host = "3 1 0:22 / /sys rw - sysfs sysfs rw\n4 3 0:27 /../../../.. /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
+    let host =
+        "3 1 0:22 / /sys rw - sysfs sysfs rw\n4 3 0:27 /../../../.. /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
     let elsewhere = "6 1 0:27 /../../../.. /host/cgroup rw - cgroup2 cgroup rw\n";
     let own = |id, parent| format!("{id} {parent} 0:27 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
     let world = version_2("/", "/");
