@@ -19,7 +19,7 @@ use crate::sources::api::When;
 /// Variables
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct Variables {
-    /// set the variable NAME too, to a field such as metadata.labels['team'] or to a share of a resource
+    /// set one more variable: EXPR is a field, such as metadata.labels['team'], or a share of a resource,
     /// such as limits.memory*75%/1Mi; repeatable
     #[argh(option, arg_name = "NAME=EXPR")]
     pub(super) set: Vec<Set>,
