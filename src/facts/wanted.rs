@@ -10,7 +10,7 @@ pub(crate) struct Wanted {
     pub(crate) awaited: Vec<Reference>,
     /// What OpenTelemetry has attributes for is taken if it is there.
     pub(crate) otel: bool,
-    /// No container is spoken of ([`Whose::Nobody`](crate::sources::gather::Whose::Nobody)).
+    /// No container is spoken of ([`Subject::Pod`](crate::facts::subject::Subject::Pod)).
     pub(crate) of_nobody: bool,
 }
 
