@@ -19,8 +19,9 @@ use crate::sources::api::When;
 /// Variables
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct Variables {
-    /// set one more variable: EXPR is a field, such as metadata.labels['team'], or a share of a resource,
-    /// such as limits.memory*75%/1Mi; repeatable
+    /// set one more variable; EXPR is a field, such as metadata.labels['team'], a resource, such as
+    /// limits.memory*75%/1Mi, or a text with variables in it, such as '-Xmx$(HEAP_MB)m'; :- begins a
+    /// default, as in limits.cpu:-2; repeatable
     #[argh(option, arg_name = "NAME=EXPR")]
     pub(super) set: Vec<Set>,
     /// set a variable POD_LABEL_KEY for every label
