@@ -90,8 +90,8 @@ pub(super) struct Notifying {
 /// API server
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct Asking {
-    /// when to ask the API server: auto (if a value that these options name is not known otherwise),
-    /// always or never; default auto
+    /// when to ask the API server: auto (only for values that were asked for and that no other source
+    /// knows), always or never; default auto
     #[argh(option, arg_name = "WHEN")]
     pub(super) api: Option<When>,
 }
@@ -127,7 +127,7 @@ pub(super) struct Places {
 /// Where to read
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct OtherProcess {
-    /// describe the container of the process PID instead of the own one
+    /// describe the container of the process PID, not that of introspod
     #[argh(option, arg_name = "PID", from_str_fn(values::process))]
     pub(super) process: Option<u32>,
 }
