@@ -266,9 +266,22 @@ fn with_shared_options(help: &str) -> String {
 /// argh's message in one line, and of which variable the option came that it did not like.
 fn explain(message: &str, words: &Words) -> String {
     let message = crate::system::logging::one_line(message.trim()).replace("Error parsing option", "option");
+    let message = without_secrets(message);
     let is_named = |option: &&String| message.contains(&format!("'{option}'"));
     match words.from_variables.iter().find(is_named) {
         Some(option) => format!("{message} ({} says so)", words::variable_of(option)),
         None => message,
+    }
+}
+
+/// argh's message without the value of an option that is a URL, which may hold a password or a token.
+fn without_secrets(message: String) -> String {
+    match (message.split_once(" with value '"), message.rsplit_once("': ")) {
+        (Some((option, _)), Some((_, problem)))
+            if option.ends_with("-url'") || option.ends_with("--notify'") =>
+        {
+            format!("{option}: {problem}")
+        }
+        _ => message,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::client::{ApiUrl, Client, Failure, Identity, advise};
+use crate::client::{ApiUrl, Client, Explanation, Failure, Identity, explain};
 use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
 use crate::facts::wanted::{Wanted, is_settled};
@@ -81,7 +81,8 @@ fn is_told(reference: &Reference) -> bool {
 /// Tells what the Pod object holds, and of the node what is wanted.
 pub(crate) fn tell(surroundings: &Surroundings, settings: &Settings, wanted: &Wanted, facts: &Facts) -> Told {
     let mut told = Told::default();
-    let client = Client::new(surroundings, settings.url.clone(), settings.timeout);
+    let Surroundings { root, environment, clock, .. } = surroundings;
+    let client = Client::new(root, environment, *clock, settings.url.clone(), settings.timeout);
     let mut client = match client {
         Ok(client) => client,
         Err(failure) => {
@@ -114,7 +115,8 @@ fn identity(facts: &Facts) -> Identity<'_> {
 
 impl Told {
     fn failed(&mut self, failure: &Failure, path: &str, who: Identity) {
-        self.broken_with_advice(failure.to_string(), advise(failure, path, who));
+        let Explanation { problem, advice } = explain(failure, path, who);
+        self.broken_with_advice(problem, advice);
     }
 }
 
@@ -174,15 +176,15 @@ fn get_own(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     // From the API server's cache, which costs it nothing, but may be behind.
     let cached = format!("{path}?resourceVersion=0");
     match get_pod(client, &cached, facts) {
-        Err(Failure::AnotherPod { .. }) => get_pod(client, path, facts),
-        Err(failure) if failure.code() == Some(404) => get_pod(client, path, facts),
+        Err(failure) if failure.may_be_stale() => get_pod(client, path, facts),
         result => result,
     }
 }
 
 fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
     let answer = client.get(path)?;
-    let pod = pod::parse(&answer.body).map_err(|error| Failure::NotThePod(error.to_string()))?;
+    let pod = pod::parse(&answer.body)
+        .map_err(|error| Failure::InvalidObject { kind: "Pod", source: error.into() })?;
     let uid = pod["metadata"]["uid"].as_str().unwrap_or("none");
     // The kubelet's and the kernel's word on which pod this is; a variable can be wrong.
     let own =
@@ -192,7 +194,7 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     let mirror = pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].as_str();
     match own {
         Some(own) if own != uid && mirror != Some(own) => {
-            Err(Failure::AnotherPod { uid: uid.to_owned(), own: own.to_owned() })
+            Err(Failure::WrongUid { kind: "Pod", found: uid.to_owned(), expected: own.to_owned() })
         }
         _ => Ok(pod),
     }
@@ -231,9 +233,12 @@ fn tell_node(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Tol
 fn get_node(client: &mut Client, path: &str, name: &str) -> Result<Json, Failure> {
     let answer = client.get(&format!("{path}?resourceVersion=0"))?;
     let node: Json = serde_json::from_slice(&answer.body)
-        .map_err(|error| Failure::NotTheNode(format!("it is not JSON: {error}")))?;
+        .map_err(|error| Failure::InvalidObject { kind: "Node", source: error.into() })?;
     match node["kind"] == "Node" && node["metadata"]["name"] == name {
         true => Ok(node),
-        false => Err(Failure::NotTheNode(format!("it is not the Node {name}"))),
+        false => {
+            let found = node["metadata"]["name"].as_str().unwrap_or("without a name").to_owned();
+            Err(Failure::WrongObject { kind: "Node", wanted: name.to_owned(), found })
+        }
     }
 }
