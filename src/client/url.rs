@@ -20,7 +20,7 @@ pub(crate) enum UrlError {
     NoScheme(String),
     #[error("must be a full URL, such as {0}")]
     Incomplete(&'static str),
-    #[error("is not a valid URL: {0}")]
+    #[error("not a valid URL: {0}")]
     Invalid(#[source] <Url as FromStr>::Err),
     #[error("the scheme {0}:// is not supported: use https://")]
     Scheme(String),
@@ -44,7 +44,7 @@ pub(crate) enum UrlError {
 pub(crate) enum EndpointError {
     #[error("{0} is not set")]
     NotSet(&'static str),
-    #[error("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not name a server: the URL {0}")]
+    #[error("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not make a usable URL: {0}")]
     Url(#[source] UrlError),
 }
 
@@ -237,7 +237,7 @@ mod tests {
             ("8001", "must be a full URL, such as https://"),
             ("https://", "must be a full URL, such as https://"),
             ("", "must be a full URL, such as https://"),
-            ("https://[::1", "is not a valid URL: invalid IPv6 address"),
+            ("https://[::1", "not a valid URL: invalid IPv6 address"),
         ] {
             let error = url.parse::<ApiUrl>().unwrap_err().to_string();
             assert!(error.contains(why), "{url}: {error}");

@@ -10,6 +10,7 @@ mod forbidden;
 mod get;
 mod identity;
 mod node;
+mod objects;
 mod process;
 mod telling;
 mod waiting;
