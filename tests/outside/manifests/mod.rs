@@ -5,7 +5,7 @@
 mod examples;
 mod restricted;
 mod scene;
-mod schemas;
+pub mod schemas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
