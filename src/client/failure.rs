@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value as Json;
+use crate::kubernetes::object;
 
 /// A request failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// The failure that a `Status` object tells of (`k8s.io/apimachinery/pkg/apis/meta/v1`).
     pub(super) fn status(status: u16, body: &[u8], retry_after: Duration) -> Self {
-        let object: Json = serde_json::from_slice(body).unwrap_or_default();
+        let object = object::parse(body).unwrap_or_default();
         let message =
             object["message"].as_str().map(|message| crate::system::logging::one_line(message).into_owned());
         let reason = reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());

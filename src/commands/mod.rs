@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::cli::{Invocation, Options};
+use crate::kubernetes::object;
 use crate::render::Document;
 use crate::sources::gather::{self, Gathered, Whose};
 use crate::sources::pod::{self, PodError};
@@ -122,14 +123,14 @@ fn prepare(
 
 fn read_pod(file: &Path) -> Result<serde_json::Value, CommandError> {
     let name = || file.display().to_string();
-    let content = match file.as_os_str() == "-" {
-        true => {
-            let mut content = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut content).map(|_| content)
-        }
-        false => std::fs::read(file),
+    // One byte more than is accepted, so that a larger object is refused.
+    let limit = object::BYTES_LIMIT as u64 + 1;
+    let mut content = Vec::new();
+    let read = match file.as_os_str() == "-" {
+        true => std::io::stdin().lock().take(limit).read_to_end(&mut content),
+        false => std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut content)),
     };
-    let content = content.map_err(|source| CommandError::PodFile { file: name(), source })?;
+    read.map_err(|source| CommandError::PodFile { file: name(), source })?;
     pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
 }
 

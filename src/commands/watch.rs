@@ -94,7 +94,7 @@ fn write_what_differs(options: &Options, prepared: &Prepared) -> Result<bool, Co
     let mut is_changed = false;
     for out in &options.out {
         let content = out.format.render(&prepared.document());
-        if std::fs::read(&out.path).is_ok_and(|there| there == content) {
+        if files::holds(&out.path, &content) {
             continue;
         }
         files::replace(&out.path, &content, options.mode)?;

@@ -10,6 +10,7 @@ use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
 use crate::facts::wanted::{Wanted, is_settled};
 use crate::facts::{Facts, Told, Value};
+use crate::kubernetes::object;
 use crate::sources::pod;
 use crate::system::surroundings::Surroundings;
 
@@ -230,8 +231,7 @@ fn tell_node(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Tol
 
 fn get_node(client: &mut Client, path: &str, name: &str) -> Result<Json, Failure> {
     let answer = client.get(&format!("{path}?resourceVersion=0"))?;
-    let node: Json = serde_json::from_slice(&answer.body)
-        .map_err(|error| Failure::NotTheNode(format!("it is not JSON: {error}")))?;
+    let node = object::parse(&answer.body).map_err(|error| Failure::NotTheNode(error.to_string()))?;
     match node["kind"] == "Node" && node["metadata"]["name"] == name {
         true => Ok(node),
         false => Err(Failure::NotTheNode(format!("it is not the Node {name}"))),

@@ -7,13 +7,14 @@ use serde_json::Value as Json;
 use crate::facts::field::{Field, List};
 use crate::facts::owner::Owner;
 use crate::facts::{Facts, Note, Told, Value};
+use crate::kubernetes::object::{self, ObjectError};
 use crate::kubernetes::quantity::Quantity;
 
 /// What should be a Pod object is none.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PodError {
-    #[error("it is not JSON: {0}")]
-    NotJson(#[from] serde_json::Error),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
     #[error("it is a {kind}, not a Pod{}", if kind.ends_with("List") { ": name one pod" } else { "" })]
     NotAPod { kind: String },
     #[error("it is not a Pod: it has no {0}")]
@@ -22,7 +23,7 @@ pub(crate) enum PodError {
 
 /// The Pod object in `content`.
 pub(crate) fn parse(content: &[u8]) -> Result<Json, PodError> {
-    let pod: Json = serde_json::from_slice(content)?;
+    let pod = object::parse(content)?;
     match pod["kind"].as_str() {
         Some("Pod") => {}
         Some(kind) => return Err(PodError::NotAPod { kind: kind.to_owned() }),

@@ -12,7 +12,11 @@ use serde_json::Value as Json;
 
 use crate::facts::Told;
 use crate::facts::field::Field;
+use crate::kubernetes::object;
 use crate::system::surroundings::Surroundings;
+
+/// The largest token in bytes: an API server takes 1 MiB of headers (Go's `http.DefaultMaxHeaderBytes`).
+const SIZE_LIMIT: usize = 1 << 20;
 
 /// Tells what the token claims, and the namespace of the file beside it.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
@@ -82,6 +86,9 @@ pub(crate) fn decode(token: &[u8]) -> Result<Json, &'static str> {
     if token.is_empty() {
         return Err("it is empty");
     }
+    if token.len() > SIZE_LIMIT {
+        return Err("it is larger than an HTTP header can be");
+    }
     let mut parts = token.split(|byte| *byte == b'.');
     let (Some(_header), Some(payload), Some(_signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -89,7 +96,7 @@ pub(crate) fn decode(token: &[u8]) -> Result<Json, &'static str> {
         return Err("it does not have three parts separated by dots");
     };
     let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| "its payload is not base64url")?;
-    let claims: Json = serde_json::from_slice(&payload).map_err(|_| "its payload is not JSON")?;
+    let claims = object::parse(&payload).map_err(|_| "its payload is not JSON, or not of a token's size")?;
     match claims.is_object() {
         true => Ok(claims),
         false => Err("its payload is not a JSON object"),

@@ -16,8 +16,8 @@ use crate::variables::expression::Expression;
 use crate::variables::variable::{Variable, Variables, expand};
 
 /// Prefixes of the variables that labels and annotations become.
-const LABEL: &str = "POD_LABEL_";
-const ANNOTATION: &str = "POD_ANNOTATION_";
+pub(crate) const LABEL: &str = "POD_LABEL_";
+pub(crate) const ANNOTATION: &str = "POD_ANNOTATION_";
 
 /// A variable that was required is not known.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! Who we are: the token, what it opens, and who must never see it.
 
 use super::*;
+use crate::needs::{has_kubectl, needs};
 use crate::server::{Answer, End, Portion, Request, Response, SECRET, SERVICE_ACCOUNT, Trap, always, token};
 use crate::world::run_with_input;
 
@@ -120,8 +121,7 @@ fn a_pod_with_a_stable_name_gets_a_role_for_that_name() {
 pub(super) fn applied(outcome: &Outcome) -> Option<(Value, Value)> {
     let mut command = Command::new("kubectl");
     command.args(["annotate", "--local", "--filename=-", "read=yes", "--output=jsonpath-as-json={@}"]);
-    if Command::new("kubectl").arg("help").output().is_err() {
-        println!("skipped: there is no kubectl to read the YAML");
+    if !needs("kubectl", has_kubectl) {
         return None;
     }
     let read = run_with_input(command, yaml(&outcome.stderr).as_bytes()).expect_code(0);

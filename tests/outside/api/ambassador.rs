@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use std::process::{Child, Stdio};
 
 use super::*;
+use crate::needs::{has_kubectl, needs};
 use crate::server::{Response, always, token};
 
 /// A pod without a service account, which knows its name from its author.
@@ -80,17 +81,17 @@ impl Proxy {
     fn start(server: &Server, directory: &World) -> Option<Self> {
         let configuration = directory.path().join("kubeconfig");
         directory.write("ca.crt", server.ca()).write("kubeconfig", kubeconfig(server));
-        let child = Command::new("kubectl")
+        if !needs("kubectl", has_kubectl) {
+            return None;
+        }
+        let mut child = Command::new("kubectl")
             .args(["proxy", "--port=0", "--kubeconfig"])
             .arg(configuration)
             .env_clear()
             .env("HOME", directory.path())
             .stdout(Stdio::piped())
-            .spawn();
-        let Ok(mut child) = child else {
-            println!("skipped: there is no kubectl");
-            return None;
-        };
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().rsplit(' ').next().unwrap();

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::made::in_mount_namespace;
+use crate::needs::{needs, succeeds};
 use crate::world::run;
 
 #[test]
@@ -153,11 +154,7 @@ fn a_volume_that_is_unmounted_is_the_end() {
 fn queue() -> Option<usize> {
     let text = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
     let size = text.trim().parse().unwrap();
-    if size > 100_000 {
-        println!("skipped: the queue takes {size} events");
-        return None;
-    }
-    Some(size)
+    needs("a queue of at most 100,000 events for inotify(7)", || size <= 100_000).then_some(size)
 }
 
 /// Makes more events than are queued, on none of which anything depends.
@@ -204,21 +201,24 @@ fn an_end_that_was_not_queued() {
 
 #[test]
 fn the_kernel_s_limits_are_said_by_name() {
+    // Of each user namespace's own (`inotify(7)`, `namespaces(7)`: /proc/sys/user).
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", script]);
+        command
+    };
+    let may_limit = || succeeds(&mut unshare("echo 0 >/proc/sys/user/max_inotify_watches"));
+    if !needs("a user namespace with limits of its own", may_limit) {
+        return;
+    }
     let (world, _volume) = labelled();
     for (limit, setting) in [("watches", "max_user_watches"), ("instances", "max_user_instances")] {
-        let mut command = Command::new("unshare");
-        // Of each user namespace's own (`inotify(7)`, `namespaces(7)`: /proc/sys/user).
         let script =
             r#"echo 0 > "/proc/sys/user/max_inotify_$limit" || exit 9; exec "$introspod" watch --out "$out""#;
-        command.args(["--user", "--map-root-user", "sh", "-c", script]);
+        let mut command = unshare(script);
         command.env("limit", limit).env("introspod", INTROSPOD).env("out", world.path().join("pod.json"));
         command.env("INTROSPOD_ROOT", world.path());
-        let outcome = run(command);
-        if outcome.stderr.contains("unshare") || outcome.code == 9 {
-            println!("skipped: this machine does not let us make a user namespace: {outcome:?}");
-            return;
-        }
-        let outcome = outcome.expect_code(1);
+        let outcome = run(command).expect_code(1);
         let hint = format!("raise fs.inotify.{setting} on the node");
         assert!(outcome.stderr.contains(&hint), "{outcome:#?}");
     }
