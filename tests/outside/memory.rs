@@ -5,14 +5,16 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::made::pod;
-use crate::server::{Response, Server, always};
-use crate::world::{introspod, pod_json, run};
+use crate::server::{Response, SERVICE_ACCOUNT, Server, always};
+use crate::world::{World, introspod, pod_json, run};
 
 /// The most memory that may ever be resident, in KiB. The budget is for the release build: of the
 /// debug build 6 MiB more are resident, which is its code.
@@ -126,15 +128,34 @@ fn a_hostile_file_takes_at_most_16_mib() {
 #[test]
 fn a_hostile_answer_takes_at_most_16_mib() {
     let directory = tempfile::tempdir().unwrap();
-    for (what, text) in shapes() {
+    let told = ["a deep value that nothing reads", "objects of one entry", "annotations", "blanks"];
+    for (what, text) in shapes().into_iter().filter(|(what, _)| told.contains(what)) {
         for code in [200, 403] {
             let server = Server::plain(always(Response::new(code, "application/json", text.as_str())));
             let world = server.world("bare", "web");
-            let (_, peak) =
-                peak(world.command(["print", "--labels", "--api-url", &server.url()]), directory.path());
+            let command = world.command(["print", "--labels", "--api-url", &server.url()]);
+            let (_, peak) = peak(command, directory.path());
             println!("{what}: status {code}, {peak} KiB");
             assert!(peak <= LIMIT, "{what}: {peak} KiB");
         }
+    }
+}
+
+/// Base64 and JSON of it are in memory at the same time.
+#[test]
+fn a_hostile_token_takes_at_most_16_mib() {
+    let directory = tempfile::tempdir().unwrap();
+    for (length, part) in [(5 << 20, "[],"), (700_000, "[],"), (5 << 20, "[")] {
+        let claims = format!("{{\"kubernetes.io\":[{}0]}}", part.repeat(length / part.len()));
+        let token = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims));
+        let world = World::recorded("bare", "web");
+        world.remove(SERVICE_ACCOUNT).write(&format!("{SERVICE_ACCOUNT}/token"), token);
+        let (code, peak) = peak(world.command(["print"]), directory.path());
+        println!("{length} bytes of claims: {peak} KiB");
+        assert_eq!(code, 0);
+        assert!(peak <= LIMIT, "{length} bytes of claims: {peak} KiB");
+        let output = std::fs::read_to_string(directory.path().join("output")).unwrap();
+        assert!(output.contains("is not a service account token: "), "{output}");
     }
 }
 
