@@ -14,8 +14,9 @@ use crate::cli::Exec;
 use crate::system::environment::Environment;
 use crate::system::execve::{self, ExecError, STRING_LIMIT};
 use crate::system::exit;
-use crate::variables::variable::{Variables, expand};
-use crate::variables::{ANNOTATION, LABEL, Selection};
+use crate::variables::Selection;
+use crate::variables::labels::Map;
+use crate::variables::variable::{Scope, Variables, expand};
 
 /// The part of the kernel's limit that is left free, in bytes: the kernel adds the interpreter of a
 /// script and its argument, at most 256 bytes for each of at most five levels (`execve(2)`).
@@ -34,8 +35,9 @@ pub(super) fn run(
     prepared.write_files(&exec.options)?;
     let mut command = exec.command.clone();
     if exec.expand {
+        let scope = Scope { variables: &prepared.variables, environments: [environment; 2] };
         for argument in command.iter_mut().skip(1) {
-            let text = expand(argument.as_bytes(), &prepared.variables, [environment; 2], "the arguments");
+            let (text, _) = expand(argument.as_bytes(), scope, "the arguments");
             *argument = OsString::from_vec(text);
         }
     }
@@ -57,15 +59,13 @@ enum Rank {
 impl Rank {
     fn of(name: &str, selection: &Selection) -> Self {
         if selection.require.iter().any(|required| required == name) {
-            Rank::Required
-        } else if selection.set.iter().any(|(set, _)| set == name) {
-            Rank::Named
-        } else if name.starts_with(ANNOTATION) {
-            Rank::Annotation
-        } else if name.starts_with(LABEL) {
-            Rank::Label
-        } else {
-            Rank::Named
+            return Rank::Required;
+        }
+        let is_set = selection.set.iter().any(|(set, _)| set == name);
+        match Map::of_variable(name).filter(|_| !is_set) {
+            Some(Map::Annotations) => Rank::Annotation,
+            Some(Map::Labels) => Rank::Label,
+            None => Rank::Named,
         }
     }
 }

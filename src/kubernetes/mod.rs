@@ -10,3 +10,4 @@ pub(crate) mod object;
 mod printable;
 pub(crate) mod qualified_name;
 pub(crate) mod quantity;
+pub(crate) mod resource;

@@ -28,7 +28,7 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
     }
     let mut variables = Map::new();
     let mut sources = Map::new();
-    for (name, variable) in document.variables {
+    for (name, variable) in document.shown() {
         variables.insert(name.clone(), variable.value.as_str().into());
         sources.insert(name.clone(), variable.source.as_ref().into());
     }

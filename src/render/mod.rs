@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::facts::Facts;
 use crate::system::logging::one_line;
-use crate::variables::variable::Variables;
+use crate::variables::variable::{Variable, Variables, shown};
 
 /// What is rendered.
 pub(crate) struct Document<'a> {
@@ -27,6 +27,13 @@ pub(crate) struct Explanation {
     pub(crate) unknown: BTreeMap<String, String>,
     /// Each source that could not tell something, and why.
     pub(crate) sources: Vec<(&'static str, String)>,
+}
+
+impl Document<'_> {
+    /// The variables that may be printed and written.
+    fn shown(&self) -> impl Iterator<Item = (&String, &Variable)> {
+        shown(self.variables)
+    }
 }
 
 /// A format: a row of [`FORMATS`].
@@ -77,7 +84,7 @@ impl Format {
 fn comments(document: &Document) -> String {
     let Some(explanation) = &document.explanation else { return String::new() };
     let mut text = String::new();
-    for (name, variable) in document.variables {
+    for (name, variable) in document.shown() {
         text += &format!("# {name}: {}\n", variable.source);
     }
     for (name, why) in &explanation.unknown {

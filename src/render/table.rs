@@ -8,8 +8,7 @@ use crate::system::logging::one_line;
 /// Renders the variables in columns; control characters are shown by their escapes.
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let Some(explanation) = &document.explanation else {
-        let rows =
-            document.variables.iter().map(|(name, variable)| (name.as_str(), [variable.value.as_str()]));
+        let rows = document.shown().map(|(name, variable)| (name.as_str(), [variable.value.as_str()]));
         return columns(rows.collect()).into_bytes();
     };
     let mut text = columns(explained(document, explanation));
@@ -22,8 +21,9 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
 
 /// Each variable with its source and its value, or with the reason why it is not known.
 fn explained<'a>(document: &'a Document, explanation: &'a Explanation) -> BTreeMap<&'a str, [&'a str; 2]> {
-    let known = document.variables.iter();
-    let known = known.map(|(name, variable)| (name.as_str(), [&*variable.source, variable.value.as_str()]));
+    let known = document
+        .shown()
+        .map(|(name, variable)| (name.as_str(), [&*variable.source, variable.value.as_str()]));
     let unknown = explanation.unknown.iter().map(|(name, why)| (name.as_str(), ["-", why.as_str()]));
     known.chain(unknown).collect()
 }
