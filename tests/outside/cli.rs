@@ -18,7 +18,7 @@ fn world() -> World {
     world.write("mnt/other/labels", "from=\"elsewhere\"");
     let own = serde_json::json!({"kubernetes.io": {"pod": {"name": "by-token-file"}}});
     world.write("mnt/token", token(&own));
-    world.environ(&[("POD_NAME", "set-by-the-author"), ("REFERS", "$(NODE_NAME)")]);
+    world.environ(&[("POD_NAME", "set-by-the-author")]);
     world
 }
 
@@ -30,7 +30,7 @@ const OPTIONS: [(&str, &str); 10] = [
     ("override", "true"),
     ("explain", "true"),
     ("otel", "true"),
-    ("expand-env", "REFERS"),
+    ("expand-env", "NOBODY_S"),
     ("volume", "/mnt/other"),
     ("token-file", "/mnt/token"),
     ("container", "another"),

@@ -23,6 +23,7 @@ mod recorded;
 mod schema;
 mod selection;
 mod server;
+mod templates;
 mod token;
 mod volume;
 mod watch;
