@@ -346,7 +346,7 @@ fn a_value_with_nul_is_left_out_of_every_format_and_named() {
         let outcome = run_with_pod("print", ["--format", format, "--annotations"], &pod).expect_code(0);
         assert_eq!(lines(&outcome).len(), 1, "{outcome:#?}");
         assert!(
-            outcome.stderr.contains("POD_ANNOTATION_BAD is left out: its value holds NUL"),
+            outcome.stderr.contains("because a variable cannot contain NUL: POD_ANNOTATION_BAD"),
             "{outcome:#?}"
         );
         assert!(

@@ -25,6 +25,7 @@ mod recorded;
 mod schema;
 mod selection;
 mod server;
+mod templates;
 mod token;
 mod volume;
 mod watch;
