@@ -181,6 +181,32 @@ fn nothing_is_mounted_over_a_program_of_the_image() {
     }
 }
 
+/// Whole objects in the documentation are what the API server takes, and `INTROSPOD_` variables are options.
+#[test]
+fn the_documentations_manifests_are_valid() {
+    let schemas = Schemas::load();
+    let help = run(introspod(["exec", "--help"])).stdout;
+    let (mut objects, mut options) = (0, 0);
+    for (file, text) in documentation() {
+        for block in text.split("\n```yaml\n").skip(1) {
+            let block = block.split("\n```").next().unwrap();
+            for document in documents(block) {
+                if document.get("kind").is_some() {
+                    let problems = schemas.problems(&document);
+                    assert!(problems.is_empty(), "{}: {problems:#?}", file.display());
+                    objects += 1;
+                }
+                for (name, _) in document["data"].as_object().into_iter().flatten() {
+                    let option = name.strip_prefix("INTROSPOD_").unwrap().to_lowercase().replace('_', "-");
+                    assert!(help.contains(&format!("\n  --{option} ")), "{}: {name}", file.display());
+                    options += 1;
+                }
+            }
+        }
+    }
+    assert!(objects > 0 && options > 3);
+}
+
 /// The README and what is in `docs/`.
 fn documentation() -> Vec<(PathBuf, String)> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
