@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use crate::world::{INTROSPOD, introspod, pod_json, run};
 use examples::{
-    Workload, documents, examples, examples_directory, identity, image_command, introspod_lines, list, name, workloads,
+    Workload, documents, examples, examples_directory, identity, image_command, introspod_lines, list, name,
+    workloads,
 };
 use restricted::unrestricted;
 use scene::Scene;
