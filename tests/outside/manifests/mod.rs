@@ -3,6 +3,7 @@
 //! and every command line of introspod is one that this introspod takes.
 
 mod examples;
+mod policy;
 mod restricted;
 mod scene;
 mod schemas;
