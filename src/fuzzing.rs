@@ -6,24 +6,27 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::facts::field::{Field, Source, by_variable};
 use crate::facts::reference::Reference;
+use crate::facts::subject::Asked;
+use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told, Value};
 use crate::kubernetes::expansion::expand;
 use crate::kubernetes::image_reference::ImageReference;
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::{Quantity, resource_field};
 use crate::render::{Document, Format};
-use crate::sources::gather::{self, Whose};
+use crate::sources::gather::{Origin, Request, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::variables::expression::Expression;
 
+use crate::sources::api::{Settings, When};
 use crate::sources::{self, pod};
 use crate::system::mountinfo;
 use crate::system::surroundings::Surroundings;
@@ -328,8 +331,12 @@ const OTEL: [&str; 2] = ["OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"];
 
 fn pod_object(data: &[u8]) {
     let Ok(pod) = pod::parse(data) else { return };
-    for whose in [Whose::Own, Whose::Named("main".to_owned()), Whose::Nobody] {
-        let gathered = gather::from_pod(&pod, &whose);
+    let named = Asked { container: Some("main".to_owned()), is_beside: false };
+    let beside = Asked { container: None, is_beside: true };
+    let api = Settings { when: When::Never, url: None, timeout: Duration::ZERO };
+    for asked in [Asked::OWN, named, beside] {
+        let request = Request { asked, wanted: Wanted::default(), api: &api };
+        let gathered = gather(Origin::Object(&pod), &request);
         let selection = Selection { labels: true, annotations: true, otel: true, ..Selection::default() };
         let variables = crate::variables::variables(
             &gathered,

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use argh::{ArgsInfo, FromArgs};
 
 use crate::client::notify::NotifyUrl;
+use crate::facts::subject::Asked;
 use crate::render::Format;
-use crate::sources::gather::Whose;
 use crate::system::environment::Environment;
 use crate::variables::Selection;
 
@@ -123,14 +123,14 @@ impl Options {
         }
     }
 
-    /// Of which container `exec` and `print` speak.
-    pub(crate) fn whose_own(&self) -> Whose {
-        self.container.clone().map_or(Whose::Own, Whose::Named)
+    /// What `exec` and `print` describe: the container that they run in.
+    pub(crate) fn own(&self) -> Asked {
+        Asked { container: self.container.clone(), is_beside: false }
     }
 
-    /// Of which container `write` and `watch` speak: they run beside the one that is meant.
-    pub(crate) fn whose_other(&self) -> Whose {
-        self.container.clone().map_or(Whose::Nobody, Whose::Another)
+    /// What `write` and `watch` describe: they run beside it.
+    pub(crate) fn beside(&self) -> Asked {
+        Asked { container: self.container.clone(), is_beside: true }
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::{CommandError, prepare, write_files};
+use super::CommandError;
+use super::pipeline::Input;
 use crate::cli::Exec;
 use crate::system::environment::Environment;
 use crate::system::exit;
@@ -26,8 +27,9 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
-    let prepared = prepare(&exec.options, &exec.options.whose_own(), environment, environment, clock)?;
-    write_files(&exec.options, &prepared)?;
+    let input = Input::open(&exec.options, environment, clock)?;
+    let prepared = input.prepare(&exec.options, exec.options.own(), environment)?;
+    prepared.write_files(&exec.options)?;
     let mut command = exec.command.clone();
     if exec.expand {
         for argument in command.iter_mut().skip(1) {

@@ -1,16 +1,15 @@
 //! The dry run.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::time::Instant;
 
-use super::{CommandError, prepare, write_files};
-use crate::cli::{Options, Print};
+use super::CommandError;
+use super::pipeline::Input;
+use crate::cli::Print;
 use crate::facts::field::Field;
 use crate::render::Format;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
-use crate::system::root::Root;
 
 /// Gathers and shows.
 pub(super) fn run(
@@ -19,26 +18,27 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let options = &print.options;
-    let prepared = prepare(options, &options.whose_own(), environment, &Environment::default(), clock)?;
-    write_files(options, &prepared)?;
+    let input = Input::open(options, environment, clock)?;
+    let prepared = input.prepare(options, options.own(), &Environment::default())?;
+    prepared.write_files(options)?;
     let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
         true => Format::Table,
         false => Format::Env,
     });
     let mut document = prepared.document();
     if print.explain {
-        document.explanation = Some(explanation(options, &prepared.gathered));
+        document.explanation = Some(explanation(&input, &prepared.gathered));
     }
     to_standard_output(&format.render(&document))
 }
 
 /// Each source that could not tell something, and why.
-fn explanation(options: &Options, gathered: &Gathered) -> Vec<(&'static str, String)> {
+fn explanation(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> =
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
-    if options.pod.is_none()
-        && gathered.facts.text(&Field::PodName).is_none()
-        && let Some(hostname) = hostname(&options.root)
+    if gathered.facts.text(&Field::PodName).is_none()
+        && let Some(surroundings) = input.surroundings()
+        && let Some(hostname) = crate::sources::kubelet::hostname(&surroundings.root)
     {
         lines.push((
             "hostname",
@@ -46,10 +46,6 @@ fn explanation(options: &Options, gathered: &Gathered) -> Vec<(&'static str, Str
         ));
     }
     lines
-}
-
-fn hostname(root: &Path) -> Option<String> {
-    crate::sources::kubelet::hostname(&Root::open(root).ok()?)
 }
 
 /// Writes to standard output; a reader that went away ends the process as it ends `cat(1)`.

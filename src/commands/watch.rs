@@ -11,7 +11,8 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
-use super::{CommandError, Prepared, prepare};
+use super::CommandError;
+use super::pipeline::{Input, Prepared};
 use crate::cli::{Options, Watch};
 use crate::client::notify::Notifier;
 use crate::facts::field::TABLE;
@@ -49,7 +50,8 @@ pub(super) fn run(
     // Watched before they are read first, so that no change falls in between.
     let mut volumes = Volumes::watch(root, places)?;
     let gather = |volumes: &mut Volumes| {
-        let prepared = prepare(options, &options.whose_other(), environment, &Environment::default(), clock);
+        let prepared = Input::open(options, environment, clock)
+            .and_then(|input| input.prepare(options, options.beside(), &Environment::default()));
         // What was read of a volume while it went away is not the truth.
         volumes.check()?;
         prepared
@@ -109,7 +111,7 @@ type Shown = BTreeMap<String, String>;
 fn shown(facts: &Facts) -> Shown {
     let mut shown = Shown::new();
     for row in TABLE {
-        match facts.get(&row.field).map(|fact| &fact.value) {
+        match facts.get(&row.field()).map(|fact| &fact.value) {
             Some(Value::Text(text)) => {
                 shown.insert(row.path.to_owned(), text.clone());
             }

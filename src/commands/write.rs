@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{CommandError, prepare, write_files};
+use super::CommandError;
+use super::pipeline::Input;
 use crate::cli::Options;
 use crate::system::environment::Environment;
 
@@ -12,6 +13,6 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let prepared = prepare(options, &options.whose_other(), environment, &Environment::default(), clock)?;
-    write_files(options, &prepared)
+    let input = Input::open(options, environment, clock)?;
+    input.prepare(options, options.beside(), &Environment::default())?.write_files(options)
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::facts::field::{Field, List, Row, Source, TABLE, by_path};
+use crate::facts::field::{Field, Kind, List, Row, Source, TABLE, by_path};
 use crate::facts::reference::{Reference, topology_label};
 use crate::facts::{Facts, Value};
 use crate::kubernetes::key_value;
@@ -106,8 +106,8 @@ fn parse_reference(path: &str) -> Result<Reference, ExpressionError> {
     if let Some((map, key)) = path.strip_suffix("']").and_then(|rest| rest.split_once("['")) {
         return parse_entry(path, map, key);
     }
-    if let Some(row) = by_path(path).filter(|row| row.field != Field::NodeLabels) {
-        return Ok(Reference::Field(row.field.clone()));
+    if let Some(row) = by_path(path).filter(|row| !row.needs_key) {
+        return Ok(Reference::Field(row.field()));
     }
     let resource = [List::Limits, List::Requests].into_iter().find_map(|list| {
         let name = path.strip_prefix(list.name())?.strip_prefix('.')?;
@@ -119,13 +119,13 @@ fn parse_reference(path: &str) -> Result<Reference, ExpressionError> {
 
 fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, ExpressionError> {
     let row = by_path(map).ok_or_else(|| unknown(path))?;
-    let checked = match row.field {
-        Field::Annotations => qualified_name::check_annotation(key),
-        Field::Labels | Field::NodeLabels => qualified_name::check(key),
+    let checked = match row.kind {
+        Kind::Map if row.field() == Field::Annotations => qualified_name::check_annotation(key),
+        Kind::Map => qualified_name::check(key),
         _ => return Err(ExpressionError::Subscript { path: map.to_owned() }),
     };
     checked.map_err(|reason| ExpressionError::InvalidKey { path: path.to_owned(), reason })?;
-    Ok(Reference::Entry(row.field.clone(), key.to_owned()))
+    Ok(Reference::Entry(row.field(), key.to_owned()))
 }
 
 fn is_hugepages(resource: &str) -> bool {
@@ -160,7 +160,7 @@ fn parse_divisor(resource: &str, divisor: &str) -> Result<Quantity, ExpressionEr
 fn unknown(path: &str) -> ExpressionError {
     let subscripted = ["metadata.labels['KEY']", "metadata.annotations['KEY']", "node.labels['KEY']"];
     let resources = ["limits.ephemeral-storage", "requests.ephemeral-storage", "limits.hugepages-2Mi"];
-    let paths = TABLE.iter().map(|row: &Row| row.path).filter(|path| *path != "node.labels");
+    let paths = TABLE.iter().filter(|row| !row.needs_key).map(|row: &Row| row.path);
     let known = paths.chain(subscripted).chain(resources);
     let nearest =
         known.min_by_key(|known| (!known.starts_with(path), distance(path, known))).unwrap_or_default();

@@ -55,7 +55,7 @@ impl Selection {
             }
         }
         let rows = self.require.iter().filter_map(|name| field::by_variable(name));
-        wanted.awaited.extend(rows.map(|row| Reference::Field(row.field.clone())));
+        wanted.awaited.extend(rows.map(|row| Reference::Field(row.field())));
         wanted.otel = self.otel;
         wanted
     }
@@ -73,7 +73,7 @@ pub(crate) fn variables(
     let facts = &gathered.facts;
     let mut variables = Variables::new();
     for row in TABLE {
-        let (Some(name), Some(fact)) = (row.variable, facts.get(&row.field)) else { continue };
+        let (Some(name), Some(fact)) = (row.variable, facts.get(&row.field())) else { continue };
         if let Some(value) = as_variable(row, &fact.value) {
             insert(&mut variables, name.to_owned(), value, fact.source);
         }
@@ -186,11 +186,10 @@ fn why(gathered: &Gathered, field: &Field) -> String {
 }
 
 fn keep_what_is_set(variables: &mut Variables, gathered: &Gathered, environment: &Environment) {
-    let is_of_container =
-        |name: &str| field::by_variable(name).is_some_and(|row| row.field.is_of_container());
+    let is_of_container = |name: &str| field::by_variable(name).is_some_and(|row| row.is_of_container);
     for (name, variable) in variables.iter_mut() {
         // What this container's author set says nothing about another one.
-        if !gathered.is_of_own_container && is_of_container(name) {
+        if !gathered.subject.is_own() && is_of_container(name) {
             continue;
         }
         let set = environment.get_bytes(name.as_bytes()).filter(|value| !value.is_empty());
@@ -235,7 +234,7 @@ fn require(
         }
         let set = selection.set.iter().find(|(set, _)| set == name);
         let field = set.map(|(_, expression)| expression.reference.field().clone());
-        let field = field.or_else(|| field::by_variable(name).map(|row| row.field.clone()));
+        let field = field.or_else(|| field::by_variable(name).map(|row| row.field()));
         let why = match field {
             Some(field) => why(gathered, &field),
             None if name.starts_with(LABEL) => why_no_key(gathered, &Field::Labels, "label"),
