@@ -20,7 +20,7 @@ use crate::kubernetes::expansion::expand;
 use crate::kubernetes::image_reference::ImageReference;
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::{Quantity, resource_field};
-use crate::render::{Document, Format};
+use crate::render::{self, Document};
 use crate::sources::gather::{Origin, Request, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
@@ -376,16 +376,16 @@ fn are_read_back(facts: &Facts, variables: &Variables) {
     let document = Document { facts, variables, explanation: None };
     let values: BTreeMap<&str, &str> =
         variables.iter().map(|(name, variable)| (&**name, &*variable.value)).collect();
-    let json: serde_json::Value = serde_json::from_slice(&Format::Json.render(&document)).expect("JSON");
+    let json: serde_json::Value = serde_json::from_slice(&render::JSON.render(&document)).expect("JSON");
     for (name, value) in &values {
         assert_eq!(json["variables"][name], **value, "{name}");
     }
-    let sh = Format::Sh.render(&document);
+    let sh = render::SH.render(&document);
     assert_eq!(
         read_sh(&sh),
         values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     );
-    let env = read_as_the_kubelet_does(&Format::Env.render(&document)).expect("an env file");
+    let env = read_as_the_kubelet_does(&render::ENV.render(&document)).expect("an env file");
     for (name, value) in values {
         let alone = format!("{name}='{value}'\n");
         let alone = read_as_the_kubelet_does(alone.as_bytes()).ok();

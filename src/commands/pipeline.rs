@@ -34,6 +34,9 @@ impl<'a> Input<'a> {
         environment: &'a Environment,
         clock: fn() -> Instant,
     ) -> Result<Self, CommandError> {
+        if options.process.is_some() {
+            return Err(CommandError::Other("--process is not supported yet".to_owned()));
+        }
         if let Some(file) = &options.pod {
             return Ok(Input::Object(read_pod(file)?, Environment::default()));
         }

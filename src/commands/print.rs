@@ -7,9 +7,10 @@ use super::CommandError;
 use super::pipeline::Input;
 use crate::cli::Print;
 use crate::facts::field::Field;
-use crate::render::Format;
+use crate::render;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
+use crate::variables::variable::Variables;
 
 /// Gathers and shows.
 pub(super) fn run(
@@ -21,15 +22,25 @@ pub(super) fn run(
     let input = Input::open(options, environment, clock)?;
     let prepared = input.prepare(options, options.own(), &Environment::default())?;
     prepared.write_files(options)?;
+    if !print.names.is_empty() {
+        return print_values(&print.names, &prepared.variables);
+    }
     let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
-        true => Format::Table,
-        false => Format::Env,
+        true => render::TABLE,
+        false => render::ENV,
     });
     let mut document = prepared.document();
     if print.explain {
         document.explanation = Some(explanation(&input, &prepared.gathered));
     }
     to_standard_output(&format.render(&document))
+}
+
+/// The bare values of these variables, one a line; they are required, so each is known.
+fn print_values(names: &[String], variables: &Variables) -> Result<(), CommandError> {
+    let values = names.iter().filter_map(|name| variables.get(name));
+    let text: String = values.map(|variable| format!("{}\n", variable.value)).collect();
+    to_standard_output(text.as_bytes())
 }
 
 /// Each source that could not tell something, and why.

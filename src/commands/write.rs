@@ -14,5 +14,10 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let input = Input::open(options, environment, clock)?;
-    input.prepare(options, options.beside(), &Environment::default())?.write_files(options)
+    let application = Environment::default();
+    let prepare = |options: Options| Ok((input.prepare(&options, options.beside(), &application)?, options));
+    // Nothing is written before everything that is required is known.
+    let prepared =
+        options.per_container().into_iter().map(prepare).collect::<Result<Vec<_>, CommandError>>()?;
+    prepared.iter().try_for_each(|(prepared, options)| prepared.write_files(options))
 }

@@ -6,7 +6,6 @@ mod sh;
 mod table;
 
 use std::path::Path;
-use std::str::FromStr;
 
 use crate::facts::Facts;
 use crate::variables::variable::Variables;
@@ -19,52 +18,47 @@ pub(crate) struct Document<'a> {
     pub(crate) explanation: Option<Vec<(&'static str, String)>>,
 }
 
-/// A format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// For people.
-    Table,
-    /// Lines `NAME='value'`.
-    Env,
-    /// Lines `export NAME='value'`.
-    Sh,
-    /// One object.
-    Json,
+/// A format: a row of [`FORMATS`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Format {
+    pub(crate) name: &'static str,
+    /// The suffix of the files that are written in it; none if it is for the terminal only.
+    suffix: Option<&'static str>,
+    render: fn(&Document) -> Vec<u8>,
 }
+
+/// For people.
+pub(crate) const TABLE: Format = Format { name: "table", suffix: None, render: table::render };
+/// Lines `NAME='value'`.
+pub(crate) const ENV: Format = Format { name: "env", suffix: Some("env"), render: env::render };
+/// Lines `export NAME='value'`.
+pub(crate) const SH: Format = Format { name: "sh", suffix: Some("sh"), render: sh::render };
+/// One object.
+pub(crate) const JSON: Format = Format { name: "json", suffix: Some("json"), render: json::render };
+
+/// Every format.
+pub(crate) const FORMATS: [Format; 4] = [TABLE, ENV, SH, JSON];
 
 impl Format {
     /// The document in this format, ending in a newline unless it is empty.
     pub(crate) fn render(self, document: &Document) -> Vec<u8> {
-        match self {
-            Format::Table => table::render(document),
-            Format::Env => env::render(document),
-            Format::Sh => sh::render(document),
-            Format::Json => json::render(document),
-        }
+        (self.render)(document)
     }
 
-    /// The format that the suffix of `path` says.
+    /// The format of the file `path`, by its suffix.
     pub(crate) fn of_file(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "env" => Some(Format::Env),
-            "sh" => Some(Format::Sh),
-            "json" => Some(Format::Json),
-            _ => None,
-        }
+        let suffix = path.extension()?.to_str()?;
+        FORMATS.into_iter().find(|format| format.suffix == Some(suffix))
     }
-}
 
-impl FromStr for Format {
-    type Err = String;
+    /// The names of the formats.
+    pub(crate) fn names() -> Vec<&'static str> {
+        FORMATS.iter().map(|format| format.name).collect()
+    }
 
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "table" => Ok(Format::Table),
-            "env" => Ok(Format::Env),
-            "sh" => Ok(Format::Sh),
-            "json" => Ok(Format::Json),
-            _ => Err("it is one of table, env, sh, json".to_owned()),
-        }
+    /// The suffixes of the formats that files can have, each with its dot.
+    pub(crate) fn suffixes() -> Vec<String> {
+        FORMATS.iter().filter_map(|format| Some(format!(".{}", format.suffix?))).collect()
     }
 }
 

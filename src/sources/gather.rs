@@ -191,10 +191,9 @@ pub(crate) fn warn_of_contradictions(surroundings: &Surroundings, facts: &Facts)
         }
         let variable = environment::find(row, &surroundings.environment).map(|(name, _)| name);
         log::warn!(
-            "{} is set to {:?}, but {} of this container is {:?}, says the source {}; \
-             the variable stays as it is unless --override is given",
+            "{} is set, but differs from {}, which is {:?} (source: {}); \
+             it keeps its value unless --override is given",
             variable.unwrap_or_default(),
-            said.unwrap_or_default(),
             row.path,
             known.unwrap_or_default(),
             fact.source.name(),

@@ -71,7 +71,8 @@ fn tell_claims(surroundings: &Surroundings, told: &mut Told) {
             }
             Err(TokenError::Read { source, .. })
                 if is_absent(&source) && surroundings.token_file.is_none() => {}
-            Err(error) => notes.push(Note::new(error.to_string(), true)),
+            // A file that happens to have the name of a projected token need not be one.
+            Err(error) => notes.push(Note::new(error.to_string(), path.as_path() != Path::new(PROJECTED))),
         }
     }
     if told.values.is_empty() && notes.is_empty() {

@@ -187,20 +187,25 @@ fn why(gathered: &Gathered, field: &Field) -> String {
 
 fn keep_what_is_set(variables: &mut Variables, gathered: &Gathered, environment: &Environment) {
     let is_of_container = |name: &str| field::by_variable(name).is_some_and(|row| row.is_of_container);
-    for (name, variable) in variables.iter_mut() {
+    variables.retain(|name, variable| {
         // What this container's author set says nothing about another one.
         if !gathered.subject.is_own() && is_of_container(name) {
-            continue;
+            return true;
         }
         let set = environment.get_bytes(name.as_bytes()).filter(|value| !value.is_empty());
-        let Some(set) = set.map(String::from_utf8_lossy) else { continue };
+        let Some(set) = set.map(String::from_utf8_lossy) else { return true };
+        // It may be a secret of the application's, which keeps it.
+        if field::by_variable(name).is_some_and(|row| !row.kind.accepts(&set)) {
+            return false;
+        }
         if variable.value != set {
             log::info!("{name} stays as it is set");
             variable.value = set.into_owned();
             variable.source = Cow::Borrowed(Source::Environment.name());
         }
         variable.is_set = true;
-    }
+        true
+    });
 }
 
 /// `--expand-env`: `$(VAR)` in the values of these variables.

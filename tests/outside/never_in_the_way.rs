@@ -235,10 +235,10 @@ fn a_pod_file_that_is_none_is_said_in_one_line() {
     for (content, why) in [
         ("", "not JSON"),
         ("kind: Pod\n", "not JSON"),
-        ("[]", "not a Pod"),
-        ("null", "not a Pod"),
-        (r#"{"kind": "Service", "metadata": {"name": "x"}}"#, "a Service, not a Pod"),
-        (list, "a PodList, not a Pod: name one pod"),
+        ("[]", "not a valid Pod object"),
+        ("null", "not a valid Pod object"),
+        (r#"{"kind": "Service", "metadata": {"name": "x"}}"#, "its kind is Service"),
+        (list, "its kind is PodList; give a single pod"),
         (r#"{"kind": "Pod"}"#, "metadata.name"),
         (r#"{"metadata": {"name": "x"}}"#, "kind"),
     ] {
