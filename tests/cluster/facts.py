@@ -17,6 +17,9 @@ from report import MISSING, RIGHT, UNKNOWABLE, WRONG
 NODE_LABELS = ("kubernetes.io/hostname", "kubernetes.io/os")
 """Labels that every node has."""
 
+CONTROLLER_LABELS = {"pod-template-hash", "controller-revision-hash", "batch.kubernetes.io/job-name"}
+"""Labels that controllers put on their pods."""
+
 AT_ONCE = 6
 """How many pods are asked at the same time."""
 
@@ -29,7 +32,7 @@ def set_name(kind, resource, divisor):
 def _set_options():
     words = [f"--set {set_name(*what)}={what[0]}.{what[1]}/{what[2]}" for what in RESOURCE_FILES]
     words += [f"--set \"NODE_LABEL_{index}=node.labels['{label}']\"" for index, label in enumerate(NODE_LABELS)]
-    return " ".join([*words, "--set \"TEST=metadata.labels['test']\""])
+    return " ".join([*words, "--set \"TEST=metadata.labels['test']\"", "--set NAMESPACE_UID=namespace.uid", "--set CLUSTER_UID=cluster.uid"])
 
 
 SCRIPT = f"""
@@ -118,7 +121,8 @@ def known(pod, name, mode, asked, hidden=frozenset()):
         found |= {"container.id", "pod.qosClass"}
     if _volume_has(spec, mounts.get("/etc/podinfo"), "downwardAPI"):
         found |= {"pod.labels", "pod.annotations"}
-        if truth.controller(pod):
+        # A bare ReplicaSet puts no label on its pods.
+        if truth.controller(pod) and _has_controller_label(pod):
             found |= {f"pod.{what}.{key}" for what in ("owner", "workload") for key in ("kind", "name")}
         if truth.ordinal(pod) is not None:
             found.add("pod.ordinal")
@@ -129,6 +133,10 @@ def known(pod, name, mode, asked, hidden=frozenset()):
         facts = truth.facts(pod, name, None, None)
         found |= {fact for fact, value in facts.items() if value not in (None, {}) and not fact.startswith("node.")}
     return found - hidden
+
+
+def _has_controller_label(pod):
+    return bool(pod["metadata"].get("labels", {}).keys() & CONTROLLER_LABELS)
 
 
 def _volume_has(spec, name, source):
@@ -233,33 +241,37 @@ class Facts:
         return sum(verdict.verdict != UNKNOWABLE for verdict in verdicts)
 
     def _sets(self, pod, where, asked, facts, kernel, container):
-        """--set against resourceFieldRef in the same container, and labels of the pod and the node."""
+        """--set: against resourceFieldRef in the same container, and what the objects around the pod have."""
         files, compared = asked.files(), 0
+        own = truth.container(pod, container)[0].get("resources", {})
         for mode, can_ask in (("sets", True), ("local-sets", False)):
             told = asked.document(mode)["variables"]
             for what in RESOURCE_FILES:
                 verdict = compare.resource_variable(f"--set {what[0]}.{what[1]}", told.get(set_name(*what)), facts, kernel, *what)
-                self._kubelet_agrees(files, container, what, facts)
+                self._kubelet_agrees(files, container, what, own)
                 if verdict.verdict == MISSING and not (can_ask and _has_token(pod, container)):
                     verdict = verdict._replace(verdict=UNKNOWABLE)
                 compared += self._record([verdict], f"{where} ({mode}, /{what[2]})")
-            compared += self._labels(pod, container, where, told, mode, can_ask)
+            compared += self._others(pod, container, where, told, mode, can_ask)
         for name in ("name", "namespace", "uid"):
             if name in files and files[name] != pod["metadata"][name]:
                 raise Failed(f"{where}: the kubelet says {files[name]!r} for metadata.{name}")
         return compared
 
     @staticmethod
-    def _kubelet_agrees(files, container, what, facts):
-        manifest = facts.get(f"container.resources.{what[0]}.{what[1]}")
+    def _kubelet_agrees(files, container, what, own):
+        # Of a limit that the container has from the pod the kubelet does not tell here.
+        manifest = own.get(what[0], {}).get(what[1])
         said = files.get(resource_file(container, *what))
         if manifest is not None and said is not None and said != str(divided(parse(manifest), what[2])):
             raise Failed(f"the kubelet makes {said!r} of {what} {manifest}: quantity.py is wrong")
 
-    def _labels(self, pod, container, where, told, mode, can_ask):
+    def _others(self, pod, container, where, told, mode, can_ask):
         node = self.run.nodes[pod["spec"]["nodeName"]]["metadata"]["labels"]
         wanted = {f"NODE_LABEL_{index}": ("node.labels['…']", node[label]) for index, label in enumerate(NODE_LABELS)}
         wanted["TEST"] = ("metadata.labels['…']", pod["metadata"]["labels"]["test"])
+        wanted["NAMESPACE_UID"] = ("namespace.uid", self.run.namespace_uid)
+        wanted["CLUSTER_UID"] = ("cluster.uid", self.run.cluster_uid)
         verdicts = []
         for name, (fact, true) in wanted.items():
             absent = MISSING if can_ask and _has_token(pod, container) else UNKNOWABLE
@@ -288,7 +300,7 @@ class Facts:
             done = self.ns.run("logs", name, "--container=debugger")
             return done.out if done.code == 0 and done.out.rstrip().endswith("}") else None
         told = json.loads(self.ns.until(printed, 60, lambda: "the debugger printed nothing"))
-        pod = self.ns.pod(name)
+        pod = self.ns.wait(name, lambda pod: "terminated" in truth.container(pod, "debugger")[1].get("state", {}))
         must = {"container.name", "pod.uid", "pod.ip", "pod.ips", "pod.namespace", "cluster.domain"}
         return self._record(compare.document(told, self._truth(pod, "debugger"), must), f"{name}/debugger")
 

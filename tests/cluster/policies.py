@@ -23,14 +23,16 @@ NOT_ADDED = {"NODE_UID", "CONTAINER_ID", "CONTAINER_IMAGE", "CONTAINER_IMAGE_ID"
 """Variables that the README of the policies names as left out."""
 
 
-def renamed(objects, suffix, namespace):
-    """The policies under names of this run's own, bound to its namespace alone."""
+def renamed(objects, prefix):
+    """The policies with names, labels and annotations of this run's own.
+
+    So they have no effect on other namespaces, and the same policies, where they are installed already, have none here.
+    """
+    objects = json.loads(json.dumps(objects).replace("introspod.io/", f"{prefix}.introspod.io/"))
     for item in objects:
+        item["metadata"]["name"] = f"{prefix}-{item['metadata']['name']}"
         if item["kind"] == "MutatingAdmissionPolicyBinding":
-            item["spec"]["policyName"] += suffix
-            labels = item["spec"]["matchResources"]["namespaceSelector"]["matchLabels"]
-            labels["kubernetes.io/metadata.name"] = namespace
-        item["metadata"]["name"] += suffix
+            item["spec"]["policyName"] = f"{prefix}-{item['spec']['policyName']}"
     return objects
 
 
@@ -49,9 +51,10 @@ class Policies:
             for check in [*CHECKS, *map(_check, WORKLOADS)]:
                 self.report.skip(check, "Kubernetes before 1.36 does not have MutatingAdmissionPolicy v1")
             return
-        objects = self.run.example("admission-policy")
-        suffix = self.run.id.removeprefix("introspod")
-        for item in renamed(objects, suffix, self.ns.name):
+        objects = renamed(self.run.example("admission-policy"), self.run.id)
+        labels = [f"{self._label(name)}=true" for name in ("inject", "otel", "podinfo")]
+        self.run.kubectl.need("label", "namespace", self.ns.name, *labels)
+        for item in objects:
             self.run.remove_at_the_end(item["kind"], item["metadata"]["name"])
         done = self.run.kubectl.run("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
         self.report.check(ACCEPTED, done.code == 0, done)
@@ -69,6 +72,9 @@ class Policies:
         self._attempt(DEBUG, self._debug)
         self._attempt(PODINFO, self._podinfo)
         self._attempt(TELEMETRY, self._telemetry)
+
+    def _label(self, name):
+        return f"{self.run.id}.introspod.io/{name}"
 
     def _attempt(self, check, look):
         try:
@@ -98,7 +104,7 @@ class Policies:
                 "DaemonSet": {}, "Job": {"completionMode": "Indexed", "completions": 2, "parallelism": 2}}
         self.ns.create(*[self.maker.workload(kind, name, spec, **more[kind]) for name, (kind, _) in WORKLOADS.items()])
         own = [{"name": "POD_NAME", "value": "mine"}, {"name": "REFERS", "value": "$(POD_UID)/$(CONTAINER_NAME)"}]
-        out = {name: "false" for name in ("introspod.io/inject", "introspod.io/podinfo")}
+        out = {self._label(name): "false" for name in ("inject", "podinfo")}
         carries = self.maker.spec(self.maker.container(), automountServiceAccountToken=False)
         self.ns.create(self.maker.pod("policy-own", self._spec(self._container(env=own))),
                        self.maker.pod("policy-out", self._spec(self._container()), labels=out),

@@ -36,6 +36,8 @@ class Session:
         self.version = (int(server["major"]), int(re.match(r"\d+", server["minor"]).group()))
         nodes = self.kubectl.json("get", "nodes")["items"]
         self.nodes = {node["metadata"]["name"]: node for node in nodes}
+        self.cluster_uid = self.kubectl.json("get", "namespace", "kube-system")["metadata"]["uid"]
+        self.namespace_uid = None
         self.cluster_domain = options.cluster_domain or self._domain()
 
     def at_least(self, version):
@@ -57,14 +59,13 @@ class Session:
         """Creates the namespaces, a service account that may read, and the pod with a shell."""
         for suffix, standard in STANDARDS.items():
             labels = {"pod-security.kubernetes.io/enforce": standard}
-            if suffix == "-policies":
-                labels |= {f"introspod.io/{name}": "true" for name in ("inject", "otel", "podinfo")}
             self._create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.id + suffix, "labels": labels}})
         for suffix in STANDARDS:
             ns = Namespace(self.kubectl, self.id + suffix)
             for kind, name in (("serviceaccount", "default"), ("configmap", "kube-root-ca.crt")):
                 ns.until(lambda ns=ns, kind=kind, name=name: ns.run("get", kind, name).code == 0, 60,
                          lambda kind=kind, name=name: f"the namespace has no {kind} {name}")
+        self.namespace_uid = self.kubectl.json("get", "namespace", self.namespace.name)["metadata"]["uid"]
         self._reader()
         self.namespace.create(self.maker.pod(SHELL_POD, self.maker.spec()))
         self.namespace.wait_for_pods(f"test={SHELL_POD}")
@@ -76,7 +77,7 @@ class Session:
         self.namespace.need("create", "rolebinding", READER, f"--role={READER}", account)
         for kind in ("clusterrole", "clusterrolebinding"):
             self.remove_at_the_end(kind, self.id)
-        self.kubectl.need("create", "clusterrole", self.id, "--verb=get", "--resource=nodes")
+        self.kubectl.need("create", "clusterrole", self.id, "--verb=get", "--resource=nodes,namespaces")
         self.kubectl.need("create", "clusterrolebinding", self.id, f"--clusterrole={self.id}", account)
 
     def remove(self):
