@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use super::help::one_of;
 use super::subcommands::SUBCOMMANDS;
+use crate::variables::definition::OrderError;
 
 /// The command line, or a variable `INTROSPOD_…`, cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +36,8 @@ pub(crate) enum UsageError {
     NoCommand,
     #[error("{0} needs a file to write: --out FILE")]
     NoOut(&'static str),
-    #[error("--set {0} is given twice")]
-    SetTwice(String),
+    #[error(transparent)]
+    Set(#[from] OrderError),
     #[error("--container {0} is given twice")]
     ContainerTwice(String),
     #[error("{0} describes one container, so it takes one --container")]

@@ -23,6 +23,7 @@ use crate::render::Format;
 use crate::system::environment::Environment;
 use crate::system::suggest;
 use crate::variables::Selection;
+use crate::variables::definition::in_order;
 
 pub(crate) use error::UsageError;
 use subcommands::{SUBCOMMANDS, Subcommand};
@@ -133,10 +134,8 @@ impl Options {
         self.containers.iter().map(of).collect()
     }
 
-    fn checked(self) -> Result<Self, UsageError> {
-        if let Some(name) = repeated(self.selection.set.iter().map(|(name, _)| name)) {
-            return Err(UsageError::SetTwice(name.clone()));
-        }
+    fn checked(mut self) -> Result<Self, UsageError> {
+        self.selection.set = in_order(self.selection.set)?;
         if let Some(name) = repeated(self.containers.iter()) {
             return Err(UsageError::ContainerTwice(name.clone()));
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::help::one_of;
 use crate::kubernetes::qualified_name::is_dns_1123_label;
 use crate::render::{FORMATS, Format};
-use crate::variables::expression::{Expression, ExpressionError};
+use crate::variables::definition::{Definition, DefinitionError};
 
 /// An option's value is not what the option takes.
 ///
@@ -20,7 +20,7 @@ pub(crate) enum ValueError {
     #[error("{name:?} is not the name of a variable: use letters, digits and _, and no digit first")]
     Name { name: String },
     #[error(transparent)]
-    Expression(#[from] ExpressionError),
+    Definition(#[from] DefinitionError),
     #[error("must name files that end in {suffixes}, and {file:?} does not", suffixes = one_of(&Format::suffixes()))]
     Suffix { file: String },
     #[error("must be {names}", names = one_of(&Format::names()))]
@@ -45,15 +45,15 @@ impl From<ValueError> for String {
 }
 
 /// The NAME and the EXPR of `--set NAME=EXPR`.
-pub(super) struct Set(pub(super) String, pub(super) Expression);
+pub(super) struct Set(pub(super) String, pub(super) Definition);
 
 impl FromStr for Set {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let (name, expression) = text.split_once('=').ok_or(ValueError::NotASetting)?;
+        let (name, definition) = text.split_once('=').ok_or(ValueError::NotASetting)?;
         check_name(name)?;
-        Ok(Set(name.to_owned(), Expression::parse(expression)?))
+        Ok(Set(name.to_owned(), Definition::parse(definition)?))
     }
 }
 

@@ -14,7 +14,7 @@ use super::pipeline::Input;
 use crate::cli::Exec;
 use crate::system::environment::Environment;
 use crate::system::exit;
-use crate::variables::variable::{Variables, expand};
+use crate::variables::variable::{Scope, Variables, expand};
 
 /// Where commands are looked up if `PATH` is not set (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -32,8 +32,9 @@ pub(super) fn run(
     prepared.write_files(&exec.options)?;
     let mut command = exec.command.clone();
     if exec.expand {
+        let scope = Scope { variables: &prepared.variables, environments: [environment; 2] };
         for argument in command.iter_mut().skip(1) {
-            let text = expand(argument.as_bytes(), &prepared.variables, [environment; 2], "the arguments");
+            let (text, _) = expand(argument.as_bytes(), scope, "the arguments");
             *argument = OsString::from_vec(text);
         }
     }

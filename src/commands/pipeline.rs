@@ -75,9 +75,6 @@ impl<'a> Input<'a> {
         let request = Request { asked, wanted: options.selection.wanted(), api: &options.api };
         let gathered = gather(origin, &request);
         gathered.warn();
-        if let (Some(surroundings), false) = (self.surroundings(), options.selection.replaces) {
-            crate::sources::gather::warn_of_contradictions(surroundings, &gathered.facts);
-        }
         let variables = variables(&gathered, &options.selection, self.environment(), application)?;
         let is_own = self.surroundings().is_some_and(|surroundings| surroundings.root.is_system());
         Ok(Prepared { gathered, variables, is_own })

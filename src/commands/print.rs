@@ -4,13 +4,13 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 use super::CommandError;
-use super::pipeline::Input;
+use super::pipeline::{Input, Prepared};
 use crate::cli::Print;
 use crate::facts::field::Field;
 use crate::render;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
-use crate::variables::variable::Variables;
+use crate::variables::{Selection, shown_value};
 
 /// Gathers and shows.
 pub(super) fn run(
@@ -23,7 +23,7 @@ pub(super) fn run(
     let prepared = input.prepare(options, options.own(), &Environment::default())?;
     prepared.write_files(options)?;
     if !print.names.is_empty() {
-        return print_values(&print.names, &prepared.variables);
+        return print_values(&print.names, &prepared, &options.selection);
     }
     let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
         true => render::TABLE,
@@ -31,15 +31,19 @@ pub(super) fn run(
     });
     let mut document = prepared.document();
     if print.explain {
-        document.explanation = Some(explanation(&input, &prepared.gathered));
+        let sources = explanation(&input, &prepared.gathered);
+        document.explanation = Some(render::Explanation { sources, ..Default::default() });
     }
     to_standard_output(&format.render(&document))
 }
 
-/// The bare values of these variables, one a line; they are required, so each is known.
-fn print_values(names: &[String], variables: &Variables) -> Result<(), CommandError> {
-    let values = names.iter().filter_map(|name| variables.get(name));
-    let text: String = values.map(|variable| format!("{}\n", variable.value)).collect();
+/// The bare values of these variables, one a line.
+fn print_values(names: &[String], prepared: &Prepared, selection: &Selection) -> Result<(), CommandError> {
+    let mut text = String::new();
+    for name in names {
+        text += shown_value(name, &prepared.variables, &prepared.gathered, selection)?;
+        text.push('\n');
+    }
     to_standard_output(text.as_bytes())
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod wanted;
 
 use std::collections::BTreeMap;
 
-use crate::facts::field::{Field, Kind, Row, Source, TABLE};
+use crate::facts::field::{Field, Source, TABLE};
 use crate::facts::limits::Quota;
 use crate::kubernetes::quantity::Quantity;
 
@@ -210,18 +210,5 @@ impl Facts {
             (Field::Resource(..), Value::Quantity(quantity)) => Some((field, quantity)),
             _ => None,
         })
-    }
-}
-
-/// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
-pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
-    match (value, row.field()) {
-        (Value::Text(text), _) => Some(text.clone()),
-        (Value::Quantity(quantity), Field::Resource(_, resource)) => {
-            let Kind::Resource(unit) = row.kind else { return None };
-            let divisor = Quantity::parse(unit).ok()?;
-            Some(crate::kubernetes::quantity::resource_field(&resource, quantity, &divisor))
-        }
-        _ => None,
     }
 }

@@ -9,3 +9,4 @@ pub(crate) mod names;
 mod printable;
 pub(crate) mod qualified_name;
 pub(crate) mod quantity;
+pub(crate) mod resource;

@@ -28,15 +28,17 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
     }
     let mut variables = Map::new();
     let mut sources = Map::new();
-    for (name, variable) in document.variables {
+    for (name, variable) in document.shown() {
         variables.insert(name.clone(), variable.value.as_str().into());
         sources.insert(name.clone(), variable.source.as_ref().into());
     }
     root.insert("variables".to_owned(), variables.into());
     root.insert("sources".to_owned(), sources.into());
     if let Some(explanation) = &document.explanation {
-        let lines = explanation.iter().map(|(source, why)| format!("{source}: {why}"));
+        let lines = explanation.sources.iter().map(|(source, why)| format!("{source}: {why}"));
         root.insert("explanation".to_owned(), lines.collect::<Vec<_>>().into());
+        let unknown = explanation.unknown.iter().map(|(name, why)| (name.clone(), why.as_str().into()));
+        root.insert("unknown".to_owned(), Json::Object(unknown.collect()));
     }
     let mut text = serde_json::to_vec_pretty(&Json::Object(root)).unwrap_or_default();
     text.push(b'\n');

@@ -5,17 +5,35 @@ mod json;
 mod sh;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::facts::Facts;
-use crate::variables::variable::Variables;
+use crate::system::logging::one_line;
+use crate::variables::variable::{Variable, Variables, shown};
 
 /// What is rendered.
 pub(crate) struct Document<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) variables: &'a Variables,
-    /// For `--explain`: each source that could not tell something, and why.
-    pub(crate) explanation: Option<Vec<(&'static str, String)>>,
+    /// For `--explain`.
+    pub(crate) explanation: Option<Explanation>,
+}
+
+/// Why something is not known.
+#[derive(Debug, Default)]
+pub(crate) struct Explanation {
+    /// Why a variable is not known, and what would make it known, by the variable's name.
+    pub(crate) unknown: BTreeMap<String, String>,
+    /// Each source that could not tell something, and why.
+    pub(crate) sources: Vec<(&'static str, String)>,
+}
+
+impl Document<'_> {
+    /// The variables that may be printed and written.
+    fn shown(&self) -> impl Iterator<Item = (&String, &Variable)> {
+        shown(self.variables)
+    }
 }
 
 /// A format: a row of [`FORMATS`].
@@ -66,11 +84,14 @@ impl Format {
 fn comments(document: &Document) -> String {
     let Some(explanation) = &document.explanation else { return String::new() };
     let mut text = String::new();
-    for (name, variable) in document.variables {
+    for (name, variable) in document.shown() {
         text += &format!("# {name}: {}\n", variable.source);
     }
-    for (source, why) in explanation {
-        text += &format!("# {source}: {}\n", crate::system::logging::one_line(why));
+    for (name, why) in &explanation.unknown {
+        text += &format!("# {name}: unknown: {}\n", one_line(why));
+    }
+    for (source, why) in &explanation.sources {
+        text += &format!("# {source}: {}\n", one_line(why));
     }
     text
 }

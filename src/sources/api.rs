@@ -9,7 +9,7 @@ use crate::client::{ApiUrl, Client, Failure, Identity, advise};
 use crate::facts::field::{Field, Object, Source};
 use crate::facts::reference::{Reference, is_topology};
 use crate::facts::subject::Subject;
-use crate::facts::wanted::{Wanted, is_settled};
+use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told};
 use crate::kubernetes::names;
 use crate::sources::gather::Gathered;
@@ -229,13 +229,8 @@ fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: 
             (Some(name), _) => pod::has_container(pod, name),
         }
     };
-    wanted.awaited.iter().any(|reference| {
-        let field = reference.field();
-        field.row().is_some_and(|row| row.is_late_in_api)
-            && can_come(field)
-            && wanted.can_be_told(reference)
-            && !is_settled(reference, facts)
-    })
+    let mut fields = wanted.awaited(facts).map(Reference::field);
+    fields.any(|field| field.row().is_some_and(|row| row.is_late_in_api) && can_come(field))
 }
 
 /// Tells what an object other than the Pod holds.

@@ -71,20 +71,11 @@ fn find_with<'a>(
 fn value(row: &Row, text: &str) -> Option<Value> {
     match row.kind {
         // Where no request is set, the kubelet sets the variable to 0.
-        Kind::Resource(unit) => scaled(text.parse().ok()?, unit).map(Value::Quantity),
+        Kind::Resource(unit) => {
+            let quantity = Quantity::of_units(text.parse().ok()?, unit)?;
+            (!quantity.is_zero()).then_some(Value::Quantity(quantity))
+        }
         Kind::Ordinal => Some(Value::Text(text.parse::<u32>().ok()?.to_string())),
         _ => Some(Value::Text(text.to_owned())),
     }
-}
-
-/// `number` times `unit` (`1m`, `1Ki`), unless it is 0.
-pub(crate) fn scaled(number: u64, unit: &str) -> Option<Quantity> {
-    let quantity = match unit {
-        "1m" => Quantity::from_milli(number),
-        "1" => Quantity::from_bytes(number),
-        "1Ki" => Quantity::from_bytes(number.checked_mul(1 << 10)?),
-        "1Mi" => Quantity::from_bytes(number.checked_mul(1 << 20)?),
-        _ => Quantity::parse(&format!("{number}{}", unit.strip_prefix('1')?)).ok()?,
-    };
-    (number > 0).then_some(quantity)
 }

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use serde_json::Value as Json;
 
-use crate::facts::field::{Field, Source, TABLE};
+use crate::facts::field::{Field, Source};
 use crate::facts::owner;
 use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
-use crate::facts::{Facts, Note, Told, Value, as_variable};
+use crate::facts::{Facts, Note, Told, Value};
 use crate::sources::{Tell, api, cgroup, environment, kubelet, pod, token, volume};
 use crate::system::surroundings::Surroundings;
 
@@ -176,29 +176,6 @@ fn log_told(source: Source, told: &Told, started: Instant, clock: fn() -> Instan
     let names: Vec<String> = told.values.iter().map(|(field, _)| field.path()).collect();
     let names = if names.is_empty() { "no facts".to_owned() } else { names.join(", ") };
     log::info!("{}: {names} ({} µs)", source.name(), elapsed.as_micros());
-}
-
-/// What the pod's author set stays set; that it is not what a better source knows is worth a word.
-pub(crate) fn warn_of_contradictions(surroundings: &Surroundings, facts: &Facts) {
-    for row in TABLE {
-        let Some(fact) = facts.get(&row.field()).filter(|fact| fact.source != Source::Environment) else {
-            continue;
-        };
-        let Some(told) = facts.told_by(Source::Environment, &row.field()) else { continue };
-        let (said, known) = (as_variable(row, told), as_variable(row, &fact.value));
-        if said == known {
-            continue;
-        }
-        let variable = environment::find(row, &surroundings.environment).map(|(name, _)| name);
-        log::warn!(
-            "{} is set, but differs from {}, which is {:?} (source: {}); \
-             it keeps its value unless --override is given",
-            variable.unwrap_or_default(),
-            row.path,
-            known.unwrap_or_default(),
-            fact.source.name(),
-        );
-    }
 }
 
 #[cfg(test)]

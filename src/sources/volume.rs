@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::environment::scaled;
 use crate::facts::field::{Field, Kind, List, Row, TABLE};
 use crate::facts::{Told, Value};
 use crate::kubernetes::key_value;
+use crate::kubernetes::quantity::Quantity;
 use crate::system::root::Directory;
 use crate::system::surroundings::Surroundings;
 
@@ -184,9 +184,8 @@ impl Meaning {
             Meaning::Resource(field, unit) => match text.trim().parse::<u64>() {
                 Ok(number) => {
                     // 0 stands for a request that is not set.
-                    if let Some(quantity) = scaled(number, unit) {
-                        told.value(field, Value::Quantity(quantity));
-                    }
+                    let quantity = Quantity::of_units(number, unit).filter(|quantity| !quantity.is_zero());
+                    told.values.extend(quantity.map(|quantity| (field, Value::Quantity(quantity))));
                 }
                 Err(_) => told.broken(format!("{}: {text:?} is not a number; it is not used", path())),
             },

@@ -10,7 +10,7 @@ fn written(world: &World, options: &[&str]) -> (Value, Outcome) {
     let mut command = world.command(["write", "--out"]);
     command.arg(&out).args(options);
     let outcome = crate::world::run(command).expect_code(0);
-    (serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap(), outcome)
+    (crate::schema::checked(&std::fs::read_to_string(out).unwrap()), outcome)
 }
 
 /// The recorded `downward`, whose variables, volume and control group all tell of its container.
