@@ -3,6 +3,7 @@
 //! and every command line of introspod is one that this introspod takes.
 
 mod examples;
+mod policy;
 mod restricted;
 mod scene;
 mod schemas;
@@ -15,7 +16,8 @@ use serde_json::Value;
 
 use crate::world::{INTROSPOD, introspod, pod_json, run};
 use examples::{
-    Workload, documents, examples, examples_directory, identity, image_command, introspod_lines, list, name, workloads,
+    Workload, documents, examples, examples_directory, identity, image_command, introspod_lines, list, name,
+    workloads,
 };
 use restricted::unrestricted;
 use scene::Scene;
@@ -179,6 +181,32 @@ fn nothing_is_mounted_over_a_program_of_the_image() {
             assert!(!hides(path), "{}: {line}", file.display());
         }
     }
+}
+
+/// Whole objects in the documentation are what the API server takes, and `INTROSPOD_` variables are options.
+#[test]
+fn the_documentations_manifests_are_valid() {
+    let schemas = Schemas::load();
+    let help = run(introspod(["exec", "--help"])).stdout;
+    let (mut objects, mut options) = (0, 0);
+    for (file, text) in documentation() {
+        for block in text.split("\n```yaml\n").skip(1) {
+            let block = block.split("\n```").next().unwrap();
+            for document in documents(block) {
+                if document.get("kind").is_some() {
+                    let problems = schemas.problems(&document);
+                    assert!(problems.is_empty(), "{}: {problems:#?}", file.display());
+                    objects += 1;
+                }
+                for (name, _) in document["data"].as_object().into_iter().flatten() {
+                    let option = name.strip_prefix("INTROSPOD_").unwrap().to_lowercase().replace('_', "-");
+                    assert!(help.contains(&format!("\n  --{option} ")), "{}: {name}", file.display());
+                    options += 1;
+                }
+            }
+        }
+    }
+    assert!(objects > 0 && options > 3);
 }
 
 /// The README and what is in `docs/`.
