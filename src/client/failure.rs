@@ -63,7 +63,7 @@ pub(crate) enum Failure {
     #[error("the answer is not a valid {kind} object: {source}")]
     InvalidObject { kind: &'static str, source: Box<dyn Error + Send + Sync> },
     /// The answer is an object of another name or namespace; both are as `NAMESPACE/NAME` or `NAME`.
-    #[error("the answer is the {kind} {found}, not the {kind} {wanted}")]
+    #[error("the answer is another {kind}: its name is {found}, the expected name is {wanted}")]
     WrongObject { kind: &'static str, wanted: String, found: String },
     /// The answer is an object of the right name, but not the one that the UID belongs to.
     #[error(
