@@ -21,7 +21,7 @@ pub(crate) enum UsageError {
     NotBoolean { place: String },
     #[error("option {0} is given twice")]
     Twice(&'static str),
-    #[error("{0:?} is not UTF-8; only the command of exec may hold other bytes")]
+    #[error("{0:?} is not UTF-8; only the command of exec can hold other bytes")]
     NotUtf8(OsString),
     #[error("{place}{}{why}", if why.starts_with("must ") { " " } else { ": " })]
     Value { place: String, why: String },

@@ -39,6 +39,20 @@ impl FromStr for When {
     }
 }
 
+/// Why the API server is not queried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotQueried {
+    #[error("not queried: --api=never")]
+    Never,
+    #[error("not queried: nothing requested needs it; force it with --api=always")]
+    NotRequested,
+    #[error("not queried: --root turns the network off; add --api-url")]
+    Root,
+    /// Everything comes from the Pod object of `--pod`.
+    #[error("not queried: --pod")]
+    Object,
+}
+
 /// How the API server is queried.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -54,21 +68,21 @@ impl Settings {
     }
 
     /// Why the API server is not queried; none if it is.
-    pub(crate) fn why_not_asked(
+    pub(crate) fn not_queried(
         &self,
         surroundings: &Surroundings,
         wanted: &Wanted,
         facts: &Facts,
-    ) -> Option<&'static str> {
+    ) -> Option<NotQueried> {
         if self.when == When::Never {
-            return Some("not queried: --api never");
+            return Some(NotQueried::Never);
         }
         let is_wanted = self.is_always() || wanted.unsettled(facts).iter().any(is_in_api);
         if !is_wanted {
-            return Some("not queried: nothing requested needs it; force it with --api=always");
+            return Some(NotQueried::NotRequested);
         }
         if !surroundings.root.is_system() && self.url.is_none() {
-            return Some("not queried: --root turns the network off; add --api-url");
+            return Some(NotQueried::Root);
         }
         None
     }

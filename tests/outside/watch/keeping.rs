@@ -290,7 +290,7 @@ fn what_it_does_not_understand_is_a_usage_error() {
     let out = "--out=/tmp/introspod-never-written.json";
     for (arguments, why) in [
         (&[][..], "watch needs a file to write: --out FILE"),
-        (&["--out", "pod.txt"], "suffix"),
+        (&["--out", "pod.txt"], "must name files that end in"),
         (&[out, "--explian"], "unknown option --explian"),
         (&[out, "--explain"], "unknown option --explain"),
         (&[out, "--notfy=http://127.0.0.1/"], "did you mean --notify?"),
