@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use serde_json::Value as Json;
+use crate::kubernetes::object;
 
 use super::tls;
 use super::url::EndpointError;
@@ -94,7 +94,7 @@ impl std::fmt::Display for Step {
 impl Failure {
     /// The failure that a `Status` object describes (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`).
     pub(super) fn status(status: u16, body: &[u8], retry_after: Duration, through_proxy: bool) -> Self {
-        let object: Json = serde_json::from_slice(body).unwrap_or_default();
+        let object = object::parse(body).unwrap_or_default();
         let message =
             object["message"].as_str().map(|message| crate::system::logging::one_line(message).into_owned());
         let reason = reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());

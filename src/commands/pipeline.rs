@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::CommandError;
 use crate::cli::Options;
 use crate::facts::subject::Asked;
+use crate::kubernetes::object;
 use crate::render::Document;
 use crate::sources::gather::{Gathered, Origin, Request, gather};
 use crate::sources::pod;
@@ -116,14 +117,14 @@ pub(super) fn last_logged(mut errors: Vec<VariablesError>) -> Result<(), Command
 
 fn read_pod(file: &Path) -> Result<Json, CommandError> {
     let name = || file.display().to_string();
-    let content = match file.as_os_str() == "-" {
-        true => {
-            let mut content = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut content).map(|_| content)
-        }
-        false => std::fs::read(file),
+    // One byte more than is accepted, so that a larger object is refused.
+    let limit = object::BYTES_LIMIT as u64 + 1;
+    let mut content = Vec::new();
+    let read = match file.as_os_str() == "-" {
+        true => std::io::stdin().lock().take(limit).read_to_end(&mut content),
+        false => std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut content)),
     };
-    let content = content.map_err(|source| CommandError::PodFile { file: name(), source })?;
+    read.map_err(|source| CommandError::PodFile { file: name(), source })?;
     pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
 }
 

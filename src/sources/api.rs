@@ -11,7 +11,7 @@ use crate::facts::reference::{Reference, is_topology};
 use crate::facts::subject::Subject;
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told};
-use crate::kubernetes::names;
+use crate::kubernetes::{names, object};
 use crate::sources::gather::Gathered;
 use crate::sources::pod;
 use crate::system::surroundings::Surroundings;
@@ -276,8 +276,8 @@ fn tell_object(client: &mut Client, object: Object, facts: &Facts, told: &mut To
 
 fn get_object(client: &mut Client, path: &str, kind: &'static str, name: &str) -> Result<Json, Failure> {
     let answer = client.get(&format!("{path}?resourceVersion=0"))?;
-    let object: Json = serde_json::from_slice(&answer.body)
-        .map_err(|error| Failure::InvalidObject { kind, source: error.into() })?;
+    let object =
+        object::parse(&answer.body).map_err(|error| Failure::InvalidObject { kind, source: error.into() })?;
     if object["kind"] != kind {
         let source = format!("its kind is {}", object["kind"]).into();
         return Err(Failure::InvalidObject { kind, source });

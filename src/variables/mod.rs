@@ -3,7 +3,7 @@
 mod already_set;
 pub(crate) mod definition;
 pub(crate) mod expression;
-mod labels;
+pub(crate) mod labels;
 mod missing;
 mod operand;
 pub(crate) mod otel;

@@ -25,15 +25,18 @@ fn the_service_in_the_environment() {
     assert_eq!(server.requests()[0].header("host"), Some(host.as_str()));
 }
 
+/// A server at `::1`, if this machine has that address.
+fn server_at_ipv6_loopback() -> Option<Server> {
+    let server = Server::at(Ipv6Addr::LOCALHOST, always(Response::json(&pod("bare"))));
+    needs("an IPv6 loopback address", || server.is_ok()).then(|| server.ok()).flatten()
+}
+
 #[test]
 fn the_service_at_an_ipv6_address() {
     if !may_chroot() {
         return;
     }
-    let Ok(server) = Server::at(Ipv6Addr::LOCALHOST, always(Response::json(&pod("bare")))) else {
-        skip("this machine has no IPv6 loopback");
-        return;
-    };
+    let Some(server) = server_at_ipv6_loopback() else { return };
     let outcome = service(&server.world("bare", "web"), server.address()).expect_code(0);
     assert!(outcome.stdout.contains("POD_LABEL_APP='demo'"), "{outcome:#?}");
     let host = format!("[::1]:{}", server.address().port());
@@ -42,10 +45,7 @@ fn the_service_at_an_ipv6_address() {
 
 #[test]
 fn a_url_with_an_ipv6_address() {
-    let Ok(server) = Server::at(Ipv6Addr::LOCALHOST, always(Response::json(&pod("bare")))) else {
-        skip("this machine has no IPv6 loopback");
-        return;
-    };
+    let Some(server) = server_at_ipv6_loopback() else { return };
     let outcome = exec(&server.world("bare", "web"), &server.url(), &["--labels"]).expect_code(0);
     assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "{outcome:#?}");
 }
@@ -229,11 +229,8 @@ fn with_name_server(address: &str) -> Outcome {
 
 #[test]
 fn a_name_server_that_never_answers() {
-    let Ok(_never_answering) = UdpSocket::bind("127.53.0.1:53") else {
-        skip("port 53 cannot be bound");
-        return;
-    };
     if may_chroot() {
+        let _never_answering = UdpSocket::bind("127.53.0.1:53").unwrap();
         assert_says(&with_name_server("127.53.0.1"), &["DNS", LIMIT]);
     }
 }

@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use std::process::{Child, Stdio};
 
 use super::*;
+use crate::needs::{has_kubectl, needs};
 use crate::server::{Response, always, token};
 
 /// A pod without a service account, which knows its name from its author.
@@ -116,7 +117,7 @@ fn kubeconfig(server: &Server) -> String {
 
 #[test]
 fn through_the_real_kubectl_proxy() {
-    if !has_kubectl() {
+    if !needs("kubectl", has_kubectl) {
         return;
     }
     let server = Server::start(always(labelled()));

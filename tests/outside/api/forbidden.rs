@@ -3,6 +3,7 @@
 //! The line is run by a real shell with a `kubectl` that only records its arguments. The objects that
 //! the real kubectl makes of such arguments are checked against the API server's own schemas.
 
+use crate::needs::{has_kubectl, needs};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
@@ -422,7 +423,7 @@ fn a_proxy_that_refuses_by_itself_gets_no_role() {
 /// The real kubectl makes the same objects of the same arguments.
 #[test]
 fn the_real_kubectl_makes_the_same_of_it() {
-    if !has_kubectl() {
+    if !needs("kubectl", has_kubectl) {
         return;
     }
     let user = service_account("default", "web");

@@ -15,13 +15,13 @@ mod process;
 mod telling;
 mod waiting;
 
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::needs::{is_root, needs};
 use crate::server::{Server, assert_token_absent};
 use crate::world::{INTROSPOD, Outcome, World, fixtures, pod_json, run};
 
@@ -141,25 +141,5 @@ fn chrooted(world: &World, arguments: &[&str]) -> Command {
 
 /// Whether this machine lets the tests change the root directory.
 fn may_chroot() -> bool {
-    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
-    if !is_root {
-        skip("only root may chroot");
-    }
-    is_root
-}
-
-/// Whether there is a real kubectl to compare with.
-fn has_kubectl() -> bool {
-    let has_kubectl = Command::new("kubectl").arg("help").output().is_ok();
-    if !has_kubectl {
-        skip("there is no kubectl");
-    }
-    has_kubectl
-}
-
-/// A test cannot be run on this machine; under CI, where everything must be there, it fails.
-#[track_caller]
-fn skip(why: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{why}");
-    println!("skipped: {why}");
+    needs("root", is_root)
 }
