@@ -48,8 +48,9 @@ pub(crate) enum UsageError {
     OneFileForSeveral { file: String },
     #[error("--out {file} has {{container}} in its name, so it needs --container NAME")]
     NoContainer { file: String },
-    #[error("{path:?} is not a path of the API server: it must begin with /, such as /version")]
-    NoPath { path: String },
+    // The word is not repeated: it may be a URL with a password or a token.
+    #[error("the path must begin with /, such as introspod get /version")]
+    NoPath,
     #[error("{option} cannot be combined with {with}")]
     Combined { option: &'static str, with: &'static str },
 }

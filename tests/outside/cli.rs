@@ -30,7 +30,7 @@ const OPTIONS: [(&str, &str); 10] = [
     ("override", "true"),
     ("explain", "true"),
     ("otel", "true"),
-    ("expand-env", "REFERS"),
+    ("expand-env", "NOBODY_S"),
     ("volume", "/mnt/other"),
     ("token-file", "/mnt/token"),
     ("container", "another"),
