@@ -15,6 +15,8 @@ mod kubelet_env;
 mod lookup;
 mod made;
 mod manifests;
+mod memory;
+mod needs;
 mod never_in_the_way;
 mod otel;
 mod readme;
