@@ -10,7 +10,7 @@ set -uo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d /var/tmp/introspod-container.XXXXXX)
-image=ghcr.io/introspod/introspod:0.1.0 # as the examples call it
+image=ghcr.io/introspod/introspod:$("$top/release/version") # the name that the examples use
 secrets=/var/run/secrets/kubernetes.io/serviceaccount
 service_account=$top/examples/dry-run/root$secrets:$secrets:ro
 passed=0
@@ -114,7 +114,7 @@ build_images() {
     for applet in $(busybox --list); do
         [ "$applet" = busybox ] || ln -s busybox "$work/busybox/bin/$applet"
     done
-    podman build --quiet --build-context "build=$work/build" --tag "$image" "$top" &&
+    podman build --quiet --build-context "build=$work/build" --build-arg "VERSION=$("$top/release/version")" --tag "$image" "$top" &&
         printf 'FROM scratch\nCOPY bin /bin\nENV PATH=/bin\nCMD ["sh"]\n' |
         podman build --quiet --tag docker.io/library/busybox:1.37 --file - "$work/busybox" &&
         podman build --quiet --tag entrypoint "$top/examples/entrypoint"
@@ -132,7 +132,7 @@ fi
 image_holds_introspod_alone() {
     expect /introspod "$(cd "$(podman image mount "$image")" && find . -mindepth 1 | sed 's/^\.//')"
     expect '[/introspod] 65532:65532' "$(podman image inspect --format '{{.Config.Entrypoint}} {{.Config.User}}' "$image")"
-    expect "$(sed -n 's/^version = "\(.*\)"/\1/p' "$top/Cargo.toml" | head -n 1)" \
+    expect "$("$top/release/version")" \
         "$(podman image inspect --format '{{index .Labels "org.opencontainers.image.version"}}' "$image")"
 }
 

@@ -23,6 +23,7 @@ mod recorded;
 mod selection;
 mod server;
 mod token;
+mod version;
 mod volume;
 mod watch;
 mod whose;
