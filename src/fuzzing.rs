@@ -6,36 +6,43 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::facts::field::{Field, Source, by_variable};
+use crate::facts::field::{Field, List, Source, by_variable};
 use crate::facts::reference::Reference;
+use crate::facts::subject::Asked;
+use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told, Value};
 use crate::kubernetes::expansion::expand;
 use crate::kubernetes::image_reference::ImageReference;
 use crate::kubernetes::key_value;
-use crate::kubernetes::quantity::{Quantity, resource_field};
-use crate::render::{Document, Format};
-use crate::sources::gather::{self, Whose};
+use crate::kubernetes::quantity::Quantity;
+use crate::kubernetes::resource::resource_field;
+use crate::render::{self, Document};
+use crate::sources::gather::{Origin, Request, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::variables::expression::Expression;
 
+use crate::sources::api::{Settings, When};
 use crate::sources::{self, pod};
 use crate::system::mountinfo;
 use crate::system::surroundings::Surroundings;
 use crate::variables::Selection;
+use crate::variables::definition::Definition;
+use crate::variables::template::{NoValue, Template};
 use crate::variables::variable::{Variable, Variables};
 
 /// A property of any bytes; it panics where they do not have it.
 type Target = fn(&[u8]);
 
 /// Every target, by the name of its program in `fuzz/` and of its directory in the corpus.
-const TARGETS: [(&str, Target); 13] = [
+const TARGETS: [(&str, Target); 15] = [
     ("cgroup", cgroup),
+    ("defaults", defaults),
     ("expansion", expansion),
     ("expression", expression),
     ("files", files),
@@ -46,6 +53,7 @@ const TARGETS: [(&str, Target); 13] = [
     ("pod", pod_object),
     ("quantity", quantity),
     ("resolv_conf", resolv_conf),
+    ("template", template),
     ("token", token),
     ("volume", volume),
 ];
@@ -248,17 +256,19 @@ fn calculated(text: &str) -> Option<(i64, i64)> {
 fn expression(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let (text, amount) = text.split_once('\n').unwrap_or((text, "1536Mi"));
+    let _ = Definition::parse(text);
     let Ok(expression) = Expression::parse(text) else { return };
-    let reference = expression.reference.to_string();
-    let plain = Expression::parse(&reference).unwrap_or_else(|error| panic!("{reference}: {error}"));
-    assert_eq!(plain.reference, expression.reference);
-    let (Reference::Field(Field::Resource(_, resource)), Ok(amount)) =
-        (&expression.reference, Quantity::parse(amount))
+    let reference = expression.references().next().expect("a field comes first").clone();
+    let plain =
+        Expression::parse(&reference.to_string()).unwrap_or_else(|error| panic!("{reference}: {error}"));
+    assert!(plain.references().eq([&reference]));
+    let (Reference::Field(Field::Resource(_, resource)), Ok(amount), false) =
+        (&reference, Quantity::parse(amount), text.contains(":-"))
     else {
         return;
     };
     let mut facts = Facts::new(4096);
-    facts.add(Source::Api, vec![(plain.reference.field().clone(), Value::Quantity(amount.clone()))]);
+    facts.add(Source::Api, vec![(reference.field().clone(), Value::Quantity(amount.clone()))]);
     let (value, _) = expression.evaluate(&facts).expect("a value, for the field is known");
     let value: i64 = value.parse().expect("a whole number");
     let divisor = text.split_once('/').and_then(|(_, divisor)| Quantity::parse(divisor).ok());
@@ -274,6 +284,53 @@ fn expression(data: &[u8]) {
     };
     let is_within = i128::from(value) * i128::from(divisor) <= i128::from(amount);
     assert!(value == 1 || (value > 1 && is_within), "{value} of {amount} by {divisor}");
+}
+
+/// Each byte is an operand: the first that is known and not empty counts, else the last.
+fn defaults(data: &[u8]) {
+    const OPERANDS: [(&str, Option<&str>); 8] = [
+        ("metadata.name", Some("web-0")),
+        ("metadata.uid", None),
+        ("metadata.labels['team']", Some("core")),
+        ("metadata.labels['none']", Some("")),
+        ("2", Some("2")),
+        ("'a:-$(B)'", Some("a:-$(B)")),
+        ("''", Some("")),
+        ("limits.cpu*50%/1m", Some("750")),
+    ];
+    let chosen: Vec<_> = data.iter().map(|byte| OPERANDS[usize::from(*byte) % OPERANDS.len()]).collect();
+    let text = chosen.iter().map(|(operand, _)| *operand).collect::<Vec<_>>().join(":-");
+    let is_field = |(operand, _): &(&str, _)| operand.starts_with(|letter: char| letter.is_ascii_lowercase());
+    let expression = match Definition::parse(&text) {
+        Ok(Definition::Expression(expression)) => expression,
+        other => return assert!(!chosen.first().is_some_and(is_field), "{text}: {other:?}"),
+    };
+    let mut facts = Facts::new(4096);
+    let labels = BTreeMap::from([("team".to_owned(), "core".to_owned())]);
+    let cpu = Quantity::from_milli(1500);
+    let values = vec![
+        (Field::PodName, Value::Text("web-0".to_owned())),
+        (Field::Labels, Value::Map(labels)),
+        (Field::Resource(List::Limits, "cpu".into()), Value::Quantity(cpu)),
+    ];
+    facts.add(Source::Api, values);
+    let first = chosen.iter().find_map(|(_, value)| value.filter(|value| !value.is_empty()));
+    let expected = first.or(chosen.last().and_then(|(_, value)| *value));
+    assert_eq!(expression.evaluate(&facts).map(|(value, _)| value).as_deref(), expected, "{text}");
+}
+
+fn template(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let Ok(template) = Template::parse(text) else { return };
+    let names: Vec<String> = template.references().map(str::to_owned).collect();
+    let itself: BTreeMap<&str, String> =
+        names.iter().map(|name| (name.as_str(), format!("$({name})"))).collect();
+    let rendered = template.render(|name| itself.get(name).map(String::as_str)).expect("all is known");
+    assert_eq!(rendered, text.replace("$$(", "$("));
+    if let Some(first) = names.first() {
+        let without = template.render(|name| (name != first).then_some("x"));
+        assert_eq!(without, Err(NoValue::Unknown(vec![first])));
+    }
 }
 
 fn expansion(data: &[u8]) {
@@ -318,7 +375,7 @@ fn volume(data: &[u8]) {
     for (_, quantity) in facts.resources() {
         assert!(quantity.value() > 0, "{quantity}");
     }
-    for (name, variable) in crate::variables::otel::variables(&facts, &environment) {
+    for (name, variable) in crate::variables::otel::variables(&facts, &environment, false) {
         assert!(OTEL.contains(&&*name) && !variable.value.is_empty());
     }
 }
@@ -328,8 +385,12 @@ const OTEL: [&str; 2] = ["OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"];
 
 fn pod_object(data: &[u8]) {
     let Ok(pod) = pod::parse(data) else { return };
-    for whose in [Whose::Own, Whose::Named("main".to_owned()), Whose::Nobody] {
-        let gathered = gather::from_pod(&pod, &whose);
+    let named = Asked { container: Some("main".to_owned()), is_beside: false };
+    let beside = Asked { container: None, is_beside: true };
+    let api = Settings { when: When::Never, url: None, timeout: Duration::ZERO };
+    for asked in [Asked::OWN, named, beside] {
+        let request = Request { asked, wanted: Wanted::default(), api: &api };
+        let gathered = gather(Origin::Object(&pod), &request);
         let selection = Selection { labels: true, annotations: true, otel: true, ..Selection::default() };
         let variables = crate::variables::variables(
             &gathered,
@@ -358,8 +419,7 @@ fn pod_object(data: &[u8]) {
 
 fn files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let variable =
-        |value: &str| Variable { value: value.to_owned(), source: Cow::Borrowed("api"), is_set: false };
+    let variable = |value: &str| Variable::new(value.to_owned(), "api");
     let named = |(position, value)| (format!("V{position}"), variable(value));
     are_read_back(&Facts::new(4096), &text.split('\u{1f}').enumerate().map(named).collect());
 }
@@ -369,16 +429,16 @@ fn are_read_back(facts: &Facts, variables: &Variables) {
     let document = Document { facts, variables, explanation: None };
     let values: BTreeMap<&str, &str> =
         variables.iter().map(|(name, variable)| (&**name, &*variable.value)).collect();
-    let json: serde_json::Value = serde_json::from_slice(&Format::Json.render(&document)).expect("JSON");
+    let json: serde_json::Value = serde_json::from_slice(&render::JSON.render(&document)).expect("JSON");
     for (name, value) in &values {
         assert_eq!(json["variables"][name], **value, "{name}");
     }
-    let sh = Format::Sh.render(&document);
+    let sh = render::SH.render(&document);
     assert_eq!(
         read_sh(&sh),
         values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     );
-    let env = read_as_the_kubelet_does(&Format::Env.render(&document)).expect("an env file");
+    let env = read_as_the_kubelet_does(&render::ENV.render(&document)).expect("an env file");
     for (name, value) in values {
         let alone = format!("{name}='{value}'\n");
         let alone = read_as_the_kubelet_does(alone.as_bytes()).ok();

@@ -1,136 +1,228 @@
-//! The words of a command line, made ready for argh.
+//! The words of a command line and the variables beside them, made ready for argh.
+//!
+//! This does what argh does not: `--x=y`, `--switch=false`, the environment, and a command of any bytes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::slice::Iter;
 
-use argh::{FlagInfo, FlagInfoKind, Optionality};
+use argh::{ArgsInfo, FlagInfo, FlagInfoKind, FromArgs, Optionality};
 
-use super::UsageError;
+use super::error::UsageError;
+use super::subcommands::Subcommand;
+use super::variables::{PREFIX, parse_boolean, variable_of};
 use crate::system::environment::Environment;
-use crate::variables::expression::distance;
+use crate::system::{logging, suggest};
 
-/// The prefix of the variables that stand for options.
-const PREFIX: &str = "INTROSPOD_";
+/// What argh says of an option that may be given once.
+const TWICE: &str = "duplicate values provided";
 
-/// The words before the command, as argh takes them, and the command.
-#[derive(Debug, Default)]
+/// The words that follow a subcommand.
+#[derive(Debug)]
 pub(super) struct Words {
-    /// The options of the subcommand itself, and what is no option.
-    pub(super) own: Vec<String>,
-    /// The options that it has in common with others.
-    pub(super) shared: Vec<String>,
-    seen: Vec<String>,
-    /// The options that variables gave.
-    pub(super) from_variables: Vec<String>,
+    subcommand: &'static Subcommand,
+    given: Vec<Given>,
+    /// The words that are neither options nor part of a command.
+    operands: Vec<String>,
+    pub(super) asks_for_help: bool,
     pub(super) command: Vec<OsString>,
 }
 
+/// An option with its value.
+#[derive(Debug)]
+struct Given {
+    flag: &'static FlagInfo<'static>,
+    value: String,
+    is_from_variable: bool,
+}
+
+impl Given {
+    /// Where the option stands: itself, or its variable.
+    fn place(&self) -> String {
+        match self.is_from_variable {
+            true => variable_of(self.flag.long),
+            false => self.flag.long.to_owned(),
+        }
+    }
+}
+
 impl Words {
-    /// Splits `arguments` at the command, and options at `=`.
-    pub(super) fn split(
-        subcommand: &'static str,
-        own: &[FlagInfo],
-        shared: &[FlagInfo],
-        arguments: &[OsString],
-    ) -> Result<Self, UsageError> {
-        let mut words = Words::default();
+    /// Splits `arguments` into options, operands and the command.
+    pub(super) fn split(subcommand: &'static Subcommand, arguments: &[OsString]) -> Result<Self, UsageError> {
+        let (given, operands, command) = Default::default();
+        let mut words = Words { subcommand, given, operands, asks_for_help: false, command };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let is_option = argument.as_bytes().starts_with(b"-") && argument.len() > 1;
-            if argument == "--" || (!is_option && subcommand == "exec") {
+            if argument == "--" || (!is_option && subcommand.takes_command()) {
                 let first = (!is_option).then(|| argument.clone());
                 words.command = first.into_iter().chain(rest.cloned()).collect();
                 break;
             }
-            let text = utf8(argument)?;
-            if !is_option || matches!(text, "--help" | "-h") {
-                words.own.push(text.to_owned());
-                continue;
-            }
-            let (name, value) =
-                text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
-            let flag = own.iter().chain(shared).find(|flag| flag.long == name);
-            let flag = flag.ok_or_else(|| unknown_option(subcommand, own, shared, name))?;
-            words.seen.push(name.to_owned());
-            let tokens = words.tokens(own, name);
-            match flag.kind {
-                FlagInfoKind::Switch => add_switch(tokens, name, value)?,
-                FlagInfoKind::Option { .. } => {
-                    let next = || utf8(rest.next().ok_or_else(|| UsageError::NoValue(name.to_owned()))?);
-                    let value = value.map_or_else(next, Ok)?;
-                    tokens.extend([name.to_owned(), value.to_owned()]);
-                }
+            match utf8(argument)? {
+                "--help" | "-h" => words.asks_for_help = true,
+                option if is_option => words.add_option(option, &mut rest)?,
+                operand => words.operands.push(operand.to_owned()),
             }
         }
-        if subcommand != "exec" {
-            // What follows -- belongs to the subcommand itself.
-            for argument in std::mem::take(&mut words.command) {
-                words.own.push(utf8(&argument)?.to_owned());
+        if !subcommand.takes_command() {
+            for operand in std::mem::take(&mut words.command) {
+                words.operands.push(utf8(&operand)?.to_owned());
             }
         }
         Ok(words)
     }
 
-    /// Where the tokens of the option `name` go.
-    fn tokens(&mut self, own: &[FlagInfo], name: &str) -> &mut Vec<String> {
-        match own.iter().any(|flag| flag.long == name) {
-            true => &mut self.own,
-            false => &mut self.shared,
-        }
-    }
-
-    /// Adds what variables say: of a repeatable option in front of what the command line says,
-    /// of another only where the command line does not say it.
-    pub(super) fn add_defaults(
-        &mut self,
-        own: &[FlagInfo],
-        shared: &[FlagInfo],
-        environment: &Environment,
-    ) -> Result<(), UsageError> {
-        if !environment.has_prefix(PREFIX) {
-            return Ok(());
-        }
-        for flag in own.iter().chain(shared).filter(|flag| flag.long != "--help") {
-            let variable = variable_of(flag.long);
-            let Some(text) = environment.get_nonempty(&variable) else { continue };
-            let is_seen = self.seen.iter().any(|seen| seen == flag.long);
-            if flag.kind == FlagInfoKind::Switch {
-                let wrong = UsageError::NotBoolean { place: variable, value: text.to_owned() };
-                let is_on = parse_boolean(text).ok_or(wrong)?;
-                self.tokens(own, flag.long).extend((is_on && !is_seen).then(|| flag.long.to_owned()));
-                continue;
-            }
-            let values: Vec<&str> = match flag.optionality {
-                Optionality::Repeating => {
-                    lines(text).filter(|value| !self.is_set_again(flag.long, value)).collect()
-                }
-                _ if is_seen => continue,
-                _ => vec![text],
-            };
-            let defaults = values.iter().flat_map(|value| [flag.long.to_owned(), (*value).to_owned()]);
-            self.tokens(own, flag.long).splice(..0, defaults);
-            self.from_variables.push(flag.long.to_owned());
-        }
+    fn add_option(&mut self, text: &str, rest: &mut Iter<OsString>) -> Result<(), UsageError> {
+        let (name, value) = split_option(text);
+        let is_meant = |flag: &&FlagInfo| {
+            flag.long == name || flag.short.is_some_and(|short| name == format!("-{short}"))
+        };
+        let flag = self.subcommand.flags().find(is_meant).ok_or_else(|| self.unknown_option(text))?;
+        let value = match (value, &flag.kind) {
+            (Some(value), _) => value,
+            (None, FlagInfoKind::Switch) => "true",
+            (None, FlagInfoKind::Option { .. }) => utf8(rest.next().ok_or(UsageError::NoValue(flag.long))?)?,
+        };
+        let given = Given { flag, value: value.to_owned(), is_from_variable: false };
+        self.given.push(checked(given)?);
         Ok(())
     }
 
-    /// Whether the command line sets the same NAME as `value`: then it wins.
-    fn is_set_again(&self, option: &str, value: &str) -> bool {
+    fn unknown_option(&self, text: &str) -> UsageError {
+        let option = text.split('=').next().unwrap_or_default().to_owned();
+        let known = self.subcommand.flags().map(|flag| flag.long.trim_start_matches('-'));
+        let nearest = suggest::nearest(option.trim_start_matches('-'), known);
+        let hint = nearest.map_or(String::new(), |nearest| format!("did you mean --{nearest}? "));
+        UsageError::UnknownOption { option, hint, subcommand: self.subcommand.name }
+    }
+
+    /// Adds what variables say: of a repeatable option before what the command line says, of
+    /// another only where the command line does not say it.
+    pub(super) fn add_variables(&mut self, environment: &Environment) -> Result<(), UsageError> {
+        if !environment.has_prefix(PREFIX) {
+            return Ok(());
+        }
+        let mut added = Vec::new();
+        for flag in self.subcommand.flags() {
+            if self.subcommand.without_variable.contains(&flag.long) {
+                continue;
+            }
+            let Some(text) = environment.get_nonempty(&variable_of(flag.long)) else { continue };
+            let values: Vec<&str> = match flag.optionality {
+                Optionality::Repeating => lines(text).collect(),
+                _ => vec![text],
+            };
+            for value in values {
+                let given = checked(Given { flag, value: value.to_owned(), is_from_variable: true })?;
+                if !self.is_overruled(&given) {
+                    added.push(given);
+                }
+            }
+        }
+        self.given.splice(..0, added);
+        Ok(())
+    }
+
+    /// Whether the command line says another thing than a variable: then it wins.
+    fn is_overruled(&self, given: &Given) -> bool {
         let name = |set: &str| set.split('=').next().unwrap_or_default().to_owned();
-        let mut pairs = self.shared.windows(2);
-        option == "--set" && pairs.any(|pair| pair[0] == option && name(&pair[1]) == name(value))
+        let mut same = self.given.iter().filter(|other| other.flag.long == given.flag.long);
+        match given.flag.long {
+            "--set" => same.any(|other| name(&other.value) == name(&given.value)),
+            // Other containers, and not more of them.
+            "--container" => same.next().is_some(),
+            _ => given.flag.optionality != Optionality::Repeating && same.next().is_some(),
+        }
+    }
+
+    /// Whether the command line has the option.
+    pub(super) fn is_on_command_line(&self, option: &str) -> bool {
+        self.given.iter().any(|given| given.flag.long == option && !given.is_from_variable)
+    }
+
+    /// What argh makes of the options of the group `T`, and of the operands if `T` takes some.
+    pub(super) fn parse<T: FromArgs + ArgsInfo>(&self) -> Result<T, UsageError> {
+        let info = T::get_args_info();
+        let mut tokens = Vec::new();
+        for flag in info.flags {
+            let mut given = self.given.iter().filter(|given| given.flag.long == flag.long);
+            match flag.kind {
+                FlagInfoKind::Option { .. } => {
+                    given.for_each(|given| tokens.extend([flag.long, &given.value]))
+                }
+                // The last one counts.
+                FlagInfoKind::Switch => {
+                    let is_on =
+                        given.next_back().is_some_and(|given| parse_boolean(&given.value) == Some(true));
+                    tokens.extend(is_on.then_some(flag.long));
+                }
+            }
+        }
+        if !info.positionals.is_empty() {
+            tokens.push("--");
+            tokens.extend(self.operands.iter().map(String::as_str));
+        }
+        T::from_args(&[self.subcommand.name], &tokens).map_err(|exit| self.explained(exit.output.trim_end()))
+    }
+
+    /// argh's message, and which option or variable it is about.
+    fn explained(&self, message: &str) -> UsageError {
+        for given in &self.given {
+            let start = format!("Error parsing option '{}' with value '{}': ", given.flag.long, given.value);
+            match message.strip_prefix(&start) {
+                Some(TWICE) => return UsageError::Twice(given.flag.long),
+                Some(why) => return UsageError::Value { place: given.place(), why: why.to_owned() },
+                None => {}
+            }
+        }
+        // Of an operand what is wrong with it says enough.
+        let why =
+            self.operands.iter().find_map(|operand| Some(message.split_once(&format!("'{operand}': "))?.1));
+        UsageError::Argh(logging::one_line(why.unwrap_or(message)).into_owned())
+    }
+
+    /// Whether there is no word that is no option.
+    pub(super) fn expect_no_operand(&self) -> Result<(), UsageError> {
+        match self.operands.first() {
+            None => Ok(()),
+            Some(word) => {
+                Err(UsageError::UnexpectedWord { subcommand: self.subcommand.name, word: word.clone() })
+            }
+        }
+    }
+
+    /// Whether there is one word that is no option: `what`, such as `example`.
+    pub(super) fn expect_one_operand(
+        &self,
+        what: &'static str,
+        example: &'static str,
+    ) -> Result<(), UsageError> {
+        let subcommand = self.subcommand.name;
+        match self.operands.as_slice() {
+            [] => Err(UsageError::NoOperand { subcommand, what, example }),
+            [_] => Ok(()),
+            [_, word, ..] => Err(UsageError::UnexpectedWord { subcommand, word: word.clone() }),
+        }
     }
 }
 
-fn add_switch(tokens: &mut Vec<String>, name: &str, value: Option<&str>) -> Result<(), UsageError> {
-    let wrong = |value: &str| UsageError::NotBoolean { place: name.to_owned(), value: value.to_owned() };
-    let is_on = value.map_or(Ok(true), |value| parse_boolean(value).ok_or_else(|| wrong(value)))?;
-    // The last word counts.
-    tokens.retain(|token| token != name);
-    if is_on {
-        tokens.push(name.to_owned());
+/// Splits `--name=value`, `-nvalue` and `-n=value`.
+fn split_option(text: &str) -> (&str, Option<&str>) {
+    if text.starts_with("--") {
+        return text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
     }
-    Ok(())
+    let end = text.char_indices().nth(2).map_or(text.len(), |(end, _)| end);
+    let (name, value) = text.split_at(end);
+    (name, (!value.is_empty()).then(|| value.strip_prefix('=').unwrap_or(value)))
+}
+
+/// `given`, if what is given for a switch is a boolean.
+fn checked(given: Given) -> Result<Given, UsageError> {
+    match given.flag.kind == FlagInfoKind::Switch && parse_boolean(&given.value).is_none() {
+        true => Err(UsageError::NotBoolean { place: given.place() }),
+        false => Ok(given),
+    }
 }
 
 fn utf8(word: &OsString) -> Result<&str, UsageError> {
@@ -139,25 +231,4 @@ fn utf8(word: &OsString) -> Result<&str, UsageError> {
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty())
-}
-
-fn unknown_option(subcommand: &'static str, own: &[FlagInfo], shared: &[FlagInfo], name: &str) -> UsageError {
-    let nearest = own.iter().chain(shared).map(|flag| flag.long).min_by_key(|long| distance(name, long));
-    let nearest = nearest.unwrap_or("--help").to_owned();
-    UsageError::UnknownOption { option: name.to_owned(), nearest, subcommand }
-}
-
-/// The variable that stands for `option`.
-pub(super) fn variable_of(option: &str) -> String {
-    let name = option.trim_start_matches('-').replace('-', "_");
-    PREFIX.to_owned() + &name.to_ascii_uppercase()
-}
-
-/// What a switch is given as its value.
-pub(super) fn parse_boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "on" => Some(true),
-        "0" | "false" | "no" | "off" => Some(false),
-        _ => None,
-    }
 }

@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::{CommandError, prepare, write_files};
+use super::CommandError;
+use super::pipeline::Input;
 use crate::cli::Exec;
 use crate::system::environment::Environment;
 use crate::system::exit;
-use crate::variables::variable::{Variables, expand};
+use crate::variables::variable::{Scope, Variables, expand};
 
 /// Where commands are looked up if `PATH` is not set (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -26,12 +27,14 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
-    let prepared = prepare(&exec.options, &exec.options.whose_own(), environment, environment, clock)?;
-    write_files(&exec.options, &prepared)?;
+    let input = Input::open(&exec.options, environment, clock)?;
+    let prepared = input.prepare(&exec.options, exec.options.own(), environment)?;
+    prepared.write_files(&exec.options)?;
     let mut command = exec.command.clone();
     if exec.expand {
+        let scope = Scope { variables: &prepared.variables, environments: [environment; 2] };
         for argument in command.iter_mut().skip(1) {
-            let text = expand(argument.as_bytes(), &prepared.variables, [environment; 2], "the arguments");
+            let (text, _) = expand(argument.as_bytes(), scope, "the arguments");
             *argument = OsString::from_vec(text);
         }
     }

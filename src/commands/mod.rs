@@ -3,26 +3,21 @@
 pub(crate) mod exec;
 mod get;
 mod install;
+mod pipeline;
 mod print;
 mod watch;
 mod write;
 
 use std::ffi::OsString;
-use std::io::Read;
-use std::path::Path;
 use std::time::Instant;
 
-use crate::cli::{Invocation, Options};
-use crate::render::Document;
-use crate::sources::gather::{self, Gathered, Whose};
-use crate::sources::pod::{self, PodError};
+use crate::cli::Invocation;
+use crate::sources::pod::PodError;
 use crate::system::environment::Environment;
 use crate::system::exit;
-use crate::system::files::{self, OutputError};
-use crate::system::root::{Root, RootError};
-use crate::system::surroundings::Surroundings;
-use crate::variables::variable::Variables;
-use crate::variables::{VariablesError, variables};
+use crate::system::files::OutputError;
+use crate::system::root::RootError;
+use crate::variables::VariablesError;
 
 /// A subcommand failed.
 #[derive(Debug, thiserror::Error)]
@@ -74,71 +69,6 @@ pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn()
             exit::FAILURE
         }
     }
-}
-
-/// Facts and variables, as the options ask for them.
-struct Prepared {
-    gathered: Gathered,
-    variables: Variables,
-    /// What is gathered is of the very environment that this process has.
-    is_own: bool,
-}
-
-impl Prepared {
-    fn document(&self) -> Document<'_> {
-        Document { facts: &self.gathered.facts, variables: &self.variables, explanation: None }
-    }
-}
-
-/// Gathers, and makes variables of it; `application` is what an application gets beside them.
-fn prepare(
-    options: &Options,
-    whose: &Whose,
-    environment: &Environment,
-    application: &Environment,
-    clock: fn() -> Instant,
-) -> Result<Prepared, CommandError> {
-    if let Some(file) = &options.pod {
-        let pod = read_pod(file)?;
-        let gathered = gather::from_pod(&pod, whose);
-        let variables = variables(&gathered, &options.selection, &Environment::default(), application)?;
-        return Ok(Prepared { gathered, variables, is_own: false });
-    }
-    let surroundings = Surroundings::new(
-        Root::open(&options.root)?,
-        environment,
-        options.volumes.clone(),
-        options.token_file.clone(),
-        clock,
-    );
-    let wanted = options.selection.wanted();
-    let gathered = gather::gather(&surroundings, whose, &wanted, &options.api);
-    if !options.selection.replaces {
-        gather::warn_of_contradictions(&surroundings, &gathered.facts);
-    }
-    let variables = variables(&gathered, &options.selection, &surroundings.environment, application)?;
-    Ok(Prepared { gathered, variables, is_own: surroundings.root.is_system() })
-}
-
-fn read_pod(file: &Path) -> Result<serde_json::Value, CommandError> {
-    let name = || file.display().to_string();
-    let content = match file.as_os_str() == "-" {
-        true => {
-            let mut content = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut content).map(|_| content)
-        }
-        false => std::fs::read(file),
-    };
-    let content = content.map_err(|source| CommandError::PodFile { file: name(), source })?;
-    pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
-}
-
-fn write_files(options: &Options, prepared: &Prepared) -> Result<(), CommandError> {
-    for out in &options.out {
-        let content = out.format.render(&prepared.document());
-        files::replace(&out.path, &content, options.mode)?;
-    }
-    Ok(())
 }
 
 /// A bug of ours is said in one line; in `exec` it is not the application's end.

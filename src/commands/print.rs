@@ -1,16 +1,16 @@
 //! The dry run.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::time::Instant;
 
-use super::{CommandError, prepare, write_files};
-use crate::cli::{Options, Print};
+use super::CommandError;
+use super::pipeline::{Input, Prepared};
+use crate::cli::Print;
 use crate::facts::field::Field;
-use crate::render::Format;
+use crate::render;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
-use crate::system::root::Root;
+use crate::variables::{Selection, shown_value};
 
 /// Gathers and shows.
 pub(super) fn run(
@@ -19,26 +19,41 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let options = &print.options;
-    let prepared = prepare(options, &options.whose_own(), environment, &Environment::default(), clock)?;
-    write_files(options, &prepared)?;
+    let input = Input::open(options, environment, clock)?;
+    let prepared = input.prepare(options, options.own(), &Environment::default())?;
+    prepared.write_files(options)?;
+    if !print.names.is_empty() {
+        return print_values(&print.names, &prepared, &options.selection);
+    }
     let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
-        true => Format::Table,
-        false => Format::Env,
+        true => render::TABLE,
+        false => render::ENV,
     });
     let mut document = prepared.document();
     if print.explain {
-        document.explanation = Some(explanation(options, &prepared.gathered));
+        let sources = explanation(&input, &prepared.gathered);
+        document.explanation = Some(render::Explanation { sources, ..Default::default() });
     }
     to_standard_output(&format.render(&document))
 }
 
+/// The bare values of these variables, one a line.
+fn print_values(names: &[String], prepared: &Prepared, selection: &Selection) -> Result<(), CommandError> {
+    let mut text = String::new();
+    for name in names {
+        text += shown_value(name, &prepared.variables, &prepared.gathered, selection)?;
+        text.push('\n');
+    }
+    to_standard_output(text.as_bytes())
+}
+
 /// Each source that could not tell something, and why.
-fn explanation(options: &Options, gathered: &Gathered) -> Vec<(&'static str, String)> {
+fn explanation(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> =
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
-    if options.pod.is_none()
-        && gathered.facts.text(&Field::PodName).is_none()
-        && let Some(hostname) = hostname(&options.root)
+    if gathered.facts.text(&Field::PodName).is_none()
+        && let Some(surroundings) = input.surroundings()
+        && let Some(hostname) = crate::sources::kubelet::hostname(&surroundings.root)
     {
         lines.push((
             "hostname",
@@ -46,10 +61,6 @@ fn explanation(options: &Options, gathered: &Gathered) -> Vec<(&'static str, Str
         ));
     }
     lines
-}
-
-fn hostname(root: &Path) -> Option<String> {
-    crate::sources::kubelet::hostname(&Root::open(root).ok()?)
 }
 
 /// Writes to standard output; a reader that went away ends the process as it ends `cat(1)`.

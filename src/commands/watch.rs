@@ -11,11 +11,13 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
-use super::{CommandError, Prepared, prepare};
+use super::CommandError;
+use super::pipeline::{Input, Prepared};
 use crate::cli::{Options, Watch};
 use crate::client::notify::Notifier;
+use crate::facts::Value;
 use crate::facts::field::TABLE;
-use crate::facts::{Facts, Value};
+use crate::sources::gather::Gathered;
 use crate::sources::volume::{DATA, DEFAULT_PLACES};
 use crate::system::environment::Environment;
 use crate::system::files;
@@ -48,15 +50,20 @@ pub(super) fn run(
     warn_of_sub_paths(&root, &places);
     // Watched before they are read first, so that no change falls in between.
     let mut volumes = Volumes::watch(root, places)?;
+    let each = options.per_container();
     let gather = |volumes: &mut Volumes| {
-        let prepared = prepare(options, &options.whose_other(), environment, &Environment::default(), clock);
+        let prepared = Input::open(options, environment, clock).and_then(|input| {
+            let prepare =
+                |options: &Options| input.prepare(options, options.beside(), &Environment::default());
+            each.iter().map(prepare).collect::<Result<Vec<_>, _>>()
+        });
         // What was read of a volume while it went away is not the truth.
         volumes.check()?;
         prepared
     };
     let prepared = gather(&mut volumes)?;
-    write_what_differs(options, &prepared)?;
-    let mut shown = shown(&prepared.gathered.facts);
+    write_what_differs(&each, &prepared)?;
+    let mut shown = shown(&prepared);
     drop(prepared);
     let notifier = watch.notify.clone().map(|url| Notifier::start(url, clock)).transpose();
     let notifier = notifier.map_err(|error| CommandError::Other(format!("--notify: {error}")))?;
@@ -70,8 +77,8 @@ pub(super) fn run(
             }
             prepared => prepared?,
         };
-        let is_changed = write_what_differs(options, &prepared)?;
-        let before = std::mem::replace(&mut shown, self::shown(&prepared.gathered.facts));
+        let is_changed = write_what_differs(&each, &prepared)?;
+        let before = std::mem::replace(&mut shown, self::shown(&prepared));
         if is_changed {
             log::info!("changed: {}", difference(&before, &shown));
             notifier.iter().for_each(Notifier::changed);
@@ -90,15 +97,17 @@ fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
 }
 
 /// Writes the files whose bytes differ; whether there were any.
-fn write_what_differs(options: &Options, prepared: &Prepared) -> Result<bool, CommandError> {
+fn write_what_differs(each: &[Options], prepared: &[Prepared]) -> Result<bool, CommandError> {
     let mut is_changed = false;
-    for out in &options.out {
-        let content = out.format.render(&prepared.document());
-        if std::fs::read(&out.path).is_ok_and(|there| there == content) {
-            continue;
+    for (options, prepared) in each.iter().zip(prepared) {
+        for out in &options.out {
+            let content = out.format.render(&prepared.document());
+            if std::fs::read(&out.path).is_ok_and(|there| there == content) {
+                continue;
+            }
+            files::replace(&out.path, &content, options.mode)?;
+            is_changed = true;
         }
-        files::replace(&out.path, &content, options.mode)?;
-        is_changed = true;
     }
     Ok(is_changed)
 }
@@ -106,10 +115,12 @@ fn write_what_differs(options: &Options, prepared: &Prepared) -> Result<bool, Co
 /// The fields that the files are made of, to tell which changed.
 type Shown = BTreeMap<String, String>;
 
-fn shown(facts: &Facts) -> Shown {
+/// Of several containers the first one's.
+fn shown(prepared: &[Prepared]) -> Shown {
     let mut shown = Shown::new();
+    let Some(Prepared { gathered: Gathered { facts, .. }, .. }) = prepared.first() else { return shown };
     for row in TABLE {
-        match facts.get(&row.field).map(|fact| &fact.value) {
+        match facts.get(&row.field()).map(|fact| &fact.value) {
             Some(Value::Text(text)) => {
                 shown.insert(row.path.to_owned(), text.clone());
             }

@@ -1,9 +1,10 @@
 //! The one table of fields: everything that a pod can know about itself.
 //!
-//! Adding a field is adding a row. Sources, expressions, variables and
-//! renderers all read it here.
+//! Adding a field is adding a row: sources, expressions, variables and renderers read it here.
 
 use std::borrow::Cow;
+
+use crate::kubernetes::names;
 
 /// A place that fields are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +21,10 @@ pub(crate) enum Source {
     Environment,
     /// downwardAPI volumes.
     Volume,
-    /// The Pod object: the API server's, or that of `--pod`.
+    /// The API server's objects, or the Pod object of `--pod`.
     Api,
+    /// What well-known labels imply. Labels are the author's word: a copied pod keeps them.
+    Labels,
 }
 
 impl Source {
@@ -35,6 +38,7 @@ impl Source {
             Source::Environment => "env",
             Source::Volume => "volume",
             Source::Api => "api",
+            Source::Labels => "labels",
         }
     }
 }
@@ -59,197 +63,280 @@ impl List {
 }
 
 /// One thing that a pod can know about itself.
-#[derive(Clone, Debug, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
-    PodName,
-    PodNamespace,
-    PodUid,
-    NodeName,
-    NodeUid,
-    ServiceAccount,
-    PodIp,
-    PodIps,
-    HostIp,
-    HostIps,
+    /// The field of the row with this path.
+    Plain(&'static str),
     /// A quantity of a container's `resources`, by the resource's name (`cpu`).
     Resource(List, Cow<'static, str>),
-    Labels,
-    Annotations,
-    ContainerName,
-    ContainerId,
-    ContainerImage,
-    ContainerImageId,
-    OwnerKind,
-    OwnerName,
-    WorkloadKind,
-    WorkloadName,
-    Ordinal,
-    QosClass,
-    NodeLabels,
-    ClusterDomain,
 }
 
-impl PartialEq for Field {
-    // Fields are looked for thousands of times in each run, and most differ in their kind.
-    #[inline(always)]
-    fn eq(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-            && match (self, other) {
-                (Field::Resource(list, name), Field::Resource(other_list, other)) => {
-                    list == other_list && name == other
-                }
-                _ => true,
-            }
-    }
+/// The fields that the program refers to by name.
+#[allow(non_upper_case_globals)]
+impl Field {
+    pub(crate) const PodName: Field = Field::Plain("metadata.name");
+    pub(crate) const PodNamespace: Field = Field::Plain("metadata.namespace");
+    pub(crate) const PodUid: Field = Field::Plain("metadata.uid");
+    pub(crate) const NodeName: Field = Field::Plain("spec.nodeName");
+    pub(crate) const NodeUid: Field = Field::Plain("node.uid");
+    pub(crate) const ServiceAccount: Field = Field::Plain("spec.serviceAccountName");
+    pub(crate) const PodIp: Field = Field::Plain("status.podIP");
+    pub(crate) const PodIps: Field = Field::Plain("status.podIPs");
+    pub(crate) const Labels: Field = Field::Plain("metadata.labels");
+    pub(crate) const Annotations: Field = Field::Plain("metadata.annotations");
+    pub(crate) const ContainerName: Field = Field::Plain("container.name");
+    pub(crate) const ContainerId: Field = Field::Plain("container.id");
+    pub(crate) const ContainerImage: Field = Field::Plain("container.image");
+    pub(crate) const OwnerKind: Field = Field::Plain("owner.kind");
+    pub(crate) const OwnerName: Field = Field::Plain("owner.name");
+    pub(crate) const WorkloadKind: Field = Field::Plain("workload.kind");
+    pub(crate) const WorkloadName: Field = Field::Plain("workload.name");
+    pub(crate) const Ordinal: Field = Field::Plain("pod.ordinal");
+    pub(crate) const QosClass: Field = Field::Plain("status.qosClass");
+    pub(crate) const NodeLabels: Field = Field::Plain("node.labels");
+    pub(crate) const ClusterDomain: Field = Field::Plain("cluster.domain");
 }
 
 impl Field {
-    /// Whether the field tells of one container, and not of the whole pod.
-    pub(crate) fn is_of_container(&self) -> bool {
-        use Field::*;
-        matches!(self, Resource(..) | ContainerName | ContainerId | ContainerImage | ContainerImageId)
-    }
-
-    /// Whether the API has the field only some time after the container started.
-    ///
-    /// For up to a second the object lacks them (the kubelet's status manager reports later).
-    pub(crate) fn is_late_in_api(&self) -> bool {
-        use Field::*;
-        matches!(self, PodIp | PodIps | HostIp | HostIps | ContainerId | ContainerImageId)
-    }
-
-    /// The row of this field; a resource without a variable of its own has none.
+    /// The row of this field; a resource other than CPU and memory has none.
     pub(crate) fn row(&self) -> Option<&'static Row> {
-        TABLE.iter().find(|row| row.field == *self)
+        TABLE.iter().find(|row| row.is_of(self))
     }
 
-    /// The sources that may tell this field; of them the first that knows it wins.
+    /// Whether the field describes one container, and not the whole pod.
+    pub(crate) fn is_of_container(&self) -> bool {
+        self.row().map_or(matches!(self, Field::Resource(..)), |row| row.is_of_container)
+    }
+
+    /// The sources that can know the field, in order of precedence.
     pub(crate) fn sources(&self) -> &'static [Source] {
         self.row().map_or(&[Source::Api], |row| row.sources)
+    }
+
+    /// The object of the API that has the field.
+    pub(crate) fn object(&self) -> Option<Object> {
+        match self.row() {
+            Some(row) => row.place.map(|place| place.object),
+            None => Some(Object::ContainerSpec),
+        }
     }
 
     /// The field as the downward API writes it.
     pub(crate) fn path(&self) -> String {
         match self {
+            Field::Plain(path) => (*path).to_owned(),
             Field::Resource(list, resource) => format!("{}.{resource}", list.name()),
-            field => field.row().map_or_else(String::new, |row| row.path.to_owned()),
         }
     }
 }
 
-/// What is known of a field before any source is asked.
+/// What kind of value a field has: it decides what a variable or file must hold to be believed,
+/// how an API object holds it, and its type in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Any text.
+    Text,
+    /// A DNS subdomain (RFC 1123), as most objects' names are.
+    Subdomain,
+    /// A DNS label (RFC 1123), as names of namespaces and containers are.
+    Label,
+    /// An object's UID; that of a static pod is no UUID.
+    Uid,
+    /// An IP address.
+    Address,
+    /// IP addresses, comma-separated; in an API object a list of objects with the key `ip`.
+    Addresses,
+    /// A whole number; labels that an API object holds imply it ([`owner`](crate::facts::owner)).
+    Ordinal,
+    /// Of the pod's controller, one entry of an API object's `ownerReferences`
+    /// ([`owner`](crate::facts::owner)).
+    Controller,
+    /// A container's ID; in an API object after the runtime's name, `containerd://`.
+    ContainerId,
+    /// Labels or annotations.
+    Map,
+    /// A quantity; the variable counts it in this unit, which its name promises.
+    Resource(&'static str),
+}
+
+impl Kind {
+    /// Whether `text`, which somebody wrote into a manifest, can be a value of this kind.
+    pub(crate) fn accepts(self, text: &str) -> bool {
+        let is_number = || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match self {
+            Kind::Subdomain => names::is_subdomain(text),
+            Kind::Label => names::is_label(text),
+            Kind::Uid => names::is_uid(text),
+            Kind::Address => names::is_address(text),
+            Kind::Addresses => text.split(',').all(names::is_address),
+            Kind::Ordinal => is_number() && text.parse::<u32>().is_ok(),
+            Kind::Resource(_) => is_number() && text.parse::<u64>().is_ok(),
+            Kind::Text | Kind::ContainerId | Kind::Map | Kind::Controller => true,
+        }
+    }
+
+    /// What a text of this kind is called in a message.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Kind::Subdomain => "a DNS subdomain name",
+            Kind::Label => "a DNS label",
+            Kind::Uid => "a UID",
+            Kind::Address => "an IP address",
+            Kind::Addresses => "a comma-separated list of IP addresses",
+            Kind::Ordinal | Kind::Resource(_) => "a number",
+            Kind::Text | Kind::ContainerId | Kind::Map | Kind::Controller => "a text",
+        }
+    }
+}
+
+/// The object of the API that holds a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Object {
+    Pod,
+    /// The container in the Pod object's spec.
+    ContainerSpec,
+    /// The container's status in the Pod object.
+    ContainerStatus,
+    Node,
+    /// The pod's Namespace.
+    Namespace,
+    /// The Namespace `kube-system`, whose UID identifies the cluster.
+    KubeSystem,
+}
+
+impl Object {
+    /// Whether the Pod object holds it.
+    pub(crate) fn is_in_pod(self) -> bool {
+        matches!(self, Object::Pod | Object::ContainerSpec | Object::ContainerStatus)
+    }
+}
+
+/// Where an object of the API holds a field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) object: Object,
+    /// A JSON pointer (RFC 6901).
+    pub(crate) pointer: &'static str,
+}
+
+const fn at(object: Object, pointer: &'static str) -> Option<Place> {
+    Some(Place { object, pointer })
+}
+
+/// All that introspod knows about a field.
 #[derive(Debug)]
 pub(crate) struct Row {
-    pub(crate) field: Field,
     /// The field's name, as the downward API writes it.
     pub(crate) path: &'static str,
-    /// The environment variable that is rendered from it.
+    pub(crate) kind: Kind,
+    /// The environment variable for it; without one, `--set` names it.
     pub(crate) variable: Option<&'static str>,
-    /// The sources that may tell it, in order of precedence.
+    /// The sources that can know it, in order of precedence.
     pub(crate) sources: &'static [Source],
-    /// Further variables that pods' authors set for it, beside `K8S_` and `MY_` before its own.
+    /// Other variables that authors of pods set for it, beside `K8S_` and `MY_` before its own.
     pub(crate) spellings: &'static [&'static str],
     /// File names in a downwardAPI volume.
     pub(crate) files: &'static [&'static str],
+    /// Where the API has it.
+    pub(crate) place: Option<Place>,
+    /// It describes one container, and not the whole pod.
+    pub(crate) is_of_container: bool,
+    /// For up to a second after the start the API lacks it (the kubelet's status manager reports later).
+    pub(crate) is_late_in_api: bool,
+    /// An expression must name one entry: `node.labels['KEY']`.
+    pub(crate) needs_key: bool,
     /// The path of keys in the JSON document.
     pub(crate) document: &'static [&'static str],
-    /// For a resource: the divisor that its variable's name promises.
-    pub(crate) divisor: &'static str,
-}
-
-const fn row(
-    field: Field,
-    path: &'static str,
-    variable: &'static str,
-    sources: &'static [Source],
-    document: &'static [&'static str],
-) -> Row {
-    Row { field, path, variable: Some(variable), sources, spellings: &[], files: &[], document, divisor: "" }
-}
-
-const fn resource(
-    list: List,
-    name: &'static str,
-    path: &'static str,
-    variable: &'static str,
-    spellings: &'static [&'static str],
-    document: &'static [&'static str],
-    divisor: &'static str,
-) -> Row {
-    // Section 4 of the design ranks a limit's sources; a request is not enforced, so no cgroup tells it.
-    let sources: &[Source] = match list {
-        List::Limits => &[Cgroup, Api, Environment, Volume],
-        List::Requests => &[Api, Environment, Volume],
-    };
-    let field = Field::Resource(list, Cow::Borrowed(name));
-    let mut row = row(field, path, variable, sources, document).spelt(spellings);
-    row.divisor = divisor;
-    row
 }
 
 impl Row {
-    const fn spelt(mut self, spellings: &'static [&'static str]) -> Row {
-        self.spellings = spellings;
-        self
+    /// The field of this row.
+    pub(crate) fn field(&self) -> Field {
+        let resource = |list: List| {
+            let name = self.path.strip_prefix(list.name())?.strip_prefix('.')?;
+            Some(Field::Resource(list, Cow::Borrowed(name)))
+        };
+        let is_resource = matches!(self.kind, Kind::Resource(_));
+        let resource = is_resource.then(|| resource(List::Limits).or_else(|| resource(List::Requests)));
+        resource.flatten().unwrap_or(Field::Plain(self.path))
     }
 
-    const fn in_files(mut self, files: &'static [&'static str]) -> Row {
-        self.files = files;
-        self
-    }
-
-    /// As a whole it is no variable.
-    const fn without_variable(mut self) -> Row {
-        self.variable = None;
-        self
+    fn is_of(&self, field: &Field) -> bool {
+        match field {
+            Field::Plain(path) => self.path == *path,
+            Field::Resource(list, name) => {
+                let own = self.path.strip_prefix(list.name()).and_then(|rest| rest.strip_prefix('.'));
+                own.is_some_and(|own| own == name)
+            }
+        }
     }
 }
 
-use Source::{Api, Cgroup, Environment, Kubelet, Option as Given, Token, Volume};
+use Object::{ContainerSpec, ContainerStatus, KubeSystem, Namespace, Node, Pod};
+use Source::{Api, Cgroup, Environment, Kubelet, Labels, Option as Given, Token, Volume};
 
-/// Every field, with where it is read, what it is called and where it is rendered.
+/// A row says how its field differs from this one.
+const FIELD: Row = Row {
+    path: "",
+    kind: Kind::Text,
+    variable: None,
+    sources: &[Api],
+    spellings: &[],
+    files: &[],
+    place: None,
+    is_of_container: false,
+    is_late_in_api: false,
+    needs_key: false,
+    document: &[],
+};
+
+/// A row of a container differs from this one.
+const CONTAINER_FIELD: Row = Row { is_of_container: true, ..FIELD };
+
+/// A limit is what the control group enforces; [`limits`](crate::facts::limits) has the details.
+const LIMIT: Row = Row { sources: &[Cgroup, Api, Volume, Environment], ..CONTAINER_FIELD };
+/// No control group enforces a request. The kubelet keeps the volume true through a resize.
+const REQUEST: Row = Row { sources: &[Api, Volume, Environment], ..CONTAINER_FIELD };
+
+/// Every field.
 #[rustfmt::skip]
 pub(crate) static TABLE: &[Row] = &[
-    row(Field::PodName, "metadata.name", "POD_NAME", &[Token, Environment, Volume, Api], &["pod", "name"])
-        .spelt(&["OTEL_RESOURCE_ATTRIBUTES_POD_NAME"])
-        .in_files(&["podName"]),
-    row(Field::PodNamespace, "metadata.namespace", "POD_NAMESPACE", &[Token, Kubelet, Environment, Volume, Api], &["pod", "namespace"])
-        .spelt(&["K8S_NAMESPACE"])
-        .in_files(&["podNamespace"]),
-    row(Field::PodUid, "metadata.uid", "POD_UID", &[Token, Kubelet, Cgroup, Environment, Volume, Api], &["pod", "uid"])
-        .spelt(&["OTEL_RESOURCE_ATTRIBUTES_POD_UID"])
-        .in_files(&["podUid", "uid"]),
-    row(Field::NodeName, "spec.nodeName", "NODE_NAME", &[Token, Environment, Api], &["node", "name"])
-        .spelt(&["OTEL_RESOURCE_ATTRIBUTES_NODE_NAME"]),
-    row(Field::NodeUid, "node.uid", "NODE_UID", &[Token, Environment, Api], &["node", "uid"]),
-    row(Field::ServiceAccount, "spec.serviceAccountName", "SERVICE_ACCOUNT", &[Token, Environment, Api], &["pod", "serviceAccountName"]),
-    row(Field::PodIp, "status.podIP", "POD_IP", &[Environment, Kubelet, Api], &["pod", "ip"]),
-    row(Field::PodIps, "status.podIPs", "POD_IPS", &[Environment, Kubelet, Api], &["pod", "ips"]),
-    row(Field::HostIp, "status.hostIP", "HOST_IP", &[Environment, Api], &["pod", "hostIP"]),
-    row(Field::HostIps, "status.hostIPs", "HOST_IPS", &[Environment, Api], &["pod", "hostIPs"]),
-    resource(List::Limits, "cpu", "limits.cpu", "CONTAINER_CPU_LIMIT_MILLICORES", &["CONTAINER_CPU_LIMIT_MILLI_CORES"], &["container", "resources", "limits", "cpu"], "1m"),
-    resource(List::Limits, "memory", "limits.memory", "CONTAINER_MEMORY_LIMIT_KIBIBYTES", &["CONTAINER_MEMORY_LIMIT_KIBI_BYTES"], &["container", "resources", "limits", "memory"], "1Ki"),
-    resource(List::Requests, "cpu", "requests.cpu", "CONTAINER_CPU_REQUEST_MILLICORES", &["CONTAINER_CPU_REQUEST_MILLI_CORES"], &["container", "resources", "requests", "cpu"], "1m"),
-    resource(List::Requests, "memory", "requests.memory", "CONTAINER_MEMORY_REQUEST_KIBIBYTES", &["CONTAINER_MEMORY_REQUEST_KIBI_BYTES"], &["container", "resources", "requests", "memory"], "1Ki"),
-    row(Field::Labels, "metadata.labels", "", &[Volume, Api], &["pod", "labels"])
-        .in_files(&["labels"])
-        .without_variable(),
-    row(Field::Annotations, "metadata.annotations", "", &[Volume, Api], &["pod", "annotations"])
-        .in_files(&["annotations"])
-        .without_variable(),
-    row(Field::ContainerName, "container.name", "CONTAINER_NAME", &[Given, Kubelet, Environment, Api], &["container", "name"]),
-    row(Field::ContainerId, "container.id", "CONTAINER_ID", &[Cgroup, Api], &["container", "id"]),
-    row(Field::ContainerImage, "container.image", "CONTAINER_IMAGE", &[Api], &["container", "image"]),
-    row(Field::ContainerImageId, "container.imageID", "CONTAINER_IMAGE_ID", &[Api], &["container", "imageID"]),
-    row(Field::OwnerKind, "owner.kind", "POD_OWNER_KIND", &[Api, Volume], &["pod", "owner", "kind"]),
-    row(Field::OwnerName, "owner.name", "POD_OWNER_NAME", &[Api, Volume], &["pod", "owner", "name"]),
-    row(Field::WorkloadKind, "workload.kind", "WORKLOAD_KIND", &[Api, Volume], &["pod", "workload", "kind"]),
-    row(Field::WorkloadName, "workload.name", "WORKLOAD_NAME", &[Api, Volume], &["pod", "workload", "name"]),
-    row(Field::Ordinal, "pod.ordinal", "POD_ORDINAL", &[Environment, Volume, Api], &["pod", "ordinal"]),
-    row(Field::QosClass, "status.qosClass", "POD_QOS_CLASS", &[Cgroup, Api], &["pod", "qosClass"]),
-    row(Field::NodeLabels, "node.labels", "", &[Api], &["node", "labels"])
-        .without_variable(),
-    row(Field::ClusterDomain, "cluster.domain", "CLUSTER_DOMAIN", &[Kubelet], &["cluster", "domain"]),
+    Row { path: "metadata.name", kind: Kind::Subdomain, variable: Some("POD_NAME"), sources: &[Token, Environment, Volume, Api], spellings: &["OTEL_RESOURCE_ATTRIBUTES_POD_NAME"], files: &["podName"], place: at(Pod, "/metadata/name"), document: &["pod", "name"], ..FIELD },
+    Row { path: "metadata.namespace", kind: Kind::Label, variable: Some("POD_NAMESPACE"), sources: &[Token, Environment, Volume, Api, Kubelet], spellings: &["K8S_NAMESPACE"], files: &["podNamespace"], place: at(Pod, "/metadata/namespace"), document: &["pod", "namespace"], ..FIELD },
+    Row { path: "metadata.uid", kind: Kind::Uid, variable: Some("POD_UID"), sources: &[Kubelet, Cgroup, Token, Environment, Volume, Api], spellings: &["OTEL_RESOURCE_ATTRIBUTES_POD_UID"], files: &["podUid", "uid"], place: at(Pod, "/metadata/uid"), document: &["pod", "uid"], ..FIELD },
+    Row { path: "spec.nodeName", kind: Kind::Subdomain, variable: Some("NODE_NAME"), sources: &[Token, Environment, Api], spellings: &["OTEL_RESOURCE_ATTRIBUTES_NODE_NAME"], place: at(Pod, "/spec/nodeName"), document: &["node", "name"], ..FIELD },
+    Row { path: "node.uid", kind: Kind::Uid, variable: Some("NODE_UID"), sources: &[Token, Environment, Api], place: at(Node, "/metadata/uid"), document: &["node", "uid"], ..FIELD },
+    Row { path: "spec.serviceAccountName", kind: Kind::Subdomain, variable: Some("SERVICE_ACCOUNT"), sources: &[Token, Environment, Api], place: at(Pod, "/spec/serviceAccountName"), document: &["pod", "serviceAccountName"], ..FIELD },
+    Row { path: "status.podIP", kind: Kind::Address, variable: Some("POD_IP"), sources: &[Kubelet, Environment, Api], place: at(Pod, "/status/podIP"), is_late_in_api: true, document: &["pod", "ip"], ..FIELD },
+    Row { path: "status.podIPs", kind: Kind::Addresses, variable: Some("POD_IPS"), sources: &[Kubelet, Environment, Api], place: at(Pod, "/status/podIPs"), is_late_in_api: true, document: &["pod", "ips"], ..FIELD },
+    Row { path: "status.hostIP", kind: Kind::Address, variable: Some("HOST_IP"), sources: &[Environment, Api], place: at(Pod, "/status/hostIP"), is_late_in_api: true, document: &["pod", "hostIP"], ..FIELD },
+    Row { path: "status.hostIPs", kind: Kind::Addresses, variable: Some("HOST_IPS"), sources: &[Environment, Api], place: at(Pod, "/status/hostIPs"), is_late_in_api: true, document: &["pod", "hostIPs"], ..FIELD },
+    Row { path: "limits.cpu", kind: Kind::Resource("1m"), variable: Some("CONTAINER_CPU_LIMIT_MILLICORES"), spellings: &["CONTAINER_CPU_LIMIT_MILLI_CORES"], ..LIMIT },
+    Row { path: "limits.memory", kind: Kind::Resource("1Ki"), variable: Some("CONTAINER_MEMORY_LIMIT_KIBIBYTES"), spellings: &["CONTAINER_MEMORY_LIMIT_KIBI_BYTES"], ..LIMIT },
+    Row { path: "requests.cpu", kind: Kind::Resource("1m"), variable: Some("CONTAINER_CPU_REQUEST_MILLICORES"), spellings: &["CONTAINER_CPU_REQUEST_MILLI_CORES"], ..REQUEST },
+    Row { path: "requests.memory", kind: Kind::Resource("1Ki"), variable: Some("CONTAINER_MEMORY_REQUEST_KIBIBYTES"), spellings: &["CONTAINER_MEMORY_REQUEST_KIBI_BYTES"], ..REQUEST },
+    Row { path: "metadata.labels", kind: Kind::Map, sources: &[Volume, Api], files: &["labels"], place: at(Pod, "/metadata/labels"), document: &["pod", "labels"], ..FIELD },
+    Row { path: "metadata.annotations", kind: Kind::Map, sources: &[Volume, Api], files: &["annotations"], place: at(Pod, "/metadata/annotations"), document: &["pod", "annotations"], ..FIELD },
+    Row { path: "container.name", kind: Kind::Label, variable: Some("CONTAINER_NAME"), sources: &[Given, Kubelet, Environment, Api], place: at(ContainerSpec, "/name"), document: &["container", "name"], ..CONTAINER_FIELD },
+    Row { path: "container.id", kind: Kind::ContainerId, variable: Some("CONTAINER_ID"), sources: &[Cgroup, Api], place: at(ContainerStatus, "/containerID"), is_late_in_api: true, document: &["container", "id"], ..CONTAINER_FIELD },
+    Row { path: "container.image", variable: Some("CONTAINER_IMAGE"), place: at(ContainerSpec, "/image"), document: &["container", "image"], ..CONTAINER_FIELD },
+    Row { path: "container.imageID", variable: Some("CONTAINER_IMAGE_ID"), place: at(ContainerStatus, "/imageID"), is_late_in_api: true, document: &["container", "imageID"], ..CONTAINER_FIELD },
+    Row { path: "owner.kind", kind: Kind::Controller, variable: Some("POD_OWNER_KIND"), sources: &[Api, Labels], place: at(Pod, "/metadata/ownerReferences"), document: &["pod", "owner", "kind"], ..FIELD },
+    Row { path: "owner.name", kind: Kind::Controller, variable: Some("POD_OWNER_NAME"), sources: &[Api, Labels], place: at(Pod, "/metadata/ownerReferences"), document: &["pod", "owner", "name"], ..FIELD },
+    Row { path: "workload.kind", kind: Kind::Controller, variable: Some("WORKLOAD_KIND"), sources: &[Api, Labels], place: at(Pod, "/metadata/ownerReferences"), document: &["pod", "workload", "kind"], ..FIELD },
+    Row { path: "workload.name", kind: Kind::Controller, variable: Some("WORKLOAD_NAME"), sources: &[Api, Labels], place: at(Pod, "/metadata/ownerReferences"), document: &["pod", "workload", "name"], ..FIELD },
+    Row { path: "pod.ordinal", kind: Kind::Ordinal, variable: Some("POD_ORDINAL"), sources: &[Environment, Labels, Api], place: at(Pod, "/metadata/labels"), document: &["pod", "ordinal"], ..FIELD },
+    Row { path: "status.qosClass", variable: Some("POD_QOS_CLASS"), sources: &[Cgroup, Api], place: at(Pod, "/status/qosClass"), document: &["pod", "qosClass"], ..FIELD },
+    Row { path: "node.labels", kind: Kind::Map, place: at(Node, "/metadata/labels"), needs_key: true, document: &["node", "labels"], ..FIELD },
+    Row { path: "cluster.domain", kind: Kind::Subdomain, variable: Some("CLUSTER_DOMAIN"), sources: &[Kubelet], document: &["cluster", "domain"], ..FIELD },
+    Row { path: "metadata.creationTimestamp", place: at(Pod, "/metadata/creationTimestamp"), document: &["pod", "creationTimestamp"], ..FIELD },
+    Row { path: "status.startTime", place: at(Pod, "/status/startTime"), is_late_in_api: true, document: &["pod", "startTime"], ..FIELD },
+    Row { path: "spec.priorityClassName", place: at(Pod, "/spec/priorityClassName"), document: &["pod", "priorityClassName"], ..FIELD },
+    Row { path: "spec.runtimeClassName", place: at(Pod, "/spec/runtimeClassName"), document: &["pod", "runtimeClassName"], ..FIELD },
+    Row { path: "spec.schedulerName", place: at(Pod, "/spec/schedulerName"), document: &["pod", "schedulerName"], ..FIELD },
+    Row { path: "namespace.uid", kind: Kind::Uid, place: at(Namespace, "/metadata/uid"), document: &["namespace", "uid"], ..FIELD },
+    Row { path: "namespace.labels", kind: Kind::Map, place: at(Namespace, "/metadata/labels"), needs_key: true, document: &["namespace", "labels"], ..FIELD },
+    Row { path: "cluster.uid", kind: Kind::Uid, place: at(KubeSystem, "/metadata/uid"), document: &["cluster", "uid"], ..FIELD },
 ];
 
 /// The row whose variable is `name`.

@@ -156,9 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_control_group_the_api_then_env_then_volume() {
+    fn without_a_control_group_the_api_then_the_volume_then_the_environment() {
         let (env, volume) = (told(Source::Environment, "2Gi"), told(Source::Volume, "1Gi"));
-        assert_eq!(limit("memory", &[env.clone(), volume.clone()]), is("2Gi", Source::Environment));
+        assert_eq!(limit("memory", &[env.clone(), volume.clone()]), is("1Gi", Source::Volume));
         let api = told(Source::Api, "3Gi");
         assert_eq!(limit("memory", &[env, volume, api]), is("3Gi", Source::Api));
     }

@@ -4,11 +4,12 @@ pub(crate) mod field;
 pub(crate) mod limits;
 pub(crate) mod owner;
 pub(crate) mod reference;
+pub(crate) mod subject;
 pub(crate) mod wanted;
 
 use std::collections::BTreeMap;
 
-use crate::facts::field::{Field, Row, Source, TABLE};
+use crate::facts::field::{Field, Source, TABLE};
 use crate::facts::limits::Quota;
 use crate::kubernetes::quantity::Quantity;
 
@@ -76,6 +77,11 @@ impl Told {
         }
     }
 
+    /// The text told of `field`.
+    pub(crate) fn text_of(&self, field: &Field) -> Option<&str> {
+        self.values.iter().find(|(told, _)| told == field).and_then(|(_, value)| value.text())
+    }
+
     /// Tells a field's value.
     pub(crate) fn value(&mut self, field: Field, value: Value) {
         self.values.push((field, value));
@@ -96,7 +102,12 @@ impl Told {
         self.notes.push(Note { advice: Some(advice.into()), ..Note::new(text, true) });
     }
 
-    /// Says why `field`, and no other, cannot be told.
+    /// Says why `field`, and no other, is not known.
+    pub(crate) fn absent_field(&mut self, field: Field, text: impl Into<String>) {
+        self.notes.push(Note { about: Some(field), ..Note::new(text, false) });
+    }
+
+    /// Says what is broken about `field`, and no other.
     pub(crate) fn broken_field(&mut self, field: Field, text: impl Into<String>) {
         self.notes.push(Note { about: Some(field), ..Note::new(text, true) });
     }
@@ -129,7 +140,13 @@ impl Facts {
         }
     }
 
-    /// Of two facts that of the source of the better rank counts, and of the same source the first.
+    /// Takes back what `source` told about `field`.
+    pub(crate) fn retract(&mut self, source: Source, field: &Field) {
+        self.known.retain(|(known, fact)| known != field || fact.source != source);
+        self.told.retain(|(told, fact)| told != field || fact.source != source);
+    }
+
+    /// The higher-ranked source wins; of one source, the first value.
     fn settle(&mut self, field: Field, mut fact: Fact) {
         let rank = |source: Source| field.sources().iter().position(|it| *it == source);
         let own = rank(fact.source);
@@ -193,17 +210,5 @@ impl Facts {
             (Field::Resource(..), Value::Quantity(quantity)) => Some((field, quantity)),
             _ => None,
         })
-    }
-}
-
-/// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
-pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
-    match (value, &row.field) {
-        (Value::Text(text), _) => Some(text.clone()),
-        (Value::Quantity(quantity), Field::Resource(_, resource)) => {
-            let divisor = Quantity::parse(row.divisor).ok()?;
-            Some(crate::kubernetes::quantity::resource_field(resource, quantity, &divisor))
-        }
-        _ => None,
     }
 }

@@ -1,7 +1,8 @@
 //! The pod's owner, its workload and its ordinal, as its labels and its name tell them.
 //!
-//! When the API was asked, its `ownerReferences` are the truth; else the labels that controllers
-//! set on their pods tell as much. A name that the controller truncated gives nothing.
+//! Controllers set labels on their pods, but so can the pod's author: a copied, orphaned or isolated
+//! pod keeps them. The API's `ownerReferences` outrank them. A name that the controller truncated
+//! gives nothing.
 
 use std::collections::BTreeMap;
 
@@ -28,19 +29,19 @@ impl Owner {
         is_named.then(|| Owner { kind: kind.to_owned(), name: name.to_owned() })
     }
 
-    /// What a person calls the workload: a Deployment's ReplicaSet stands for the Deployment.
-    pub(crate) fn workload(&self, labels: Option<&BTreeMap<String, String>>) -> Owner {
-        let hash = labels.and_then(|labels| labels.get("pod-template-hash"));
+    /// What a person calls the workload: a Deployment's ReplicaSet stands for the Deployment. `hash` is
+    /// the pod's label `pod-template-hash`.
+    pub(crate) fn workload(&self, hash: Option<&str>) -> Owner {
         let deployment = hash.filter(|_| self.kind == "ReplicaSet").and_then(|hash| {
-            let name = self.name.strip_suffix(hash.as_str())?.strip_suffix('-')?;
+            let name = self.name.strip_suffix(hash)?.strip_suffix('-')?;
             Owner::new("Deployment", name).filter(|_| !hash.is_empty())
         });
         deployment.unwrap_or_else(|| self.clone())
     }
 
-    /// The values of the fields that tell of owner and workload.
-    pub(crate) fn values(&self, labels: Option<&BTreeMap<String, String>>) -> Vec<(Field, Value)> {
-        let workload = self.workload(labels);
+    /// The values of the fields of owner and workload.
+    pub(crate) fn values(&self, hash: Option<&str>) -> Vec<(Field, Value)> {
+        let workload = self.workload(hash);
         vec![
             (Field::OwnerKind, Value::Text(self.kind.clone())),
             (Field::OwnerName, Value::Text(self.name.clone())),
@@ -50,18 +51,20 @@ impl Owner {
     }
 }
 
-/// Adds to `facts` what labels and name tell.
+/// Adds what labels and name imply, as the source [`Source::Labels`].
 pub(crate) fn derive(facts: &mut Facts) {
-    let Some(source) = facts.get(&Field::Labels).map(|fact| fact.source) else { return };
     let Some(labels) = facts.map(&Field::Labels) else { return };
     let name = facts.text(&Field::PodName).unwrap_or_default();
-    let is_told = facts.told_by(Source::Api, &Field::OwnerKind).is_some();
-    let owner = if is_told { None } else { from_labels(labels, name) };
-    let kind = owner.as_ref().map(|owner| owner.kind.as_str()).or_else(|| facts.text(&Field::OwnerKind));
+    let owner = from_labels(labels, name);
+    let hash = labels.get("pod-template-hash").map(String::as_str);
+    let kind = match facts.told_by(Source::Api, &Field::OwnerKind) {
+        Some(told) => told.text(),
+        None => owner.as_ref().map(|owner| owner.kind.as_str()),
+    };
     let ordinal =
         ordinal(labels, name, kind).map(|ordinal| (Field::Ordinal, Value::Text(ordinal.to_string())));
-    let values = owner.map(|owner| owner.values(Some(labels))).unwrap_or_default();
-    facts.add(source, values.into_iter().chain(ordinal).collect());
+    let values: Vec<_> = owner.iter().flat_map(|owner| owner.values(hash)).chain(ordinal).collect();
+    facts.add(Source::Labels, values);
 }
 
 /// The owner by the labels that the built-in controllers set.
@@ -113,7 +116,7 @@ mod tests {
     fn owner(labels: &[(&str, &str)], pod: &str) -> Option<(String, String, String)> {
         let labels = labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         let owner = from_labels(&labels, pod)?;
-        let workload = owner.workload(Some(&labels));
+        let workload = owner.workload(labels.get("pod-template-hash").map(String::as_str));
         Some((owner.kind, owner.name, format!("{} {}", workload.kind, workload.name)))
     }
 

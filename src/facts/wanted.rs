@@ -1,15 +1,17 @@
 //! What is asked for by name, so that it is worth a request.
 
-use crate::facts::Facts;
-use crate::facts::reference::{self, Reference};
+use crate::facts::field::Field;
+use crate::facts::reference::{Reference, topology_label};
+use crate::facts::{Facts, Value};
 
 /// What is asked for by name, so that it is worth a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
-    /// These are waited for where the API has them only after a while.
-    pub(crate) awaited: Vec<Reference>,
-    /// What OpenTelemetry has attributes for is taken if it is there.
-    pub(crate) otel: bool,
+    /// Of each chain the first reference that has a value is enough, and what comes after it is not
+    /// asked for. These are waited for where the API has them only after a while.
+    pub(crate) awaited: Vec<Vec<Reference>>,
+    /// Which fields are taken if they are there, by what is known already; they are not waited for.
+    pub(crate) welcome: Option<fn(&Facts) -> Vec<Field>>,
     /// No container is spoken of ([`Whose::Nobody`](crate::sources::gather::Whose::Nobody)).
     pub(crate) of_nobody: bool,
 }
@@ -17,19 +19,72 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// What is wanted and not settled by `facts`.
     pub(crate) fn unsettled(&self, facts: &Facts) -> Vec<Reference> {
-        let otel = if self.otel { crate::variables::otel::wanted(facts) } else { Vec::new() };
-        let welcome = otel.into_iter().map(Reference::Field);
-        let all = self.awaited.iter().cloned().chain(welcome);
-        all.filter(|reference| self.can_be_told(reference) && !is_settled(reference, facts)).collect()
+        let welcome = self.welcome.map(|welcome| welcome(facts)).unwrap_or_default();
+        let welcome = welcome.into_iter().map(Reference::Field);
+        let welcome =
+            welcome.filter(|reference| self.can_be_told(reference) && !is_settled(reference, facts));
+        self.awaited(facts).cloned().chain(welcome).collect()
+    }
+
+    /// What is waited for and not settled by `facts`.
+    pub(crate) fn awaited<'a>(&'a self, facts: &'a Facts) -> impl Iterator<Item = &'a Reference> {
+        let open =
+            |chain: &'a Vec<Reference>| chain.iter().take_while(|reference| !has_value(reference, facts));
+        let all = self.awaited.iter().flat_map(open);
+        all.filter(|reference| self.can_be_told(reference) && !is_settled(reference, facts))
     }
 
     /// Whether there is something to tell: nothing of a container if none is spoken of.
-    pub(crate) fn can_be_told(&self, reference: &Reference) -> bool {
+    fn can_be_told(&self, reference: &Reference) -> bool {
         !(self.of_nobody && reference.field().is_of_container())
     }
 }
 
 /// Whether there is an answer to `reference`, be it that there is none.
-pub(crate) fn is_settled(reference: &Reference, facts: &Facts) -> bool {
-    facts.is_settled(reference.field()) || reference::topology_label(reference, facts).is_some()
+fn is_settled(reference: &Reference, facts: &Facts) -> bool {
+    facts.is_settled(reference.field()) || topology_label(reference, facts).is_some()
+}
+
+/// Whether `reference` has a value that is not empty.
+fn has_value(reference: &Reference, facts: &Facts) -> bool {
+    if let Some((label, _)) = topology_label(reference, facts) {
+        return !label.is_empty();
+    }
+    match (reference, facts.get(reference.field()).map(|fact| &fact.value)) {
+        (_, None) => false,
+        (Reference::Entry(_, key), Some(Value::Map(map))) => {
+            map.get(key).is_some_and(|value| !value.is_empty())
+        }
+        (_, Some(Value::Map(map))) => !map.is_empty(),
+        (_, Some(Value::Text(text))) => !text.is_empty(),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::field::{List, Source};
+    use std::collections::BTreeMap;
+
+    fn resource(list: List) -> Reference {
+        Reference::Field(Field::Resource(list, "cpu".into()))
+    }
+
+    #[test]
+    fn of_a_chain_nothing_is_asked_for_after_the_first_that_has_a_value() {
+        let label = Reference::Entry(Field::Labels, "team".to_owned());
+        let name = Reference::Field(Field::PodName);
+        let chain = vec![resource(List::Limits), label.clone(), name.clone(), resource(List::Requests)];
+        let wanted = Wanted { awaited: vec![chain], ..Wanted::default() };
+        let mut facts = Facts::new(1);
+        let all = [resource(List::Limits), label, name.clone(), resource(List::Requests)];
+        assert_eq!(wanted.unsettled(&facts), all);
+        let nothing = (resource(List::Limits).field().clone(), Value::Nothing);
+        let labels = BTreeMap::from([("team".to_owned(), String::new())]);
+        facts.add(Source::Api, vec![nothing, (Field::Labels, Value::Map(labels))]);
+        assert_eq!(wanted.unsettled(&facts), [name, resource(List::Requests)]);
+        facts.add(Source::Api, vec![(Field::PodName, Value::Text("web-0".to_owned()))]);
+        assert_eq!(wanted.unsettled(&facts), []);
+    }
 }

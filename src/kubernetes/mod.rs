@@ -5,6 +5,8 @@
 pub(crate) mod expansion;
 pub(crate) mod image_reference;
 pub(crate) mod key_value;
+pub(crate) mod names;
 mod printable;
 pub(crate) mod qualified_name;
 pub(crate) mod quantity;
+pub(crate) mod resource;

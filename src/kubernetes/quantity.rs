@@ -26,13 +26,6 @@ const INT64_DIGITS: i64 = 18;
 /// in its suffix (`ParseQuantity` in `quantity.go`).
 const INT64_DIGITS_OF_BINARY: i64 = 14;
 
-/// The divisors that the API allows for CPU.
-const CPU_DIVISORS: &[&str] = &["1m", "1"];
-
-/// The divisors that the API allows for memory, ephemeral storage and huge pages.
-const BYTE_DIVISORS: &[&str] =
-    &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
-
 /// Why a text is not a quantity, in Kubernetes' words (`quantity.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QuantityError {
@@ -97,6 +90,23 @@ impl Quantity {
     /// So many thousandths of a unit, to be written with decimal suffixes: `100m`, `2`.
     pub(crate) fn from_milli(milli: u64) -> Self {
         Self::new(i128::from(milli), -3, Format::DecimalSi)
+    }
+
+    /// `number` times `unit`, which is one of the divisors of a resource (`1m`, `1Ki`); none if it is
+    /// more than any resource can be.
+    pub(crate) fn of_units(number: u64, unit: &str) -> Option<Self> {
+        match unit {
+            "1m" => Some(Self::from_milli(number)),
+            "1" => Some(Self::from_bytes(number)),
+            "1Ki" => Some(Self::from_bytes(number.checked_mul(1 << 10)?)),
+            "1Mi" => Some(Self::from_bytes(number.checked_mul(1 << 20)?)),
+            _ => Self::parse(&format!("{number}{}", unit.strip_prefix('1')?)).ok(),
+        }
+    }
+
+    /// Whether it is 0.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.mantissa == 0
     }
 
     /// Whole units, rounded up (`Quantity.Value` in `quantity.go`). What does not fit is the
@@ -293,45 +303,6 @@ impl<'a> Notation<'a> {
     }
 }
 
-/// What the kubelet gives for a `resourceFieldRef`: `quantity` in units of `divisor`, rounded up
-/// (`ExtractContainerResourceValue` and `convertResource…ToString` in `pkg/api/v1/resource/helpers.go`).
-///
-/// `resource` is the name after `limits.` or `requests.`: CPU is counted in thousandths, all else
-/// in whole units. A divisor of 0 means 1.
-pub(crate) fn resource_field(resource: &str, quantity: &Quantity, divisor: &Quantity) -> String {
-    let (amount, unit, one) = match resource {
-        "cpu" => (quantity.milli_value(), divisor.milli_value(), 1000),
-        _ => (quantity.value(), divisor.value(), 1),
-    };
-    let unit = if divisor.mantissa == 0 { one } else { unit };
-    // In floating point, for Kubernetes' digits are wanted and not better ones.
-    let units = (amount as f64 / unit as f64).ceil();
-    (units as i64).to_string()
-}
-
-/// Whether the API accepts `divisor` in a `resourceFieldRef` to `resource`, the name after
-/// `limits.` or `requests.` (`validateContainerResourceDivisor` in
-/// `pkg/apis/core/validation/validation.go`).
-pub(crate) fn is_valid_divisor(resource: &str, divisor: &str) -> bool {
-    let Ok(divisor) = Quantity::parse(divisor) else {
-        return false;
-    };
-    let canonical = divisor.to_string();
-    divisor.mantissa == 0 || valid_divisors(resource).contains(&canonical.as_str())
-}
-
-/// The divisors that the API accepts in a `resourceFieldRef` to `resource`, the name after
-/// `limits.` or `requests.`; none if that is not a resource of the downward API
-/// (`validContainerResourceDivisorFor…` in `pkg/apis/core/validation/validation.go`).
-pub(crate) fn valid_divisors(resource: &str) -> &'static [&'static str] {
-    match resource {
-        "cpu" => CPU_DIVISORS,
-        "memory" | "ephemeral-storage" => BYTE_DIVISORS,
-        _ if resource.starts_with("hugepages-") => BYTE_DIVISORS,
-        _ => &[],
-    }
-}
-
 /// What a suffix means: the format, and the power of ten or, for `BinarySi`, of two
 /// (`interpret` in `suffix.go`).
 fn interpret(suffix: &str) -> Option<(Format, i64)> {
@@ -414,21 +385,6 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kubelet_gives_for_each_resource_field() {
-        for case in vectors("resource-ref.json") {
-            let [resource, amount, divisor] =
-                ["resource", "quantity", "divisor"].map(|key| case[key].as_str().unwrap());
-            let (_, resource) = resource.split_once('.').unwrap();
-            assert!(is_valid_divisor(resource, divisor), "{case}");
-            assert_eq!(
-                resource_field(resource, &quantity(amount), &quantity(divisor)),
-                case["value"],
-                "{case}"
-            );
-        }
-    }
-
-    #[test]
     fn a_number_may_lack_all_its_digits() {
         for text in ["-", "+", ".", "Ki", ".m", "e3", "-0", "000", "00.000Mi"] {
             assert_eq!(quantity(text).to_string(), "0", "{text:?}");
@@ -495,27 +451,6 @@ mod tests {
         assert_eq!(Quantity::from_bytes(u64::MAX).value(), i64::MAX);
     }
 
-    #[test]
-    fn divisors_are_compared_in_canonical_form() {
-        assert!(is_valid_divisor("cpu", "1000m"));
-        assert!(is_valid_divisor("cpu", "0"));
-        assert!(is_valid_divisor("memory", "1024Ki"));
-        assert!(is_valid_divisor("hugepages-1Gi", "1Mi"));
-        assert!(!is_valid_divisor("cpu", "1k"));
-        assert!(!is_valid_divisor("cpu", "2"));
-        assert!(!is_valid_divisor("memory", "1m"));
-        assert!(!is_valid_divisor("memory", "1024"));
-        assert!(!is_valid_divisor("memory", "1e3"));
-        assert!(!is_valid_divisor("memory", "1MB"));
-        assert!(!is_valid_divisor("pods", "1"));
-    }
-
-    #[test]
-    fn a_resource_field_never_divides_by_zero() {
-        assert_eq!(resource_field("memory", &quantity("8Ei"), &quantity("0")), i64::MAX.to_string());
-        assert_eq!(resource_field("cpu", &quantity("0"), &quantity("-0")), "0");
-    }
-
     proptest! {
         #[test]
         fn no_text_panics(text in "[+-]?[0-9.]{0,45}[eEinumkKMGTP]{0,2}[-+]?[0-9]{0,12}|\\PC*") {
@@ -523,7 +458,7 @@ mod tests {
                 let canonical = quantity.to_string();
                 let _ = (quantity.value(), quantity.milli_value());
                 prop_assert!(Quantity::parse(&canonical).is_ok(), "{canonical}");
-                let _ = resource_field("cpu", &quantity, &quantity);
+                let _ = crate::kubernetes::resource::resource_field("cpu", &quantity, &quantity);
             }
         }
 

@@ -12,7 +12,7 @@ const LINE_LIMIT: usize = 65_535;
 /// Renders the variables that can be written so; each other one is named in a warning.
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut text = comments(document);
-    for (name, variable) in document.variables {
+    for (name, variable) in document.shown() {
         let line = format!("{name}='{}'", variable.value);
         match obstacle(&variable.value, &line) {
             None => text += &(line + "\n"),

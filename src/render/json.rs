@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Document;
 use crate::facts::Value;
-use crate::facts::field::{Field, TABLE};
+use crate::facts::field::{Field, Kind, TABLE};
 
 /// The name and version of the document's shape.
 const SCHEMA: &str = "introspod/v1";
@@ -14,8 +14,8 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut root = Map::new();
     root.insert("schema".to_owned(), SCHEMA.into());
     for row in TABLE {
-        if let Some(fact) = document.facts.get(&row.field)
-            && let Some(value) = json(&row.field, &fact.value)
+        if let Some(fact) = document.facts.get(&row.field())
+            && let Some(value) = json(row.kind, &fact.value)
         {
             put(&mut root, row.document, value);
         }
@@ -28,27 +28,27 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
     }
     let mut variables = Map::new();
     let mut sources = Map::new();
-    for (name, variable) in document.variables {
+    for (name, variable) in document.shown() {
         variables.insert(name.clone(), variable.value.as_str().into());
         sources.insert(name.clone(), variable.source.as_ref().into());
     }
     root.insert("variables".to_owned(), variables.into());
     root.insert("sources".to_owned(), sources.into());
     if let Some(explanation) = &document.explanation {
-        let lines = explanation.iter().map(|(source, why)| format!("{source}: {why}"));
+        let lines = explanation.sources.iter().map(|(source, why)| format!("{source}: {why}"));
         root.insert("explanation".to_owned(), lines.collect::<Vec<_>>().into());
+        let unknown = explanation.unknown.iter().map(|(name, why)| (name.clone(), why.as_str().into()));
+        root.insert("unknown".to_owned(), Json::Object(unknown.collect()));
     }
     let mut text = serde_json::to_vec_pretty(&Json::Object(root)).unwrap_or_default();
     text.push(b'\n');
     text
 }
 
-fn json(field: &Field, value: &Value) -> Option<Json> {
-    match (field, value) {
-        (Field::PodIps | Field::HostIps, Value::Text(text)) => {
-            Some(text.split(',').collect::<Vec<_>>().into())
-        }
-        (Field::Ordinal, Value::Text(text)) => Some(text.parse::<u32>().ok()?.into()),
+fn json(kind: Kind, value: &Value) -> Option<Json> {
+    match (kind, value) {
+        (Kind::Addresses, Value::Text(text)) => Some(text.split(',').collect::<Vec<_>>().into()),
+        (Kind::Ordinal, Value::Text(text)) => Some(text.parse::<u32>().ok()?.into()),
         (_, Value::Text(text)) => Some(text.as_str().into()),
         (_, Value::Map(map)) => {
             let entries = map.iter().map(|(key, value)| (key.clone(), value.as_str().into()));

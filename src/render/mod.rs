@@ -5,66 +5,78 @@ mod json;
 mod sh;
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::str::FromStr;
 
 use crate::facts::Facts;
-use crate::variables::variable::Variables;
+use crate::system::logging::one_line;
+use crate::variables::variable::{Variable, Variables, shown};
 
 /// What is rendered.
 pub(crate) struct Document<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) variables: &'a Variables,
-    /// For `--explain`: each source that could not tell something, and why.
-    pub(crate) explanation: Option<Vec<(&'static str, String)>>,
+    /// For `--explain`.
+    pub(crate) explanation: Option<Explanation>,
 }
 
-/// A format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// For people.
-    Table,
-    /// Lines `NAME='value'`.
-    Env,
-    /// Lines `export NAME='value'`.
-    Sh,
-    /// One object.
-    Json,
+/// Why something is not known.
+#[derive(Debug, Default)]
+pub(crate) struct Explanation {
+    /// Why a variable is not known, and what would make it known, by the variable's name.
+    pub(crate) unknown: BTreeMap<String, String>,
+    /// Each source that could not tell something, and why.
+    pub(crate) sources: Vec<(&'static str, String)>,
 }
+
+impl Document<'_> {
+    /// The variables that may be printed and written.
+    fn shown(&self) -> impl Iterator<Item = (&String, &Variable)> {
+        shown(self.variables)
+    }
+}
+
+/// A format: a row of [`FORMATS`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Format {
+    pub(crate) name: &'static str,
+    /// The suffix of the files that are written in it; none if it is for the terminal only.
+    suffix: Option<&'static str>,
+    render: fn(&Document) -> Vec<u8>,
+}
+
+/// For people.
+pub(crate) const TABLE: Format = Format { name: "table", suffix: None, render: table::render };
+/// Lines `NAME='value'`.
+pub(crate) const ENV: Format = Format { name: "env", suffix: Some("env"), render: env::render };
+/// Lines `export NAME='value'`.
+pub(crate) const SH: Format = Format { name: "sh", suffix: Some("sh"), render: sh::render };
+/// One object.
+pub(crate) const JSON: Format = Format { name: "json", suffix: Some("json"), render: json::render };
+
+/// Every format.
+pub(crate) const FORMATS: [Format; 4] = [TABLE, ENV, SH, JSON];
 
 impl Format {
     /// The document in this format, ending in a newline unless it is empty.
     pub(crate) fn render(self, document: &Document) -> Vec<u8> {
-        match self {
-            Format::Table => table::render(document),
-            Format::Env => env::render(document),
-            Format::Sh => sh::render(document),
-            Format::Json => json::render(document),
-        }
+        (self.render)(document)
     }
 
-    /// The format that the suffix of `path` says.
+    /// The format of the file `path`, by its suffix.
     pub(crate) fn of_file(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "env" => Some(Format::Env),
-            "sh" => Some(Format::Sh),
-            "json" => Some(Format::Json),
-            _ => None,
-        }
+        let suffix = path.extension()?.to_str()?;
+        FORMATS.into_iter().find(|format| format.suffix == Some(suffix))
     }
-}
 
-impl FromStr for Format {
-    type Err = String;
+    /// The names of the formats.
+    pub(crate) fn names() -> Vec<&'static str> {
+        FORMATS.iter().map(|format| format.name).collect()
+    }
 
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "table" => Ok(Format::Table),
-            "env" => Ok(Format::Env),
-            "sh" => Ok(Format::Sh),
-            "json" => Ok(Format::Json),
-            _ => Err("it is one of table, env, sh, json".to_owned()),
-        }
+    /// The suffixes of the formats that files can have, each with its dot.
+    pub(crate) fn suffixes() -> Vec<String> {
+        FORMATS.iter().filter_map(|format| Some(format!(".{}", format.suffix?))).collect()
     }
 }
 
@@ -72,11 +84,14 @@ impl FromStr for Format {
 fn comments(document: &Document) -> String {
     let Some(explanation) = &document.explanation else { return String::new() };
     let mut text = String::new();
-    for (name, variable) in document.variables {
+    for (name, variable) in document.shown() {
         text += &format!("# {name}: {}\n", variable.source);
     }
-    for (source, why) in explanation {
-        text += &format!("# {source}: {}\n", crate::system::logging::one_line(why));
+    for (name, why) in &explanation.unknown {
+        text += &format!("# {name}: unknown: {}\n", one_line(why));
+    }
+    for (source, why) in &explanation.sources {
+        text += &format!("# {source}: {}\n", one_line(why));
     }
     text
 }

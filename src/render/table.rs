@@ -1,26 +1,48 @@
 //! A table for people.
 
-use super::Document;
+use std::collections::BTreeMap;
+
+use super::{Document, Explanation};
+use crate::system::logging::one_line;
 
 /// Renders the variables in columns; control characters are shown by their escapes.
 pub(super) fn render(document: &Document) -> Vec<u8> {
-    let width = |text: &str| text.chars().count();
-    let names = document.variables.keys().map(|name| width(name)).max().unwrap_or_default();
-    let mut text = String::new();
-    for (name, variable) in document.variables {
-        let value = crate::system::logging::one_line(&variable.value);
-        text += &match document.explanation {
-            None => format!("{name:names$}  {value}"),
-            Some(_) => format!("{name:names$}  {:9}  {value}", variable.source),
-        };
-        text.truncate(text.trim_end_matches(' ').len());
-        text.push('\n');
-    }
-    if let Some(explanation) = &document.explanation {
-        text += "\n";
-        for (source, why) in explanation {
-            text += &format!("{source}: {}\n", crate::system::logging::one_line(why));
-        }
+    let Some(explanation) = &document.explanation else {
+        let rows = document.shown().map(|(name, variable)| (name.as_str(), [variable.value.as_str()]));
+        return columns(rows.collect()).into_bytes();
+    };
+    let mut text = columns(explained(document, explanation));
+    text.push('\n');
+    for (source, why) in &explanation.sources {
+        text += &format!("{source}: {}\n", one_line(why));
     }
     text.into_bytes()
+}
+
+/// Each variable with its source and its value, or with the reason why it is not known.
+fn explained<'a>(document: &'a Document, explanation: &'a Explanation) -> BTreeMap<&'a str, [&'a str; 2]> {
+    let known = document
+        .shown()
+        .map(|(name, variable)| (name.as_str(), [&*variable.source, variable.value.as_str()]));
+    let unknown = explanation.unknown.iter().map(|(name, why)| (name.as_str(), ["-", why.as_str()]));
+    known.chain(unknown).collect()
+}
+
+/// The cells in columns, the last one as wide as it is.
+fn columns<const COUNT: usize>(rows: BTreeMap<&str, [&str; COUNT]>) -> String {
+    let width = |text: &str| text.chars().count();
+    let names = rows.keys().map(|name| width(name)).max().unwrap_or_default();
+    let widest = |column: usize| rows.values().map(|cells| width(cells[column])).max().unwrap_or_default();
+    let widths: [usize; COUNT] =
+        std::array::from_fn(|column| if column + 1 < COUNT { widest(column) } else { 0 });
+    let mut text = String::new();
+    for (name, cells) in &rows {
+        let mut line = format!("{name:names$}");
+        for (cell, width) in cells.iter().zip(widths) {
+            line += &format!("  {:width$}", one_line(cell));
+        }
+        text += line.trim_end_matches(' ');
+        text.push('\n');
+    }
+    text
 }

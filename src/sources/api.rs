@@ -1,4 +1,4 @@
-//! The API server, asked for the pod itself and, where that is wanted, for its node.
+//! The API server, asked for the Pod object and, where they are wanted, for its Node and namespaces.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,17 +6,20 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::client::{ApiUrl, Client, Failure, Identity, advise};
-use crate::facts::field::{Field, Source};
-use crate::facts::reference::Reference;
-use crate::facts::wanted::{Wanted, is_settled};
-use crate::facts::{Facts, Told, Value};
+use crate::facts::field::{Field, Object, Source};
+use crate::facts::reference::{Reference, is_topology};
+use crate::facts::subject::Subject;
+use crate::facts::wanted::Wanted;
+use crate::facts::{Facts, Told};
+use crate::kubernetes::names;
+use crate::sources::gather::Gathered;
 use crate::sources::pod;
 use crate::system::surroundings::Surroundings;
 
-/// When the API server is asked.
+/// When the API server is queried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum When {
-    /// For what was asked for by name and is not known otherwise.
+    /// For what was requested by name and no other source knows.
     #[default]
     Auto,
     Always,
@@ -31,12 +34,12 @@ impl FromStr for When {
             "auto" => Ok(When::Auto),
             "always" => Ok(When::Always),
             "never" => Ok(When::Never),
-            _ => Err("it is one of auto, always, never".to_owned()),
+            _ => Err("must be auto, always or never".to_owned()),
         }
     }
 }
 
-/// How the API server is asked.
+/// How the API server is queried.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) when: When,
@@ -45,12 +48,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether it is asked whatever is known already.
+    /// Whether it is queried whatever is known already.
     pub(crate) fn is_always(&self) -> bool {
         self.when == When::Always
     }
 
-    /// Why the API server is not asked; none if it is.
+    /// Why the API server is not queried; none if it is.
     pub(crate) fn why_not_asked(
         &self,
         surroundings: &Surroundings,
@@ -58,45 +61,62 @@ impl Settings {
         facts: &Facts,
     ) -> Option<&'static str> {
         if self.when == When::Never {
-            return Some("it is not asked: --api never");
+            return Some("not queried: --api never");
         }
-        let is_wanted = self.is_always() || wanted.unsettled(facts).iter().any(is_told);
+        let is_wanted = self.is_always() || wanted.unsettled(facts).iter().any(is_in_api);
         if !is_wanted {
-            return Some(
-                "it is not asked: nothing that only it can tell was asked for by name; --api always asks it",
-            );
+            return Some("not queried: nothing requested needs it; force it with --api=always");
         }
         if !surroundings.root.is_system() && self.url.is_none() {
-            return Some("it is not asked: under --root the network is used only with --api-url");
+            return Some("not queried: --root turns the network off; add --api-url");
         }
         None
     }
 }
 
-/// Whether the API can tell what is referred to.
-fn is_told(reference: &Reference) -> bool {
-    reference.field().sources().contains(&Source::Api)
+/// Whether an object of the API has what is referred to.
+fn is_in_api(reference: &Reference) -> bool {
+    reference.field().object().is_some()
 }
 
-/// Tells what the Pod object holds, and of the node what is wanted.
-pub(crate) fn tell(surroundings: &Surroundings, settings: &Settings, wanted: &Wanted, facts: &Facts) -> Told {
-    let mut told = Told::default();
-    let client = Client::new(surroundings, settings.url.clone(), settings.timeout);
-    let mut client = match client {
+/// What the API server told.
+#[derive(Default)]
+pub(crate) struct Answer {
+    pub(crate) told: Told,
+    /// This pod's object, if it came.
+    pub(crate) pod: Option<Json>,
+}
+
+/// Tells what the Pod object holds and, of the other objects, those that hold what is wanted.
+pub(crate) fn tell(
+    surroundings: &Surroundings,
+    settings: &Settings,
+    wanted: &Wanted,
+    gathered: &Gathered,
+) -> Answer {
+    let (facts, subject) = (&gathered.facts, &gathered.subject);
+    let mut answer = Answer::default();
+    let mut client = match Client::new(surroundings, settings.url.clone(), settings.timeout) {
         Ok(client) => client,
         Err(failure) => {
-            told.failed(&failure, "", identity(facts));
-            return told;
+            answer.told.failed(&failure, "", identity(facts));
+            return answer;
         }
     };
     if settings.is_always() || needs_pod(wanted, facts) {
-        tell_pod(&mut client, wanted, facts, &mut told);
+        tell_pod(&mut client, wanted, subject, facts, &mut answer);
     }
-    tell_node(&mut client, wanted, &with(facts, &told), &mut told);
-    told
+    for object in [Object::Node, Object::Namespace, Object::KubeSystem] {
+        let facts = with(facts, &answer.told);
+        let is_needed = |reference: &Reference| reference.field().object() == Some(object);
+        if wanted.unsettled(&facts).iter().any(is_needed) {
+            tell_object(&mut client, object, &facts, &mut answer.told);
+        }
+    }
+    answer
 }
 
-/// `facts`, and what the Pod object told.
+/// `facts`, and what the API has told so far.
 fn with(facts: &Facts, told: &Told) -> Facts {
     let mut facts = facts.clone();
     facts.add(Source::Api, told.values.clone());
@@ -118,55 +138,51 @@ impl Told {
     }
 }
 
-fn is_of_node(reference: &Reference) -> bool {
-    matches!(reference.field(), Field::NodeLabels | Field::NodeUid)
-}
-
-/// Whether the Pod object is needed: for itself, for the node's name, or for the copy that a
-/// pod may have of its node's label.
+/// Whether the Pod object is needed: for itself, for the node's name, or for the copy that a pod may
+/// have of its node's label.
 fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
-    let unsettled = wanted.unsettled(facts);
     let has_copy = |reference: &Reference| match reference {
-        Reference::Entry(Field::NodeLabels, key) => crate::facts::reference::is_topology(key),
-        _ => false,
+        Reference::Entry(field, key) => *field == Field::NodeLabels && is_topology(key),
+        Reference::Field(_) => false,
     };
-    unsettled.iter().filter(|reference| is_told(reference)).any(|reference| {
-        !is_of_node(reference)
-            || facts.text(&Field::NodeName).is_none()
-            || (has_copy(reference) && !facts.is_settled(&Field::Labels))
+    wanted.unsettled(facts).iter().any(|reference| match reference.field().object() {
+        None => false,
+        Some(object) if object.is_in_pod() => true,
+        Some(Object::Node) => {
+            facts.text(&Field::NodeName).is_none()
+                || (has_copy(reference) && !facts.is_settled(&Field::Labels))
+        }
+        Some(_) => false,
     })
 }
 
-fn tell_pod(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Told) {
+fn tell_pod(client: &mut Client, wanted: &Wanted, subject: &Subject, facts: &Facts, answer: &mut Answer) {
     let (Some(namespace), Some(name)) = (facts.text(&Field::PodNamespace), facts.text(&Field::PodName))
     else {
-        let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE by fieldRef";
-        let why = "it cannot be asked for this pod, whose name or namespace is not known";
-        return told.broken_with_advice(why, advice);
+        let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE with fieldRef";
+        let why = "cannot be queried: the pod's name or namespace is not known";
+        return answer.told.broken_with_advice(why, advice);
     };
-    if !is_object_name(namespace) || !is_object_name(name) {
-        return told
-            .broken(format!("it cannot be asked for {namespace:?}/{name:?}, which is no name of a pod"));
+    if !names::is_label(namespace) || !names::is_subdomain(name) {
+        return answer
+            .told
+            .broken(format!("cannot be queried: {namespace:?}/{name:?} is not the name of a pod"));
     }
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     loop {
         let pod = match get_own(client, &path, facts) {
             Ok(pod) => pod,
             // What an earlier answer told is better than nothing.
-            Err(_) if !told.values.is_empty() => return,
-            Err(failure) => return told.failed(&failure, &path, identity(facts)),
+            Err(_) if answer.pod.is_some() => return,
+            Err(failure) => return answer.told.failed(&failure, &path, identity(facts)),
         };
-        *told = pod::tell(&pod, facts);
-        if !lacks_what_comes_late(wanted, &with(facts, told)) || !client.pause(Duration::ZERO) {
+        answer.told = pod::tell(&pod, subject, facts);
+        let is_late = lacks_what_comes_late(wanted, subject, &pod, &with(facts, &answer.told));
+        answer.pod = Some(pod);
+        if !is_late || !client.pause(Duration::ZERO) {
             return;
         }
     }
-}
-
-/// Names of objects hold nothing that means something in a path.
-fn is_object_name(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-    name.bytes().all(is_plain) && !name.starts_with('.')
 }
 
 /// The Pod object at `path`, if it is this pod's.
@@ -183,14 +199,16 @@ fn get_own(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
 fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
     let answer = client.get(path)?;
     let pod = pod::parse(&answer.body).map_err(|error| Failure::NotThePod(error.to_string()))?;
-    let uid = pod["metadata"]["uid"].as_str().unwrap_or("none");
-    // The kubelet's and the kernel's word on which pod this is; a variable can be wrong.
-    let own =
-        [Source::Token, Source::Kubelet, Source::Cgroup].map(|source| facts.told_by(source, &Field::PodUid));
-    let own = own.into_iter().flatten().find_map(Value::text);
+    let metadata = &pod["metadata"];
+    for (field, key) in [(Field::PodName, "name"), (Field::PodNamespace, "namespace")] {
+        if metadata[key].as_str() != facts.text(&field) {
+            return Err(Failure::NotThePod(format!("its {key} is {}", metadata[key])));
+        }
+    }
+    let uid = metadata["uid"].as_str().unwrap_or("none");
     // A static pod's object is a mirror with a UID of its own.
-    let mirror = pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].as_str();
-    match own {
+    let mirror = metadata["annotations"]["kubernetes.io/config.mirror"].as_str();
+    match facts.text(&Field::PodUid) {
         Some(own) if own != uid && mirror != Some(own) => {
             Err(Failure::AnotherPod { uid: uid.to_owned(), own: own.to_owned() })
         }
@@ -199,41 +217,45 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
 }
 
 /// Whether something that is waited for is not there yet, and will be.
-fn lacks_what_comes_late(wanted: &Wanted, facts: &Facts) -> bool {
-    // Which container's status is meant is known, or it will never be.
-    let can_come = |field: &Field| !field.is_of_container() || facts.text(&Field::ContainerName).is_some();
-    wanted.awaited.iter().any(|reference| {
-        let field = reference.field();
-        field.is_late_in_api()
-            && can_come(field)
-            && wanted.can_be_told(reference)
-            && !is_settled(reference, facts)
-    })
+fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: &Facts) -> bool {
+    let can_come = |field: &Field| {
+        if !field.is_of_container() {
+            return true;
+        }
+        match (facts.text(&Field::ContainerName), subject) {
+            // Which container's status is meant is not known, and never will be.
+            (None, _) => false,
+            (Some(name), Subject::Other { own: Some(own), .. }) => pod::can_have_started(pod, name, own),
+            (Some(name), _) => pod::has_container(pod, name),
+        }
+    };
+    let mut fields = wanted.awaited(facts).map(Reference::field);
+    fields.any(|field| field.row().is_some_and(|row| row.is_late_in_api) && can_come(field))
 }
 
-fn tell_node(client: &mut Client, wanted: &Wanted, facts: &Facts, told: &mut Told) {
-    if !wanted.unsettled(facts).iter().any(is_of_node) {
-        return;
-    }
-    let Some(name) = facts.text(&Field::NodeName).filter(|name| is_object_name(name)) else {
-        return told.broken("it cannot be asked for this pod's node, whose name is not known");
+/// Tells what an object other than the Pod holds.
+fn tell_object(client: &mut Client, object: Object, facts: &Facts, told: &mut Told) {
+    let (kind, collection, name) = match object {
+        Object::Node => ("Node", "nodes", facts.text(&Field::NodeName)),
+        Object::KubeSystem => ("Namespace", "namespaces", Some("kube-system")),
+        _ => ("Namespace", "namespaces", facts.text(&Field::PodNamespace)),
     };
-    let path = format!("/api/v1/nodes/{name}");
-    match get_node(client, &path, name) {
-        Ok(node) => {
-            told.text(Field::NodeUid, node["metadata"]["uid"].as_str().unwrap_or_default());
-            told.value(Field::NodeLabels, Value::Map(pod::string_map(&node["metadata"]["labels"])));
-        }
+    let Some(name) = name.filter(|name| names::is_subdomain(name)) else {
+        return told.broken(format!("cannot be queried for the {kind} object: its name is not known"));
+    };
+    let path = format!("/api/v1/{collection}/{name}");
+    match get_object(client, &path, kind, name) {
+        Ok(json) => pod::tell_rows(object, &json, told),
         Err(failure) => told.failed(&failure, &path, identity(facts)),
     }
 }
 
-fn get_node(client: &mut Client, path: &str, name: &str) -> Result<Json, Failure> {
+fn get_object(client: &mut Client, path: &str, kind: &str, name: &str) -> Result<Json, Failure> {
     let answer = client.get(&format!("{path}?resourceVersion=0"))?;
-    let node: Json = serde_json::from_slice(&answer.body)
+    let object: Json = serde_json::from_slice(&answer.body)
         .map_err(|error| Failure::NotTheNode(format!("it is not JSON: {error}")))?;
-    match node["kind"] == "Node" && node["metadata"]["name"] == name {
-        true => Ok(node),
-        false => Err(Failure::NotTheNode(format!("it is not the Node {name}"))),
+    match object["kind"] == kind && object["metadata"]["name"] == name {
+        true => Ok(object),
+        false => Err(Failure::NotTheNode(format!("it is not the {kind} {name}"))),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::facts::field::{Field, Row, Source, TABLE};
+use crate::facts::field::{Kind, Row, Source, TABLE};
 use crate::facts::{Told, Value};
 use crate::kubernetes::quantity::Quantity;
 use crate::system::environment::Environment;
@@ -21,14 +21,16 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let prefixes = prefixes(environment);
     for row in TABLE.iter().filter(|row| row.sources.contains(&Source::Environment)) {
         let Some((name, text)) = find_with(&prefixes, row, environment) else { continue };
-        match value(row, text) {
-            Ok(Some(value)) => told.value(row.field.clone(), value),
-            Ok(None) => {}
-            Err(reason) => told.broken(format!("variable {name} is not used: {reason}")),
+        if !row.kind.accepts(text) {
+            // The value may be a secret: it is not shown.
+            let why = format!("the variable {name} is set, but its value is not {}", row.kind.noun());
+            told.absent_field(row.field(), why);
+        } else if let Some(value) = value(row, text) {
+            told.value(row.field(), value);
         }
     }
     if told.values.is_empty() {
-        told.absent("no variable such as POD_NAME, K8S_POD_NAME or MY_POD_NAME is set by the manifest");
+        told.absent("the manifest sets no variable such as POD_NAME, K8S_POD_NAME or MY_POD_NAME");
     }
     told
 }
@@ -52,7 +54,7 @@ fn find_with<'a>(
         let value = environment.get_nonempty(&name)?;
         Some((name, value))
     };
-    if row.field == Field::Ordinal
+    if row.kind == Kind::Ordinal
         && let Some(index) = get(Cow::Borrowed(COMPLETION_INDEX))
     {
         return Some(index);
@@ -65,29 +67,15 @@ fn find_with<'a>(
     })
 }
 
-fn value(row: &Row, text: &str) -> Result<Option<Value>, String> {
-    match &row.field {
-        Field::Resource(..) => {
-            let number = text.parse::<u64>().map_err(|_| format!("{text:?} is not a number"))?;
-            // Where no request is set the kubelet puts 0 into the variable, and none is meant.
-            Ok(scaled(number, row.divisor).map(Value::Quantity))
+/// The value that `text`, of the row's kind, stands for.
+fn value(row: &Row, text: &str) -> Option<Value> {
+    match row.kind {
+        // Where no request is set, the kubelet sets the variable to 0.
+        Kind::Resource(unit) => {
+            let quantity = Quantity::of_units(text.parse().ok()?, unit)?;
+            (!quantity.is_zero()).then_some(Value::Quantity(quantity))
         }
-        Field::Ordinal => {
-            let ordinal = text.parse::<u32>().map_err(|_| format!("{text:?} is not a number"))?;
-            Ok(Some(Value::Text(ordinal.to_string())))
-        }
-        _ => Ok(Some(Value::Text(text.to_owned()))),
+        Kind::Ordinal => Some(Value::Text(text.parse::<u32>().ok()?.to_string())),
+        _ => Some(Value::Text(text.to_owned())),
     }
-}
-
-/// `number` times `unit` (`1m`, `1Ki`), unless it is 0.
-pub(crate) fn scaled(number: u64, unit: &str) -> Option<Quantity> {
-    let quantity = match unit {
-        "1m" => Quantity::from_milli(number),
-        "1" => Quantity::from_bytes(number),
-        "1Ki" => Quantity::from_bytes(number.checked_mul(1 << 10)?),
-        "1Mi" => Quantity::from_bytes(number.checked_mul(1 << 20)?),
-        _ => Quantity::parse(&format!("{number}{}", unit.strip_prefix('1')?)).ok()?,
-    };
-    (number > 0).then_some(quantity)
 }

@@ -1,62 +1,63 @@
 //! Asks the sources in order, and decides whether the API is needed.
 
+use std::time::Instant;
+
 use serde_json::Value as Json;
 
-use crate::facts::field::{Field, Source, TABLE};
+use crate::facts::field::{Field, Source};
+use crate::facts::owner;
+use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
-use crate::facts::{Facts, Note, Told, Value, as_variable};
-use crate::sources::{LOCAL, api, environment};
+use crate::facts::{Facts, Note, Told, Value};
+use crate::sources::{Tell, api, cgroup, environment, kubelet, pod, token, volume};
 use crate::system::surroundings::Surroundings;
 
-/// Of which container is spoken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Whose {
-    /// The one that this process runs in.
-    Own,
-    /// The one of this name, in which this process runs unless the kubelet's mounts say otherwise.
-    Named(String),
-    /// The one of this name, in which this process runs only if the kubelet's mounts say so.
-    Another(String),
-    /// None: what is gathered is for the pod as a whole.
-    Nobody,
+/// The sources that are read once it is known whose facts are told.
+const OF_CONTAINER: [(Source, Tell); 3] = [
+    (Source::Cgroup, cgroup::tell),
+    (Source::Environment, environment::tell),
+    (Source::Volume, volume::tell),
+];
+
+/// What is to be gathered.
+pub(crate) struct Request<'a> {
+    /// What the command line says about the container.
+    pub(crate) asked: Asked,
+    /// What is worth a request to the API server.
+    pub(crate) wanted: Wanted,
+    pub(crate) api: &'a api::Settings,
 }
 
-impl Whose {
-    /// Whether the container that is spoken of is the one of this process, which the kubelet's
-    /// mounts say is `mounted`.
-    fn is_own(&self, mounted: Option<&str>) -> bool {
-        match self {
-            Whose::Own => true,
-            Whose::Named(name) => mounted.is_none_or(|mounted| mounted == name),
-            Whose::Another(name) => mounted == Some(name),
-            Whose::Nobody => false,
-        }
-    }
+/// Where facts are gathered from.
+#[derive(Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// A container: this one, or a recorded one.
+    Container(&'a Surroundings<'a>),
+    /// The Pod object of `--pod`, and nothing else.
+    Object(&'a Json),
 }
 
 /// Facts, and what the sources could not tell.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub(crate) facts: Facts,
-    /// What is told of a container is told of the one that this process runs in.
-    pub(crate) is_of_own_container: bool,
+    /// Whose facts they are.
+    pub(crate) subject: Subject,
     pub(crate) notes: Vec<(Source, Note)>,
 }
 
 impl Gathered {
-    fn new(page_size: u64) -> Self {
-        Gathered { facts: Facts::new(page_size), is_of_own_container: false, notes: Vec::new() }
-    }
-
-    fn add(&mut self, source: Source, told: Told) {
+    /// Adds what `source` told about the subject.
+    fn add(&mut self, source: Source, mut told: Told) {
+        told.values.retain(|(field, _)| self.subject.includes(source, field));
         self.facts.add(source, told.values);
         self.notes.extend(told.notes.into_iter().map(|note| (source, note)));
     }
 
-    /// Why nothing is known of `field`, in the words of a source that could have told it.
+    /// Why `field` is not known, in the words of a source that could have known it.
     pub(crate) fn why_unknown(&self, field: &Field) -> Option<&Note> {
-        let of_nobody = self.notes.iter().find(|(source, _)| *source == Source::Option);
-        if let Some((_, note)) = of_nobody.filter(|_| field.is_of_container()) {
+        let no_container = self.notes.iter().find(|(source, _)| *source == Source::Option);
+        if let Some((_, note)) = no_container.filter(|_| field.is_of_container()) {
             return Some(note);
         }
         let sources = field.sources();
@@ -65,136 +66,116 @@ impl Gathered {
         let of_field = notes.clone().find(|note| note.about.as_ref() == Some(field));
         of_field.or_else(|| notes.find(|note| note.about.is_none()))
     }
-}
 
-/// Gathers from the surroundings, and from the API server where that is needed.
-pub(crate) fn gather(
-    surroundings: &Surroundings,
-    whose: &Whose,
-    wanted: &Wanted,
-    api: &api::Settings,
-) -> Gathered {
-    let mut gathered = Gathered::new(surroundings.page_size);
-    gathered.add(Source::Option, named(whose));
-    for (source, tell) in LOCAL {
-        let started = (surroundings.clock)();
-        let mut told = tell(surroundings);
-        let mounted = gathered.facts.told_by(Source::Kubelet, &Field::ContainerName);
-        gathered.is_of_own_container = whose.is_own(mounted.and_then(Value::text));
-        drop_others(whose, gathered.is_of_own_container, source, &mut told);
-        log_told(source, &told, started, surroundings);
-        gathered.add(source, told);
-    }
-    crate::facts::owner::derive(&mut gathered.facts);
-    let wanted = &Wanted { of_nobody: *whose == Whose::Nobody, ..wanted.clone() };
-    if let Some(why) = api.why_not_asked(surroundings, wanted, &gathered.facts) {
-        gathered.notes.push((Source::Api, Note::new(why, false)));
-    } else {
-        let started = (surroundings.clock)();
-        let mut told = api::tell(surroundings, api, wanted, &gathered.facts);
-        drop_others(whose, true, Source::Api, &mut told);
-        log_told(Source::Api, &told, started, surroundings);
-        gathered.add(Source::Api, told);
-        crate::facts::owner::derive(&mut gathered.facts);
-        // A failure that cost nothing is no news.
-        if !api.is_always() && wanted.unsettled(&gathered.facts).is_empty() {
-            for (_, note) in gathered.notes.iter_mut().filter(|(source, _)| *source == Source::Api) {
-                note.is_broken = false;
+    /// Warns about what is broken.
+    pub(crate) fn warn(&self) {
+        for (source, note) in self.notes.iter().filter(|(_, note)| note.is_broken) {
+            log::warn!("{}: {}", source.name(), note.text);
+            if let Some(advice) = &note.advice {
+                log::warn!(target: crate::system::logging::ADVICE, "{advice}");
             }
         }
     }
-    warn_of_what_is_broken(&gathered);
+}
+
+/// Gathers facts; from a container, the API server is asked where that is needed.
+pub(crate) fn gather(origin: Origin, request: &Request) -> Gathered {
+    let mut gathered = match origin {
+        Origin::Container(surroundings) => gather_local(surroundings, &request.asked),
+        // No kernel has rounded the numbers in an object.
+        Origin::Object(_) => start(1, &request.asked, None),
+    };
+    owner::derive(&mut gathered.facts);
+    match origin {
+        Origin::Container(surroundings) => gather_api(surroundings, request, &mut gathered),
+        Origin::Object(pod) => {
+            let told = pod::tell(pod, &gathered.subject, &gathered.facts);
+            gathered.add(Source::Api, told);
+            drop_wrong_name(pod, &mut gathered.facts);
+        }
+    }
+    owner::derive(&mut gathered.facts);
     gathered
 }
 
-/// Which pod this is, by the sources at hand.
+/// Which pod this is, by everything but the API.
 pub(crate) fn identity(surroundings: &Surroundings) -> Facts {
-    let mut facts = Facts::new(surroundings.page_size);
-    for (source, tell) in LOCAL {
-        facts.add(source, tell(surroundings).values);
-    }
-    facts
+    gather_local(surroundings, &Asked::OWN).facts
 }
 
-/// Facts from the Pod object in `pod` and from nowhere else.
-pub(crate) fn from_pod(pod: &Json, whose: &Whose) -> Gathered {
-    let mut gathered = Gathered::new(1);
-    gathered.add(Source::Option, named(whose));
-    let mut told = crate::sources::pod::tell(pod, &gathered.facts);
-    drop_others(whose, true, Source::Api, &mut told);
-    if *whose == Whose::Nobody {
-        told.notes.clear();
+/// What the command line says; `own` is the container that the kubelet's mounts name.
+fn start(page_size: u64, asked: &Asked, own: Option<&str>) -> Gathered {
+    let subject = Subject::resolve(asked, own);
+    let mut told = Told::default();
+    told.text(Field::ContainerName, asked.container.as_deref().unwrap_or_default());
+    if !subject.is_container() {
+        told.absent("facts about a container are left out; name the container with --container NAME");
     }
-    gathered.add(Source::Api, told);
-    crate::facts::owner::derive(&mut gathered.facts);
-    warn_of_what_is_broken(&gathered);
+    let mut gathered = Gathered { facts: Facts::new(page_size), subject, notes: Vec::new() };
+    gathered.add(Source::Option, told);
     gathered
 }
 
-fn warn_of_what_is_broken(gathered: &Gathered) {
-    for (source, note) in gathered.notes.iter().filter(|(_, note)| note.is_broken) {
-        log::warn!("{}: {}", source.name(), note.text);
-        if let Some(advice) = &note.advice {
-            log::warn!(target: crate::system::logging::ADVICE, "{advice}");
-        }
+/// Gathers from everything at hand. The kubelet's mounts say which container this is, so they are
+/// read before anything that describes a container.
+fn gather_local(surroundings: &Surroundings, asked: &Asked) -> Gathered {
+    let kubelet = ask(Source::Kubelet, surroundings, kubelet::tell);
+    let own = kubelet.values.iter().find(|(field, _)| *field == Field::ContainerName);
+    let mut gathered = start(surroundings.page_size, asked, own.and_then(|(_, value)| value.text()));
+    let mut token = ask(Source::Token, surroundings, token::tell);
+    let mut others = vec![(Source::Kubelet, kubelet)];
+    others.extend(OF_CONTAINER.map(|(source, tell)| (source, ask(source, surroundings, tell))));
+    token::check(&mut token, others.iter().filter(|(source, _)| token::OUTRANKED_BY.contains(source)));
+    gathered.add(Source::Token, token);
+    for (source, told) in others {
+        gathered.add(source, told);
     }
+    gathered
 }
 
-fn named(whose: &Whose) -> Told {
-    let mut told = Told::default();
-    match whose {
-        Whose::Own => {}
-        Whose::Named(name) | Whose::Another(name) => told.text(Field::ContainerName, name),
-        Whose::Nobody => {
-            told.absent("facts of a container are left out unless --container NAME says whose they are")
-        }
-    }
+fn ask(source: Source, surroundings: &Surroundings, tell: Tell) -> Told {
+    let started = (surroundings.clock)();
+    let told = tell(surroundings);
+    log_told(source, &told, started, surroundings.clock);
     told
 }
 
-/// Of what `source` told, drops what speaks of another container than is meant; `is_own` where what
-/// the source tells of a container is told of that one.
-fn drop_others(whose: &Whose, is_own: bool, source: Source, told: &mut Told) {
-    // The kubelet's own word on the name stays: it is what tells which container this is.
-    let is_kept = |field: &Field| match whose {
-        Whose::Nobody => !field.is_of_container(),
-        _ => is_own || source == Source::Kubelet || !field.is_of_container(),
-    };
-    told.values.retain(|(field, _)| is_kept(field));
+fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gathered) {
+    let wanted = &Wanted { of_nobody: !gathered.subject.is_container(), ..request.wanted.clone() };
+    if let Some(why) = request.api.why_not_asked(surroundings, wanted, &gathered.facts) {
+        return gathered.notes.push((Source::Api, Note::new(why, false)));
+    }
+    let started = (surroundings.clock)();
+    let answer = api::tell(surroundings, request.api, wanted, gathered);
+    log_told(Source::Api, &answer.told, started, surroundings.clock);
+    gathered.add(Source::Api, answer.told);
+    if let Some(pod) = answer.pod {
+        drop_wrong_name(&pod, &mut gathered.facts);
+    }
+    // A failure that cost nothing is no news.
+    if !request.api.is_always() && wanted.unsettled(&gathered.facts).is_empty() {
+        for (_, note) in gathered.notes.iter_mut().filter(|(source, _)| *source == Source::Api) {
+            note.is_broken = false;
+        }
+    }
 }
 
-fn log_told(source: Source, told: &Told, started: std::time::Instant, surroundings: &Surroundings) {
+/// Takes back a name of `--container` that no container of the pod has.
+fn drop_wrong_name(pod: &Json, facts: &mut Facts) {
+    let named = facts.told_by(Source::Option, &Field::ContainerName).and_then(Value::text);
+    if named.is_some_and(|name| !pod::has_container(pod, name)) {
+        facts.retract(Source::Option, &Field::ContainerName);
+    }
+}
+
+fn log_told(source: Source, told: &Told, started: Instant, clock: fn() -> Instant) {
     if !log::log_enabled!(log::Level::Info) {
         return;
     }
-    let elapsed = (surroundings.clock)().saturating_duration_since(started);
+    let elapsed = clock().saturating_duration_since(started);
     let names: Vec<String> = told.values.iter().map(|(field, _)| field.path()).collect();
-    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-    log::info!("{} told {names} in {} µs", source.name(), elapsed.as_micros());
-}
-
-/// What the pod's author set stays set; that it is not what a better source knows is worth a word.
-pub(crate) fn warn_of_contradictions(surroundings: &Surroundings, facts: &Facts) {
-    for row in TABLE {
-        let Some(fact) = facts.get(&row.field).filter(|fact| fact.source != Source::Environment) else {
-            continue;
-        };
-        let Some(told) = facts.told_by(Source::Environment, &row.field) else { continue };
-        let (said, known) = (as_variable(row, told), as_variable(row, &fact.value));
-        if said == known {
-            continue;
-        }
-        let variable = environment::find(row, &surroundings.environment).map(|(name, _)| name);
-        log::warn!(
-            "{} is set to {:?}, but {} of this container is {:?}, says the source {}; \
-             the variable stays as it is unless --override is given",
-            variable.unwrap_or_default(),
-            said.unwrap_or_default(),
-            row.path,
-            known.unwrap_or_default(),
-            fact.source.name(),
-        );
-    }
+    let names = if names.is_empty() { "no facts".to_owned() } else { names.join(", ") };
+    log::info!("{}: {names} ({} µs)", source.name(), elapsed.as_micros());
 }
 
 #[cfg(test)]
@@ -207,7 +188,10 @@ mod tests {
         let requests = serde_json::json!({"hugepages-8": "1mi", "hugepages-9": "1K", "cpu": "1"});
         let container = serde_json::json!({"name": "main", "resources": {"requests": requests}});
         let pod = serde_json::json!({"metadata": {"name": "p"}, "spec": {"containers": [container]}});
-        let gathered = from_pod(&pod, &Whose::Own);
+        let settings =
+            api::Settings { when: api::When::Never, url: None, timeout: std::time::Duration::ZERO };
+        let request = Request { asked: Asked::OWN, wanted: Wanted::default(), api: &settings };
+        let gathered = gather(Origin::Object(&pod), &request);
         let why = |resource: &'static str| {
             let note = gathered.why_unknown(&Field::Resource(List::Requests, resource.into()));
             note.map(|note| note.text.as_str()).unwrap_or_default()

@@ -1,22 +1,23 @@
-//! A Pod object to facts: for the API, and for `--pod`.
+//! Facts of the API's objects: the Pod, and what a row of the table finds in any other.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::facts::field::{Field, List};
+use crate::facts::field::{Field, Kind, List, Object, Row, TABLE};
 use crate::facts::owner::Owner;
+use crate::facts::subject::Subject;
 use crate::facts::{Facts, Note, Told, Value};
 use crate::kubernetes::quantity::Quantity;
 
-/// What should be a Pod object is none.
+/// Not a valid Pod object.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PodError {
-    #[error("it is not JSON: {0}")]
+    #[error("not a valid Pod object: not JSON: {0}")]
     NotJson(#[from] serde_json::Error),
-    #[error("it is a {kind}, not a Pod{}", if kind.ends_with("List") { ": name one pod" } else { "" })]
+    #[error("not a valid Pod object: its kind is {kind}{}", if kind.ends_with("List") { "; give a single pod" } else { "" })]
     NotAPod { kind: String },
-    #[error("it is not a Pod: it has no {0}")]
+    #[error("not a valid Pod object: it has no {0}")]
     Incomplete(&'static str),
 }
 
@@ -34,64 +35,77 @@ pub(crate) fn parse(content: &[u8]) -> Result<Json, PodError> {
     Ok(pod)
 }
 
-/// Tells what a Pod object holds; of its containers that which `facts` name, else the only one.
-pub(crate) fn tell(pod: &Json, facts: &Facts) -> Told {
+/// Tells what a Pod object holds about the pod and about the container that is described.
+pub(crate) fn tell(pod: &Json, subject: &Subject, facts: &Facts) -> Told {
     let mut told = Told::default();
-    let (metadata, spec, status) = (&pod["metadata"], &pod["spec"], &pod["status"]);
-    let texts = [
-        (Field::PodName, &metadata["name"]),
-        (Field::PodNamespace, &metadata["namespace"]),
-        (Field::PodUid, &metadata["uid"]),
-        (Field::NodeName, &spec["nodeName"]),
-        (Field::ServiceAccount, &spec["serviceAccountName"]),
-        (Field::PodIp, &status["podIP"]),
-        (Field::HostIp, &status["hostIP"]),
-        (Field::QosClass, &status["qosClass"]),
-    ];
-    for (field, value) in texts {
-        told.text(field, value.as_str().unwrap_or_default());
-    }
-    told.text(Field::PodIps, addresses(&status["podIPs"]));
-    told.text(Field::HostIps, addresses(&status["hostIPs"]));
-    let labels = string_map(&metadata["labels"]);
-    tell_owner(metadata, &labels, &mut told);
-    told.value(Field::Labels, Value::Map(labels));
-    told.value(Field::Annotations, Value::Map(annotations(metadata)));
-    match container(pod, facts.text(&Field::ContainerName)) {
-        Ok(container) => tell_container(pod, container, &mut told),
-        Err(why) => told.notes.push(why),
+    tell_rows(Object::Pod, pod, &mut told);
+    tell_owner(pod, &mut told);
+    if subject.is_container() {
+        match container(pod, facts.text(&Field::ContainerName)) {
+            Ok(container) => tell_container(pod, container, &mut told),
+            Err(why) => told.notes.push(why),
+        }
     }
     told
 }
 
-fn addresses(list: &Json) -> String {
-    let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
+/// Tells what the rows of `object` find in it.
+pub(crate) fn tell_rows(object: Object, json: &Json, told: &mut Told) {
+    for row in TABLE {
+        let Some(place) = row.place.filter(|place| place.object == object) else { continue };
+        if let Some(value) = value(row, json.pointer(place.pointer)) {
+            told.value(row.field(), value);
+        }
+    }
+}
+
+/// The value of a row's field; what an object can hold only later may still come, and is not told.
+fn value(row: &Row, json: Option<&Json>) -> Option<Value> {
+    let text = json.and_then(Json::as_str).unwrap_or_default();
+    let text = match row.kind {
+        Kind::Ordinal | Kind::Controller | Kind::Resource(_) => return None,
+        Kind::Map if row.path == "metadata.annotations" => return Some(Value::Map(annotations(json))),
+        Kind::Map => return Some(Value::Map(string_map(json))),
+        Kind::Addresses => addresses(json),
+        Kind::ContainerId => text.split_once("://").map_or(text, |(_, id)| id).to_owned(),
+        Kind::Text | Kind::Subdomain | Kind::Label | Kind::Uid | Kind::Address => text.to_owned(),
+    };
+    match text.is_empty() {
+        true => (!row.is_late_in_api).then_some(Value::Nothing),
+        false => Some(Value::Text(text)),
+    }
+}
+
+fn addresses(list: Option<&Json>) -> String {
+    let items = list.and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     let addresses: Vec<&str> = items.iter().filter_map(|item| item["ip"].as_str()).collect();
     addresses.join(",")
 }
 
 /// A JSON object's strings.
-pub(crate) fn string_map(object: &Json) -> BTreeMap<String, String> {
-    let entries = object.as_object().into_iter().flatten();
+fn string_map(object: Option<&Json>) -> BTreeMap<String, String> {
+    let entries = object.and_then(Json::as_object).into_iter().flatten();
     entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// The annotations without the kubelet's own, which the API knows of static pods only.
-fn annotations(metadata: &Json) -> BTreeMap<String, String> {
-    let mut annotations = string_map(&metadata["annotations"]);
-    annotations.retain(|key, _| !crate::sources::volume::is_of_kubelet(key));
+/// The annotations without the kubelet's own, which the API shows only for static pods.
+fn annotations(object: Option<&Json>) -> BTreeMap<String, String> {
+    let mut annotations = string_map(object);
+    annotations.retain(|key, _| !super::volume::is_of_kubelet(key));
     annotations
 }
 
 /// The owner that controls the pod (`GetControllerOf` in `k8s.io/apimachinery/pkg/apis/meta/v1`).
-fn tell_owner(metadata: &Json, labels: &BTreeMap<String, String>, told: &mut Told) {
+fn tell_owner(pod: &Json, told: &mut Told) {
+    let metadata = &pod["metadata"];
     let references = metadata["ownerReferences"].as_array().into_iter().flatten();
     let controller = references.into_iter().find(|reference| reference["controller"] == true);
     let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
     match controller {
         Some(reference) => {
             let owner = Owner { kind: text(&reference["kind"]), name: text(&reference["name"]) };
-            told.values.extend(owner.values(Some(labels)));
+            let hash = metadata["labels"]["pod-template-hash"].as_str();
+            told.values.extend(owner.values(hash));
         }
         None => {
             let fields = [Field::OwnerKind, Field::OwnerName, Field::WorkloadKind, Field::WorkloadName];
@@ -112,43 +126,82 @@ const CONTAINERS: [(&str, &str); 3] = [
 struct Container<'a> {
     spec: &'a Json,
     status: &'a Json,
+    list: &'static str,
 }
 
-fn container<'a>(pod: &'a Json, name: Option<&str>) -> Result<Container<'a>, Note> {
-    let all = || CONTAINERS.iter().flat_map(|(specs, statuses)| containers(pod, specs, statuses));
-    let names: Vec<&str> = all().filter_map(|container| container.spec["name"].as_str()).collect();
-    let (found, text, is_broken) = match name {
-        Some(name) => {
-            let found = all().find(|container| container.spec["name"] == name);
-            (found, format!("the pod has no container {name:?}, but {}", names.join(", ")), true)
-        }
-        None => {
-            let only = all().next().filter(|_| names.len() == 1);
-            let text =
-                format!("the pod has several containers: say which by --container ({})", names.join(", "));
-            (only, text, false)
-        }
-    };
-    found.ok_or_else(|| Note::new(text, is_broken))
+impl Container<'_> {
+    fn is_init(&self) -> bool {
+        self.list == "initContainers"
+    }
+
+    fn is_ephemeral(&self) -> bool {
+        self.list == "ephemeralContainers"
+    }
+
+    /// A native sidecar: an initContainer that keeps running (KEP-753).
+    fn is_sidecar(&self) -> bool {
+        self.is_init() && self.spec["restartPolicy"] == "Always"
+    }
 }
 
-fn containers<'a>(pod: &'a Json, specs: &str, statuses: &str) -> impl Iterator<Item = Container<'a>> {
-    let specs = pod["spec"][specs].as_array().map(Vec::as_slice).unwrap_or_default();
+/// The containers of a pod.
+fn all(pod: &Json) -> impl Iterator<Item = Container<'_>> {
+    CONTAINERS.iter().flat_map(move |(specs, statuses)| containers(pod, specs, statuses))
+}
+
+fn containers<'a>(pod: &'a Json, list: &'static str, statuses: &str) -> impl Iterator<Item = Container<'a>> {
+    let specs = pod["spec"][list].as_array().map(Vec::as_slice).unwrap_or_default();
     let statuses = pod["status"][statuses].as_array().map(Vec::as_slice).unwrap_or_default();
     specs.iter().map(move |spec| {
         let status = statuses.iter().find(|status| status["name"] == spec["name"]);
-        Container { spec, status: status.unwrap_or(&Json::Null) }
+        Container { spec, status: status.unwrap_or(&Json::Null), list }
     })
 }
 
+fn container<'a>(pod: &'a Json, name: Option<&str>) -> Result<Container<'a>, Note> {
+    let names: Vec<&str> = all(pod).filter_map(|container| container.spec["name"].as_str()).collect();
+    let list = names.join(", ");
+    match name {
+        Some(name) => {
+            let found = all(pod).find(|container| container.spec["name"] == name);
+            found.ok_or_else(|| Note {
+                about: Some(Field::ContainerName),
+                ..Note::new(format!("no container {name:?}; containers: {list}"), true)
+            })
+        }
+        None => {
+            let only = all(pod).next().filter(|_| names.len() == 1);
+            only.ok_or_else(|| {
+                Note::new(
+                    format!("the pod has several containers; choose one with --container: {list}"),
+                    false,
+                )
+            })
+        }
+    }
+}
+
+/// Whether the pod has a container of this name.
+pub(crate) fn has_container(pod: &Json, name: &str) -> bool {
+    all(pod).any(|container| container.spec["name"] == name)
+}
+
+/// Whether the container `name` can have started while the container `own` runs: what starts after
+/// an initContainer that is no sidecar waits for its end.
+pub(crate) fn can_have_started(pod: &Json, name: &str, own: &str) -> bool {
+    let init: Vec<_> = all(pod).filter(Container::is_init).collect();
+    let position = |name: &str| init.iter().position(|container| container.spec["name"] == name);
+    let Some(own) = position(own).filter(|own| !init[*own].is_sidecar()) else { return true };
+    match position(name) {
+        Some(other) => other <= own,
+        None => !all(pod).any(|container| container.spec["name"] == name && !container.is_ephemeral()),
+    }
+}
+
 fn tell_container(pod: &Json, container: Container, told: &mut Told) {
-    let Container { spec, status } = container;
-    told.text(Field::ContainerName, spec["name"].as_str().unwrap_or_default());
-    told.text(Field::ContainerImage, spec["image"].as_str().unwrap_or_default());
+    tell_rows(Object::ContainerSpec, container.spec, told);
     if !is_of_last_instance(pod, container) {
-        told.text(Field::ContainerImageId, status["imageID"].as_str().unwrap_or_default());
-        let id = status["containerID"].as_str().unwrap_or_default();
-        told.text(Field::ContainerId, id.split_once("://").map_or(id, |(_, id)| id));
+        tell_rows(Object::ContainerStatus, container.status, told);
     }
     for list in [List::Limits, List::Requests] {
         tell_resources(pod, container, list, told);
@@ -159,10 +212,7 @@ fn tell_container(pod: &Json, container: Container, told: &mut Told) {
 /// until the kubelet has seen the new one run. What has ended for good is not started again.
 fn is_of_last_instance(pod: &Json, container: Container) -> bool {
     let state = &container.status["state"];
-    let init = pod["spec"]["initContainers"].as_array().into_iter().flatten();
-    let is_init = init.into_iter().any(|spec| std::ptr::eq(spec, container.spec));
-    let is_sidecar = container.spec["restartPolicy"] == "Always";
-    let is_completed = is_init && !is_sidecar && state["terminated"]["exitCode"] == 0;
+    let is_completed = container.is_init() && !container.is_sidecar() && state["terminated"]["exitCode"] == 0;
     let is_pod_over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     let has_ended = state["terminated"].is_object() || state["waiting"].is_object();
     has_ended && !is_completed && !is_pod_over
@@ -175,26 +225,26 @@ fn tell_resources(pod: &Json, container: Container, list: List, told: &mut Told)
     let of_container = Some(&container.status["resources"]).filter(is_set);
     let of_container = &of_container.unwrap_or(&container.spec["resources"])[list.name()];
     let mut quantities = match list {
-        List::Limits => string_map(&pod["spec"]["resources"][list.name()]),
+        List::Limits => string_map(pod.pointer("/spec/resources/limits")),
         List::Requests => BTreeMap::new(),
     };
-    quantities.extend(string_map(of_container));
+    quantities.extend(string_map(Some(of_container)));
     for standard in ["cpu", "memory"] {
         quantities.entry(standard.to_owned()).or_default();
     }
     for (resource, text) in quantities {
-        let value = match Quantity::parse(&text) {
+        let field = Field::Resource(list, resource.into());
+        match Quantity::parse(&text) {
             // A limit of 0 is none (`MergeContainerResourceLimits` in `pkg/api/v1/resource/helpers.go`).
-            Ok(quantity) if list == List::Limits && quantity.milli_value() == 0 => Value::Nothing,
-            Ok(quantity) => Value::Quantity(quantity),
-            Err(_) if text.is_empty() => Value::Nothing,
+            Ok(quantity) if list == List::Limits && quantity.milli_value() == 0 => {
+                told.value(field, Value::Nothing)
+            }
+            Ok(quantity) => told.value(field, Value::Quantity(quantity)),
+            Err(_) if text.is_empty() => told.value(field, Value::Nothing),
             Err(error) => {
-                let field = Field::Resource(list, resource.into());
                 let why = format!("{} is {text:?}: {error}", field.path());
                 told.broken_field(field, why);
-                continue;
             }
-        };
-        told.value(Field::Resource(list, resource.into()), value);
+        }
     }
 }

@@ -1,27 +1,30 @@
 //! The service account token: a JWT whose claims name the pod.
 //!
-//! It is decoded and not verified: the kubelet mounted it. The claims are those of
-//! `pkg/serviceaccount/claims.go`; the node is named since Kubernetes 1.30.
+//! It is decoded and not verified: the kubelet mounted it. Since Kubernetes 1.30 it names the node.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value as Json;
 
-use crate::facts::Told;
-use crate::facts::field::Field;
+use crate::facts::field::{Field, Source};
+use crate::facts::{Note, Told};
 use crate::system::surroundings::Surroundings;
+
+/// Where a projected token is looked for beside the service account's own. Whatever its audience, its
+/// claims name the pod; it is never sent.
+const PROJECTED: &str = "/etc/podinfo/token";
+
+/// The sources that know the pod's UID better than the token: nobody in the pod can change what the
+/// kernel shows.
+pub(crate) const OUTRANKED_BY: [Source; 2] = [Source::Kubelet, Source::Cgroup];
 
 /// Tells what the token claims, and the namespace of the file beside it.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
-    let default = Surroundings::service_account_file("token");
-    let path = surroundings.token_file.as_deref().unwrap_or(&default);
-    if let Err(why) = tell_claims(surroundings, path, &mut told) {
-        why.note(&surroundings.root.display(path), surroundings.token_file.is_some(), &mut told);
-    }
+    tell_claims(surroundings, &mut told);
     if !told.values.iter().any(|(field, _)| *field == Field::PodNamespace) {
         let namespace = surroundings.read_text(&Surroundings::service_account_file("namespace"));
         told.text(Field::PodNamespace, namespace.unwrap_or_default().trim());
@@ -29,69 +32,130 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     told
 }
 
-enum Why {
-    Unreadable(std::io::Error),
-    Garbled(&'static str),
-    NoPod,
+/// Drops everything that a token told which is another pod's by what `others` told.
+pub(crate) fn check<'a>(token: &mut Told, others: impl Iterator<Item = &'a (Source, Told)>) {
+    let uid = |told: &'a Told| told.text_of(&Field::PodUid);
+    let Some(own) = others.into_iter().find_map(|(_, told)| uid(told)) else { return };
+    if token.text_of(&Field::PodUid).is_some_and(|claimed| claimed != own) {
+        *token = Told::default();
+        token.broken(format!(
+            "the token belongs to another pod, for the UID of this one is {own}; its claims are not used"
+        ));
+    }
 }
 
-impl Why {
-    fn note(self, path: &str, was_named: bool, told: &mut Told) {
-        match self {
-            Why::Unreadable(error) if error.kind() == ErrorKind::NotFound && !was_named => told.absent(
-                "no service account token is mounted: automountServiceAccountToken is off? \
-                 A projected token of an audience of its own tells as much and opens nothing: --token-file",
-            ),
-            Why::Unreadable(error) => told.broken(format!("{path}: {error}; its claims are not used")),
-            Why::Garbled(what) => {
-                told.broken(format!("{path} is not a service account token: {what}; it is not used"));
+/// Tells the claims of the first token that names a pod; without one, the namespace of the first token.
+fn tell_claims(surroundings: &Surroundings, told: &mut Told) {
+    let own = Surroundings::service_account_file("token");
+    let paths = match &surroundings.token_file {
+        Some(path) => vec![path.clone()],
+        None => vec![own, PathBuf::from(PROJECTED)],
+    };
+    let mut notes = Vec::new();
+    for path in &paths {
+        match read_claims(surroundings, path) {
+            Ok(claims) if claims["kubernetes.io"]["pod"]["name"].is_string() => {
+                tell_pod(&claims["kubernetes.io"], told);
+                notes.clear();
+                break;
             }
-            Why::NoPod => told.absent(format!(
-                "{path} does not name a pod: it is a legacy token, not one that the kubelet projected"
-            )),
+            Ok(claims) => {
+                tell_namespace(&claims, told);
+                notes.push(Note::new(
+                    format!(
+                        "{} names no pod: it is a legacy token, which the kubelet did not project",
+                        surroundings.root.display(path)
+                    ),
+                    false,
+                ));
+            }
+            Err(TokenError::Read { source, .. })
+                if is_absent(&source) && surroundings.token_file.is_none() => {}
+            // A file that happens to have the name of a projected token need not be one.
+            Err(error) => notes.push(Note::new(error.to_string(), path.as_path() != Path::new(PROJECTED))),
         }
     }
+    if told.values.is_empty() && notes.is_empty() {
+        told.absent(format!(
+            "no token is mounted; mount the service account's, or a projected one at {PROJECTED} \
+             (--token-file names another place)"
+        ));
+    }
+    told.notes.extend(notes);
 }
 
-fn tell_claims(surroundings: &Surroundings, path: &Path, told: &mut Told) -> Result<(), Why> {
-    let token = surroundings.root.read(path).map_err(Why::Unreadable)?;
-    let claims = decode(&token).map_err(Why::Garbled)?;
-    let own = &claims["kubernetes.io"];
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// What is told by a token that the kubelet projected (`pkg/serviceaccount/claims.go`).
+fn tell_pod(claims: &Json, told: &mut Told) {
     let mut text = |field, value: &Json| told.text(field, value.as_str().unwrap_or_default());
-    text(Field::PodNamespace, &own["namespace"]);
-    text(Field::ServiceAccount, &own["serviceaccount"]["name"]);
-    text(Field::NodeName, &own["node"]["name"]);
-    text(Field::NodeUid, &own["node"]["uid"]);
-    text(Field::PodName, &own["pod"]["name"]);
-    text(Field::PodUid, &own["pod"]["uid"]);
-    // Legacy tokens carry flat claims; they name no pod, but these two.
-    text(Field::PodNamespace, &claims["kubernetes.io/serviceaccount/namespace"]);
-    text(Field::ServiceAccount, &claims["kubernetes.io/serviceaccount/service-account.name"]);
-    match own["pod"]["name"].is_string() {
-        true => Ok(()),
-        false => Err(Why::NoPod),
+    text(Field::PodNamespace, &claims["namespace"]);
+    text(Field::ServiceAccount, &claims["serviceaccount"]["name"]);
+    text(Field::NodeName, &claims["node"]["name"]);
+    text(Field::NodeUid, &claims["node"]["uid"]);
+    text(Field::PodName, &claims["pod"]["name"]);
+    text(Field::PodUid, &claims["pod"]["uid"]);
+}
+
+/// A token that names no pod may be any service account's: only its namespace is believed. The claims
+/// of a legacy token are flat (`pkg/serviceaccount/legacy.go`).
+fn tell_namespace(claims: &Json, told: &mut Told) {
+    let nested = claims["kubernetes.io"]["namespace"].as_str();
+    let flat = claims["kubernetes.io/serviceaccount/namespace"].as_str();
+    if told.text_of(&Field::PodNamespace).is_none() {
+        told.text(Field::PodNamespace, nested.or(flat).unwrap_or_default());
     }
+}
+
+/// A token's claims are not known.
+#[derive(Debug, thiserror::Error)]
+enum TokenError {
+    #[error("cannot read {path}: {source}; its claims are not used")]
+    Read { path: String, source: std::io::Error },
+    #[error("{path} is not a service account token: {source}; its claims are not used")]
+    Decode { path: String, source: JwtError },
+}
+
+fn read_claims(surroundings: &Surroundings, path: &Path) -> Result<Json, TokenError> {
+    let display = || surroundings.root.display(path);
+    let token = surroundings.root.read(path);
+    let token = token.map_err(|source| TokenError::Read { path: display(), source })?;
+    decode(&token).map_err(|source| TokenError::Decode { path: display(), source })
+}
+
+/// What is wrong with a token, in words that hold nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum JwtError {
+    #[error("it is empty")]
+    Empty,
+    #[error("it does not have three parts separated by dots")]
+    Parts,
+    #[error("its payload is not base64url")]
+    Base64,
+    #[error("its payload is not JSON")]
+    Json,
+    #[error("its payload is not a JSON object")]
+    NotAnObject,
 }
 
 /// The claims of a JWT in compact serialisation (RFC 7519).
-///
-/// # Errors
-/// What is wrong, in words that hold nothing of the token.
-pub(crate) fn decode(token: &[u8]) -> Result<Json, &'static str> {
+pub(crate) fn decode(token: &[u8]) -> Result<Json, JwtError> {
     let token = token.trim_ascii();
     if token.is_empty() {
-        return Err("it is empty");
+        return Err(JwtError::Empty);
     }
     let mut parts = token.split(|byte| *byte == b'.');
     let (Some(_header), Some(payload), Some(_signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err("it does not have three parts separated by dots");
+        return Err(JwtError::Parts);
     };
-    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| "its payload is not base64url")?;
-    let claims: Json = serde_json::from_slice(&payload).map_err(|_| "its payload is not JSON")?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| JwtError::Base64)?;
+    let claims: Json = serde_json::from_slice(&payload).map_err(|_| JwtError::Json)?;
     match claims.is_object() {
         true => Ok(claims),
-        false => Err("its payload is not a JSON object"),
+        false => Err(JwtError::NotAnObject),
     }
 }

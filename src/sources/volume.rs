@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::environment::scaled;
-use crate::facts::field::{Field, List, TABLE};
+use crate::facts::field::{Field, Kind, List, Row, TABLE};
 use crate::facts::{Told, Value};
 use crate::kubernetes::key_value;
+use crate::kubernetes::quantity::Quantity;
 use crate::system::root::Directory;
 use crate::system::surroundings::Surroundings;
 
@@ -119,7 +119,7 @@ fn read_version(directory: &Directory, surroundings: &Surroundings, place: &Path
 
 /// What a file's name says that it holds.
 enum Meaning {
-    Text(Field),
+    Text(&'static Row),
     Map(Field),
     Resource(Field, &'static str),
     WithoutUnit,
@@ -127,10 +127,9 @@ enum Meaning {
 
 fn meaning(name: &str) -> Option<Meaning> {
     if let Some(row) = TABLE.iter().find(|row| !row.files.is_empty() && row.files.contains(&name)) {
-        let field = row.field.clone();
-        return Some(match field {
-            Field::Labels | Field::Annotations => Meaning::Map(field),
-            field => Meaning::Text(field),
+        return Some(match row.kind {
+            Kind::Map => Meaning::Map(row.field()),
+            _ => Meaning::Text(row),
         });
     }
     resource_file(name)
@@ -175,14 +174,18 @@ fn is_separated(name: &str, camel: &str) -> bool {
 impl Meaning {
     fn tell(self, path: &dyn Fn() -> String, text: String, told: &mut Told) {
         match self {
-            Meaning::Text(field) => told.text(field, text),
+            Meaning::Text(row) if row.kind.accepts(&text) => told.text(row.field(), text),
+            Meaning::Text(_) if text.is_empty() => {}
+            Meaning::Text(row) => told.broken_field(
+                row.field(),
+                format!("{}: the content is not {}; it is not used", path(), row.kind.noun()),
+            ),
             Meaning::Map(field) => tell_map(field, path, &text, told),
             Meaning::Resource(field, unit) => match text.trim().parse::<u64>() {
                 Ok(number) => {
                     // 0 stands for a request that is not set.
-                    if let Some(quantity) = scaled(number, unit) {
-                        told.value(field, Value::Quantity(quantity));
-                    }
+                    let quantity = Quantity::of_units(number, unit).filter(|quantity| !quantity.is_zero());
+                    told.values.extend(quantity.map(|quantity| (field, Value::Quantity(quantity))));
                 }
                 Err(_) => told.broken(format!("{}: {text:?} is not a number; it is not used", path())),
             },

@@ -86,6 +86,14 @@ impl Environment {
         first.is_some_and(|named| self.name(named).starts_with(prefix))
     }
 
+    /// The names that begin with `prefix` and are UTF-8, sorted, each as often as it is there.
+    pub(crate) fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        let from_first = self.by_name().iter().skip(self.first_not_before(prefix.as_bytes()));
+        let names = from_first.map(|named| self.name(named));
+        let names = names.take_while(move |name| name.starts_with(prefix.as_bytes()));
+        names.filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
     /// The entries of this environment with variables set: of each name every entry goes, and the
     /// new one comes last.
     ///

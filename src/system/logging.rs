@@ -2,13 +2,20 @@
 
 use std::io::Write;
 
+use log::LevelFilter;
+
 use super::environment::Environment;
 
-/// The log goes to standard error, a line a record. `RUST_LOG` is the application's.
+/// The variable that filters the log; `RUST_LOG` is the application's.
+pub(crate) const VARIABLE: &str = "INTROSPOD_LOG";
+const DEFAULT_FILTER: &str = "warn";
+
+/// Starts the log: it goes to standard error, one line a record.
 pub(crate) fn start(environment: &Environment) {
-    let filter = environment.get_nonempty("INTROSPOD_LOG").unwrap_or("warn");
+    let given = environment.get_nonempty(VARIABLE).unwrap_or(DEFAULT_FILTER);
+    let is_valid = is_filter(given);
     let mut builder = env_logger::Builder::new();
-    builder.parse_filters(filter).format(|formatter, record| {
+    builder.parse_filters(if is_valid { given } else { DEFAULT_FILTER }).format(|formatter, record| {
         let text = record.args().to_string();
         if record.target() == ADVICE {
             return writeln!(formatter, "{text}");
@@ -17,6 +24,20 @@ pub(crate) fn start(environment: &Environment) {
         writeln!(formatter, "introspod: {level}: {}", one_line(&text))
     });
     builder.init();
+    if !is_valid {
+        log::warn!("{VARIABLE} must be off, error, warn or info; it is taken as {DEFAULT_FILTER}");
+    }
+}
+
+/// Whether `filter` shows or hides a record: levels, or modules of this program with or without one
+/// (`env_logger` takes every other word for the name of a module, and then shows nothing).
+fn is_filter(filter: &str) -> bool {
+    let is_level = |text: &str| text.trim().parse::<LevelFilter>().is_ok();
+    filter.split(',').all(|directive| {
+        let (module, level) = directive.split_once('=').unwrap_or((directive, "info"));
+        let is_own = module.trim().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
+        is_level(directive) || (is_own && is_level(level))
+    })
 }
 
 /// The target of log records that are advice: of several lines, to be copied as they stand.
@@ -45,7 +66,17 @@ fn is_deceptive(letter: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::{is_filter, one_line};
+
+    #[test]
+    fn a_filter_has_levels_and_own_modules() {
+        for filter in ["off", "WARN", "trace", "introspod", "introspod=info", "info,introspod::client=off"] {
+            assert!(is_filter(filter), "{filter}");
+        }
+        for filter in ["verbose", "1", "warn,", "introspod=loud", "other=info", "=", "warning"] {
+            assert!(!is_filter(filter), "{filter}");
+        }
+    }
 
     #[test]
     fn what_makes_lines_or_turns_them_is_escaped() {

@@ -7,4 +7,5 @@ pub(crate) mod logging;
 pub(crate) mod mountinfo;
 pub(crate) mod process;
 pub(crate) mod root;
+pub(crate) mod suggest;
 pub(crate) mod surroundings;

@@ -1,23 +1,28 @@
 //! Facts to environment variables.
 
+mod already_set;
+pub(crate) mod definition;
 pub(crate) mod expression;
+mod labels;
+mod missing;
+mod operand;
 pub(crate) mod otel;
+mod set;
+pub(crate) mod template;
 pub(crate) mod variable;
 
-use std::borrow::Cow;
-
-use crate::facts::field::{self, Field, Source, TABLE};
+use crate::facts::Value;
+use crate::facts::field::{self, Field, Kind, Row, Source, TABLE};
 use crate::facts::reference::Reference;
 use crate::facts::wanted::Wanted;
-use crate::facts::{Fact, Value, as_variable};
+use crate::kubernetes::quantity::Quantity;
+use crate::kubernetes::resource::resource_field;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
-use crate::variables::expression::Expression;
-use crate::variables::variable::{Variable, Variables, expand};
-
-/// Prefixes of the variables that labels and annotations become.
-const LABEL: &str = "POD_LABEL_";
-const ANNOTATION: &str = "POD_ANNOTATION_";
+use crate::variables::definition::Definition;
+use crate::variables::labels::Map;
+pub(crate) use crate::variables::missing::why_missing;
+use crate::variables::variable::{Scope, Variable, Variables, expand};
 
 /// A variable that was required is not known.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +34,8 @@ pub(crate) enum VariablesError {
 /// What is to become a variable, beside the standard set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
-    pub(crate) set: Vec<(String, Expression)>,
+    /// By name, each after those that it refers to ([`definition::in_order`]).
+    pub(crate) set: Vec<(String, Definition)>,
     pub(crate) labels: bool,
     pub(crate) annotations: bool,
     pub(crate) require: Vec<String>,
@@ -39,25 +45,24 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Whether labels (or annotations) become variables: said so, or implied by a requirement.
-    fn wants_all(&self, prefix: &str) -> bool {
-        let is_said = if prefix == LABEL { self.labels } else { self.annotations };
-        is_said || self.require.iter().any(|name| name.starts_with(prefix))
+    /// Whether every entry of `map` becomes a variable: by its option, or for a requirement.
+    fn has_all(&self, map: Map) -> bool {
+        let is_selected = match map {
+            Map::Labels => self.labels,
+            Map::Annotations => self.annotations,
+        };
+        is_selected || self.require.iter().any(|name| Map::of_variable(name) == Some(map))
     }
 
     /// What is asked for by name.
     pub(crate) fn wanted(&self) -> Wanted {
-        let mut wanted = Wanted::default();
-        wanted.awaited.extend(self.set.iter().map(|(_, expression)| expression.reference.clone()));
-        for (prefix, field) in [(LABEL, Field::Labels), (ANNOTATION, Field::Annotations)] {
-            if self.wants_all(prefix) {
-                wanted.awaited.push(Reference::Field(field));
-            }
-        }
-        let rows = self.require.iter().filter_map(|name| field::by_variable(name));
-        wanted.awaited.extend(rows.map(|row| Reference::Field(row.field.clone())));
-        wanted.otel = self.otel;
-        wanted
+        let set = self.set.iter().flat_map(|(_, definition)| definition.wanted());
+        let maps = Map::ALL.into_iter().filter(|map| self.has_all(*map)).map(Map::field);
+        let required = self.require.iter().filter_map(|name| field::by_variable(name));
+        let fields = maps.chain(required.map(|row| row.field()));
+        let welcome = self.otel.then_some(otel::wanted as _);
+        let awaited = set.chain(fields.map(|field| vec![Reference::Field(field)])).collect();
+        Wanted { awaited, welcome, ..Wanted::default() }
     }
 }
 
@@ -70,157 +75,104 @@ pub(crate) fn variables(
     environment: &Environment,
     application: &Environment,
 ) -> Result<Variables, VariablesError> {
-    let facts = &gathered.facts;
-    let mut variables = Variables::new();
-    for row in TABLE {
-        let (Some(name), Some(fact)) = (row.variable, facts.get(&row.field)) else { continue };
-        if let Some(value) = as_variable(row, &fact.value) {
-            insert(&mut variables, name.to_owned(), value, fact.source);
-        }
-    }
-    for (prefix, field) in [(LABEL, Field::Labels), (ANNOTATION, Field::Annotations)] {
-        if !selection.wants_all(prefix) {
-            continue;
-        }
-        match facts.get(&field) {
-            Some(fact) => add_map(&mut variables, prefix, fact),
-            None => log::warn!(
-                "no variable {prefix}…: {} are not known{}",
-                field.path(),
-                unless_said(gathered, &field)
-            ),
-        }
-    }
-    add_set(&mut variables, gathered, selection);
+    let environments = [environment, application];
+    let mut variables = of_fields(gathered);
+    add_maps(&mut variables, gathered, selection);
+    set::add_expressions(&mut variables, gathered, selection, environments);
     if !selection.replaces {
-        keep_what_is_set(&mut variables, gathered, environment);
+        already_set::warn_of_contradictions(&gathered.facts, environment);
+        for (name, variable) in &mut variables {
+            already_set::keep(name, variable, gathered, environment);
+        }
     }
     if selection.otel {
         // After what is set was kept: the attributes that are set are merged, not replaced.
-        for (name, variable) in crate::variables::otel::variables(facts, environment) {
+        let is_named = selection.set.iter().any(|(name, _)| name == otel::SERVICE_NAME);
+        for (name, variable) in otel::variables(&gathered.facts, environment, is_named) {
             // What --set says of them counts.
             variables.entry(name).or_insert(variable);
         }
     }
-    expand_values(&mut variables, &selection.expand_env, [environment, application]);
+    set::add_templates(&mut variables, gathered, selection, environments);
+    expand_values(&mut variables, &selection.expand_env, environments);
     require(&variables, gathered, selection, environment)?;
     Ok(variables)
 }
 
-fn insert(variables: &mut Variables, name: String, value: String, source: Source) {
-    if value.contains('\0') {
-        log::warn!("{name} is left out: its value holds NUL, which no variable can");
+/// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
+pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
+    match (value, row.field(), row.kind) {
+        (Value::Text(text), ..) => Some(text.clone()),
+        (Value::Quantity(quantity), Field::Resource(_, resource), Kind::Resource(unit)) => {
+            Some(resource_field(&resource, quantity, &Quantity::parse(unit).ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// The variables that the table of fields names.
+fn of_fields(gathered: &Gathered) -> Variables {
+    let mut variables = Variables::new();
+    for row in TABLE {
+        let (Some(name), Some(fact)) = (row.variable, gathered.facts.get(&row.field())) else { continue };
+        if let Some(value) = as_variable(row, &fact.value) {
+            insert(&mut variables, name.to_owned(), Variable::new(value, fact.source.name()));
+        }
+    }
+    variables
+}
+
+fn add_maps(variables: &mut Variables, gathered: &Gathered, selection: &Selection) {
+    for map in Map::ALL.into_iter().filter(|map| selection.has_all(*map)) {
+        let fact = gathered.facts.get(&map.field());
+        match fact.map(|fact| (&fact.value, fact.source)) {
+            Some((Value::Map(entries), source)) => map.add(entries, source, variables),
+            _ => log::warn!("no {}… is set: {}", map.prefix(), missing::why_no_map(map, gathered)),
+        }
+    }
+}
+
+fn insert(variables: &mut Variables, name: String, variable: Variable) {
+    if variable.value.contains('\0') {
+        log::warn!("{name} is left out: its value contains NUL, which no variable can");
         return;
     }
-    let source = Cow::Borrowed(source.name());
-    variables.insert(name, Variable { value, source, is_set: false });
-}
-
-/// A name for a label's key: upper case, and `_` for everything outside `[A-Z0-9]`.
-fn name_of(prefix: &str, key: &str) -> String {
-    let mut name = Vec::with_capacity(prefix.len() + key.len());
-    name.extend_from_slice(prefix.as_bytes());
-    for byte in key.bytes() {
-        match byte.to_ascii_uppercase() {
-            letter @ (b'A'..=b'Z' | b'0'..=b'9') => name.push(letter),
-            // The bytes of a letter after its first (RFC 3629).
-            0x80..=0xbf => {}
-            _ => name.push(b'_'),
-        }
-    }
-    String::from_utf8(name).unwrap_or_default()
-}
-
-fn add_map(variables: &mut Variables, prefix: &str, fact: &Fact) {
-    let Value::Map(map) = &fact.value else { return };
-    for (key, value) in map {
-        let name = name_of(prefix, key);
-        if !variables.contains_key(&name) {
-            insert(variables, name, value.clone(), fact.source);
-            continue;
-        }
-        // Keys come in order, so the first of two that collide has become the variable.
-        let first = map.keys().find(|first| name_of(prefix, first) == name);
-        log::warn!("{key:?} is left out: {:?} has become {name} already", first.map_or("", String::as_str));
-    }
-}
-
-fn add_set(variables: &mut Variables, gathered: &Gathered, selection: &Selection) {
-    for (name, expression) in &selection.set {
-        match expression.evaluate(&gathered.facts) {
-            Some((value, source)) => insert(variables, name.clone(), value, source),
-            None => {
-                variables.remove(name);
-                // Whoever required it is told so by the error.
-                if !selection.require.contains(name) {
-                    let field = expression.reference.field();
-                    log::warn!(
-                        "{name} is not set: {} is not known: {}",
-                        expression.reference,
-                        why(gathered, field)
-                    );
-                }
-            }
-        }
-    }
-}
-
-/// Why `field` is not known, unless a warning has said so already.
-fn unless_said(gathered: &Gathered, field: &Field) -> String {
-    match gathered.why_unknown(field) {
-        Some(note) if note.is_broken && !gathered.facts.is_settled(field) => String::new(),
-        _ => format!(": {}", why(gathered, field)),
-    }
-}
-
-/// Why `field` is not known, and what to do.
-fn why(gathered: &Gathered, field: &Field) -> String {
-    let is_limit = matches!(field, Field::Resource(..));
-    if gathered.facts.is_settled(field) {
-        return if is_limit { "the container has none".to_owned() } else { "the pod has none".to_owned() };
-    }
-    match gathered.why_unknown(field) {
-        Some(note) => note.text.clone(),
-        None => "no source told it; print --explain says why".to_owned(),
-    }
-}
-
-fn keep_what_is_set(variables: &mut Variables, gathered: &Gathered, environment: &Environment) {
-    let is_of_container =
-        |name: &str| field::by_variable(name).is_some_and(|row| row.field.is_of_container());
-    for (name, variable) in variables.iter_mut() {
-        // What this container's author set says nothing about another one.
-        if !gathered.is_of_own_container && is_of_container(name) {
-            continue;
-        }
-        let set = environment.get_bytes(name.as_bytes()).filter(|value| !value.is_empty());
-        let Some(set) = set.map(String::from_utf8_lossy) else { continue };
-        if variable.value != set {
-            log::info!("{name} stays as it is set");
-            variable.value = set.into_owned();
-            variable.source = Cow::Borrowed(Source::Environment.name());
-        }
-        variable.is_set = true;
-    }
+    variables.insert(name, variable);
 }
 
 /// `--expand-env`: `$(VAR)` in the values of these variables.
 fn expand_values(variables: &mut Variables, names: &[String], environments: [&Environment; 2]) {
     for name in names {
-        let gathered = variables.get(name).map(|variable| (variable.value.clone(), variable.source.clone()));
         let set = || {
             let value = environments.iter().find_map(|environment| environment.get(name))?;
-            Some((value.to_owned(), Cow::Borrowed(Source::Environment.name())))
+            let source = Source::Environment.name();
+            Some(Variable { is_private: true, ..Variable::new(value.to_owned(), source) })
         };
-        let Some((value, source)) = gathered.or_else(set) else {
-            log::warn!("--expand-env {name}: there is no such variable, or it is not UTF-8");
+        let Some(before) = variables.get(name).cloned().or_else(set) else {
+            log::warn!("--expand-env {name}: the variable is not set, or its value is not UTF-8");
             continue;
         };
-        let expanded = expand(value.as_bytes(), variables, environments, name);
+        let scope = Scope { variables, environments };
+        let (expanded, has_private) = expand(before.value.as_bytes(), scope, name);
         if let Ok(value) = String::from_utf8(expanded) {
-            variables.insert(name.clone(), Variable { value, source, is_set: false });
+            let is_private = before.is_private || has_private;
+            variables.insert(name.clone(), Variable { value, is_private, is_set: false, ..before });
         }
     }
+}
+
+/// The value of the variable `name`, if it may be shown.
+pub(crate) fn shown_value<'a>(
+    name: &str,
+    variables: &'a Variables,
+    gathered: &Gathered,
+    selection: &Selection,
+) -> Result<&'a str, VariablesError> {
+    let shown = variables.get(name).filter(|variable| !variable.is_private);
+    shown.map(|variable| variable.value.as_str()).ok_or_else(|| VariablesError::Required {
+        name: name.to_owned(),
+        why: why_missing(name, variables, gathered, selection),
+    })
 }
 
 fn require(
@@ -230,41 +182,17 @@ fn require(
     environment: &Environment,
 ) -> Result<(), VariablesError> {
     for name in &selection.require {
-        if variables.contains_key(name) {
-            continue;
-        }
-        let set = selection.set.iter().find(|(set, _)| set == name);
-        let field = set.map(|(_, expression)| expression.reference.field().clone());
-        let field = field.or_else(|| field::by_variable(name).map(|row| row.field.clone()));
-        let why = match field {
-            Some(field) => why(gathered, &field),
-            None if name.starts_with(LABEL) => why_no_key(gathered, &Field::Labels, "label"),
-            None if name.starts_with(ANNOTATION) => why_no_key(gathered, &Field::Annotations, "annotation"),
-            None if environment.get_nonempty(name).is_some() => continue,
-            None => {
-                "it is not in the environment, and no option sets it (--set NAME=EXPRESSION does)".to_owned()
-            }
+        let is_of_pod = field::by_variable(name).is_some() || Map::of_variable(name).is_some();
+        let is_set = selection.set.iter().any(|(set, _)| set == name);
+        let is_known = match variables.get(name) {
+            // What the pod's author set under a field's name is not always what the field is.
+            Some(variable) => is_set || !is_of_pod || !variable.is_private,
+            None => !is_set && !is_of_pod && environment.get_nonempty(name).is_some(),
         };
-        return Err(VariablesError::Required { name: name.clone(), why });
+        if !is_known {
+            let why = why_missing(name, variables, gathered, selection);
+            return Err(VariablesError::Required { name: name.clone(), why });
+        }
     }
     Ok(())
-}
-
-fn why_no_key(gathered: &Gathered, field: &Field, kind: &str) -> String {
-    match gathered.facts.get(field) {
-        Some(_) => format!("the pod has no {kind} of which it could come"),
-        None => why(gathered, field),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_from_keys_always_carry_their_prefix() {
-        assert_eq!(name_of(LABEL, "app.kubernetes.io/name"), "POD_LABEL_APP_KUBERNETES_IO_NAME");
-        assert_eq!(name_of(ANNOTATION, "ä\n=PATH"), "POD_ANNOTATION____PATH");
-        assert_eq!(name_of(LABEL, "LD_PRELOAD"), "POD_LABEL_LD_PRELOAD");
-    }
 }

@@ -4,17 +4,16 @@
 //! `docs/resource/k8s.md` in open-telemetry/semantic-conventions) says which attribute comes from
 //! where, and that well-known labels are read only where somebody opted in: `--otel` does.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::facts::Facts;
 use crate::facts::field::{Field, Source};
+use crate::facts::{Facts, Value};
 use crate::kubernetes::image_reference::ImageReference;
 use crate::system::environment::Environment;
 use crate::variables::variable::Variable;
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
-const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+pub(crate) const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 /// Annotations of this prefix become the attribute that follows it.
 const ANNOTATION: &str = "resource.opentelemetry.io/";
 const NAME_LABELS: [&str; 2] = ["app.kubernetes.io/instance", "app.kubernetes.io/name"];
@@ -22,6 +21,9 @@ const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// For one value that is longer, encoded or not, the JavaScript SDK drops all attributes
 /// (`_MAX_LENGTH` in `opentelemetry-resources/src/detectors/EnvDetector.ts`).
 const VALUE_LIMIT: usize = 255;
+
+/// The kinds of workload that have an attribute.
+const WORKLOADS: [&str; 5] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"];
 
 /// What `--otel` wants to know.
 pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
@@ -40,7 +42,6 @@ pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
     if !attributes.known.contains_key("service.version") {
         fields.push(Field::ContainerImage);
     }
-    // Without it a service would have as many names as it has pods.
     if !attributes.known.contains_key("service.name") {
         fields.push(Field::WorkloadName);
     }
@@ -48,17 +49,22 @@ pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
 }
 
 /// The variables that `--otel` sets: attributes merged with what is set already, and the service's
-/// name unless it is.
-pub(crate) fn variables(facts: &Facts, environment: &Environment) -> Vec<(String, Variable)> {
+/// name unless it is; `is_named` says that something else names the service.
+pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool) -> Vec<(String, Variable)> {
     let set = environment.get_bytes(ATTRIBUTES.as_bytes()).unwrap_or_default();
     let Ok(set) = std::str::from_utf8(set) else {
         log::warn!("{ATTRIBUTES} stays as it is set: it is not UTF-8");
         return Vec::new();
     };
     let mut attributes = Attributes::of(facts);
+    let has_name = attributes.contains_key("service.name");
     let is_name_set = environment.get_bytes(SERVICE_NAME.as_bytes()).is_some_and(|name| !name.is_empty());
     if is_name_set {
         attributes.remove("service.name");
+    }
+    let is_named = is_named || is_name_set || names(set).any(|name| name == "service.name");
+    if !has_name && !is_named {
+        warn_of_no_name(facts);
     }
     for name in names(set) {
         attributes.remove(name);
@@ -67,6 +73,26 @@ pub(crate) fn variables(facts: &Facts, environment: &Environment) -> Vec<(String
     let service_name = service_name.map(|variable| (SERVICE_NAME.to_owned(), variable));
     let merged = merge(set, &attributes).map(|variable| (ATTRIBUTES.to_owned(), variable));
     merged.into_iter().chain(service_name).collect()
+}
+
+/// Whether the API server said that no controller owns the pod. Labels say less: a pod may have none.
+fn is_without_owner(facts: &Facts) -> bool {
+    facts.told_by(Source::Api, &Field::OwnerKind) == Some(&Value::Nothing)
+}
+
+fn warn_of_no_name(facts: &Facts) {
+    let (why, remedy) = match facts.text(&Field::OwnerKind) {
+        Some(kind) => (format!("its workload is a {kind}"), ""),
+        None => (
+            "the workload of the pod is not known".to_owned(),
+            ", mount the labels in a downwardAPI volume, or allow the pod to get itself from the API server",
+        ),
+    };
+    log::warn!(
+        "service.name and {SERVICE_NAME} are left out: {why}; \
+         set {SERVICE_NAME}, or the label {}{remedy}",
+        NAME_LABELS[1]
+    );
 }
 
 /// The names of the pairs in a variable.
@@ -85,7 +111,7 @@ fn merge(set: &str, attributes: &BTreeMap<String, Attribute>) -> Option<Variable
     let sources = attributes.values().map(|attribute| attribute.source);
     let sources: BTreeSet<&str> = sources.chain(set.map(|_| Source::Environment.name())).collect();
     let sources: Vec<&str> = sources.into_iter().collect();
-    Some(Variable { value: pairs.join(","), source: Cow::Owned(sources.join(",")), is_set: false })
+    Some(Variable::new(pairs.join(","), sources.join(",")))
 }
 
 /// An attribute's value and the name of the source that it came from.
@@ -98,10 +124,10 @@ struct Attribute {
 impl Attribute {
     fn as_variable(&self) -> Option<Variable> {
         if self.value.contains('\0') {
-            log::warn!("{SERVICE_NAME} is left out: its value holds NUL, which no variable can");
+            log::warn!("{SERVICE_NAME} is left out: its value contains NUL, which no variable can");
             return None;
         }
-        Some(Variable { value: self.value.clone(), source: Cow::Borrowed(self.source), is_set: false })
+        Some(Variable::new(self.value.clone(), self.source))
     }
 }
 
@@ -132,8 +158,10 @@ impl<'a> Attributes<'a> {
             attributes.add_text(name, field);
         }
         attributes.add_workload();
-        attributes.add_text("service.name", Field::PodName);
-        attributes.add_text("service.name", Field::ContainerName);
+        // Else a service would get as many names as it has pods.
+        if is_without_owner(facts) {
+            attributes.add_text("service.name", Field::PodName);
+        }
         let version = facts.text(&Field::ContainerImage).and_then(version_of);
         attributes.add("service.version", &Field::ContainerImage, &version.unwrap_or_default());
         attributes.add("service.instance.id", &Field::PodName, &instance_id(facts).unwrap_or_default());
@@ -156,8 +184,7 @@ impl<'a> Attributes<'a> {
     /// The workload as an attribute of its own, and as the service's name.
     fn add_workload(&mut self) {
         let kind = self.facts.text(&Field::WorkloadKind).unwrap_or_default();
-        let kinds = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"];
-        if kinds.contains(&kind) {
+        if WORKLOADS.contains(&kind) {
             self.add_text(&format!("k8s.{}.name", kind.to_ascii_lowercase()), Field::WorkloadName);
             self.add_text("service.name", Field::WorkloadName);
         }

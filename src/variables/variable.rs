@@ -1,6 +1,7 @@
 //! A variable, and references to variables: `$(VAR)`.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::kubernetes::expansion;
@@ -14,38 +15,65 @@ pub(crate) struct Variable {
     pub(crate) source: Cow<'static, str>,
     /// The pod's author set it already, so it needs no setting.
     pub(crate) is_set: bool,
+    /// It is made of what the environment holds and no fact says, which may be a secret: the
+    /// application gets it, but it is neither printed nor written.
+    pub(crate) is_private: bool,
+}
+
+impl Variable {
+    /// A variable that the application does not have yet, and that everybody may see.
+    pub(crate) fn new(value: String, source: impl Into<Cow<'static, str>>) -> Self {
+        Variable { value, source: source.into(), is_set: false, is_private: false }
+    }
 }
 
 /// Variables by name.
 pub(crate) type Variables = BTreeMap<String, Variable>;
 
-/// `text` with its references resolved from `variables`, else from the first environment that has them.
+/// The variables that may be printed and written.
+pub(crate) fn shown(variables: &Variables) -> impl Iterator<Item = (&String, &Variable)> {
+    variables.iter().filter(|(_, variable)| !variable.is_private)
+}
+
+/// What a reference can refer to: variables, else the first environment that has the name.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) variables: &'a Variables,
+    pub(crate) environments: [&'a Environment; 2],
+}
+
+impl<'a> Scope<'a> {
+    /// The value of the variable `name`, and whether it is private.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<(&'a [u8], bool)> {
+        let gathered = std::str::from_utf8(name).ok().and_then(|name| self.variables.get(name));
+        let gathered = gathered.map(|variable| (variable.value.as_bytes(), variable.is_private));
+        let set = || self.environments.iter().find_map(|environment| environment.get_bytes(name));
+        gathered.or_else(|| Some((set()?, true)))
+    }
+}
+
+/// `text` with its references resolved in `scope`, and whether anything private is in it now.
 ///
 /// A reference to a variable that nobody has stays as it is, with a warning that names it and
 /// says that it stands in `place`.
-pub(crate) fn expand(
-    text: &[u8],
-    variables: &Variables,
-    environments: [&Environment; 2],
-    place: &str,
-) -> Vec<u8> {
+pub(crate) fn expand(text: &[u8], scope: Scope, place: &str) -> (Vec<u8>, bool) {
+    let is_private = Cell::new(false);
     let lookup = |name: &[u8]| {
-        let gathered = std::str::from_utf8(name).ok().and_then(|name| variables.get(name));
-        let gathered = gathered.map(|variable| variable.value.as_bytes());
-        let set = || environments.iter().find_map(|environment| environment.get_bytes(name));
-        gathered.or_else(set).map(<[u8]>::to_vec)
+        let (value, is_one_private) = scope.get(name)?;
+        is_private.set(is_private.get() || is_one_private);
+        Some(value.to_vec())
     };
     let expanded = expansion::expand(text, &lookup);
     for name in expanded.unresolved.iter().filter(|name| is_name(name)) {
         let name = String::from_utf8_lossy(name);
-        log::warn!("$({name}) stays as it is in {place}: no such variable is known");
+        log::warn!("$({name}) stays as it is in {place}: there is no variable {name}");
     }
-    expanded.text
+    (expanded.text, is_private.get())
 }
 
 /// Whether `name` can be a variable's (`IsEnvVarName` in `k8s.io/apimachinery/pkg/util/validation`);
 /// what else stands in parentheses is meant for a shell.
-fn is_name(name: &[u8]) -> bool {
+pub(crate) fn is_name(name: &[u8]) -> bool {
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
     name.first().is_some_and(|first| !first.is_ascii_digit()) && name.iter().all(is_letter)
 }

@@ -276,7 +276,7 @@ fn without_any_cgroup_file_system_other_sources_speak_and_nobody_complains() {
     world.write("proc/self/mountinfo", kept.join("\n") + "\n");
     world.remove("proc/self/cgroup");
     let told = document(&world, [] as [&str; 0]);
-    assert_eq!(told["sources"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "env");
+    assert_eq!(told["sources"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "volume");
     assert_eq!(told["container"]["resources"]["limits"], json!({"memory": "64Mi"}));
     assert_eq!(told["pod"]["qosClass"], Value::Null);
 }

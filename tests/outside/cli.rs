@@ -241,24 +241,28 @@ fn the_version_is_the_crate_s() {
 }
 
 #[test]
-fn an_unknown_option_names_the_nearest() {
+fn an_unknown_option_names_the_nearest_only_if_one_is_near() {
     for (option, nearest) in [
-        ("--lables", "--labels"),
-        ("--Labels", "--labels"),
-        ("--annotation", "--annotations"),
-        ("--requires=X", "--require"),
-        ("--token_file", "--token-file"),
-        ("--apiurl", "--api-url"),
-        ("--fromat", "--format"),
-        ("-x", "--"),
+        ("--lables", Some("--labels")),
+        ("--Labels", Some("--labels")),
+        ("--annotation", Some("--annotations")),
+        ("--requires=X", Some("--require")),
+        ("--token_file", Some("--token-file")),
+        ("--apiurl", Some("--api-url")),
+        ("--fromat", Some("--format")),
+        ("--verbose", None),
+        ("--namespace", None),
+        ("-x", None),
     ] {
         let outcome = run(introspod(["print", option])).expect_code(2);
         let line = only_line(&outcome);
-        assert!(line.contains(&format!("the nearest is {nearest}")), "{line}");
-        assert!(
-            line.contains(option.split('=').next().unwrap()) && line.contains("introspod print --help"),
-            "{line}"
-        );
+        let name = option.split('=').next().unwrap();
+        assert!(line.contains(&format!("unknown option {name}; ")), "{line}");
+        assert!(line.contains("introspod print --help lists the options"), "{line}");
+        match nearest {
+            Some(nearest) => assert!(line.contains(&format!("did you mean {nearest}?")), "{line}"),
+            None => assert!(!line.contains("did you mean"), "{line}"),
+        }
         assert_eq!(outcome.stdout, "");
     }
 }

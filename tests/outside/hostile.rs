@@ -242,7 +242,7 @@ fn a_hostile_pod_sets_no_variable_but_ours_in_a_shell_and_runs_nothing() {
         assert_eq!(after.get(name), Some(value), "{name}");
     }
     let document = std::fs::read(directory.path().join("pod.json")).unwrap();
-    let document: Value = serde_json::from_slice(&document).unwrap();
+    let document = crate::schema::checked(std::str::from_utf8(&document).unwrap());
     let variables = document["variables"].as_object().unwrap();
     let set: BTreeMap<_, _> = after.into_iter().filter(|(name, _)| !before.contains_key(name)).collect();
     assert_eq!(set.keys().collect::<Vec<_>>(), variables.keys().collect::<Vec<_>>());
@@ -266,7 +266,7 @@ fn a_hostile_pod_sets_no_variable_but_ours_by_the_kubelet_s_grammar() {
     command.arg("--out").arg(&file).arg("--out").arg(directory.path().join("pod.json"));
     let outcome = run_with_input(command, pod.as_bytes()).expect_code(0);
     let document = std::fs::read(directory.path().join("pod.json")).unwrap();
-    let document: Value = serde_json::from_slice(&document).unwrap();
+    let document = crate::schema::checked(std::str::from_utf8(&document).unwrap());
     let variables = document["variables"].as_object().unwrap();
     let text = std::fs::read_to_string(file).unwrap();
     // Every line begins a variable, or goes on in a value: what is left after all values is nothing.

@@ -20,6 +20,7 @@ mod otel;
 mod readme;
 mod recipes;
 mod recorded;
+mod schema;
 mod selection;
 mod server;
 mod token;

@@ -31,7 +31,7 @@ fn an_annotation_of_256_kib_does_not_stop_the_start_and_is_in_the_files() {
     assert_eq!(outcome.stdout, "bare s left out\n");
     let line = only_line(&outcome);
     assert!(line.contains("POD_ANNOTATION_BIG is not set") && line.contains("131071"), "{line}");
-    let told: Value = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
+    let told: Value = crate::schema::checked(&std::fs::read_to_string(out).unwrap());
     assert_eq!(told["variables"]["POD_ANNOTATION_BIG"], big.as_str());
 }
 
@@ -235,10 +235,10 @@ fn a_pod_file_that_is_none_is_said_in_one_line() {
     for (content, why) in [
         ("", "not JSON"),
         ("kind: Pod\n", "not JSON"),
-        ("[]", "not a Pod"),
-        ("null", "not a Pod"),
-        (r#"{"kind": "Service", "metadata": {"name": "x"}}"#, "a Service, not a Pod"),
-        (list, "a PodList, not a Pod: name one pod"),
+        ("[]", "not a valid Pod object"),
+        ("null", "not a valid Pod object"),
+        (r#"{"kind": "Service", "metadata": {"name": "x"}}"#, "its kind is Service"),
+        (list, "its kind is PodList; give a single pod"),
         (r#"{"kind": "Pod"}"#, "metadata.name"),
         (r#"{"metadata": {"name": "x"}}"#, "kind"),
     ] {

@@ -498,7 +498,7 @@ fn an_init_container_asks_for_nothing_of_a_container() {
     let mut command = world.command(["write", "--otel", "--api-url", &server.url(), "--out"]);
     command.arg(&out);
     run(command).expect_code(0);
-    let written: Value = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
+    let written: Value = crate::schema::checked(&std::fs::read_to_string(out).unwrap());
     let attributes = attributes_in(&written["variables"]);
     assert_eq!(attributes["service.name"], "shop");
     for name in ["k8s.container.name", "container.id", "service.version", "service.instance.id"] {

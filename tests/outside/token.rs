@@ -72,7 +72,7 @@ fn a_legacy_token_lacks_claims_and_that_is_no_error() {
     let told = document(&world, [] as [&str; 0]);
     assert_eq!(told["pod"]["name"], Value::Null);
     assert_eq!(told["pod"]["namespace"], "default");
-    assert_eq!(told["pod"]["serviceAccountName"], "reader");
+    assert_eq!(told["pod"]["serviceAccountName"], Value::Null, "it may be any account's");
     let explained = world.run(["print", "--explain"]).expect_code(0).stdout;
     assert!(explained.contains("legacy token"), "{explained}");
 }
@@ -144,10 +144,35 @@ fn a_token_that_may_not_be_read_is_said_in_one_line() {
     assert_eq!(told["container"]["name"], "web");
 }
 
+/// The claims of a token of the pod `uid`.
+fn claims_of(uid: &str) -> Value {
+    let mut claims = claims();
+    claims["kubernetes.io"]["pod"]["uid"] = json!(uid);
+    claims
+}
+
+#[test]
+fn a_projected_token_is_found_beside_the_downward_api_files() {
+    let world = World::recorded("notoken", "main");
+    let claims = claims_of("77e4d29e-fc9b-47fc-a5b6-2226787191a4");
+    world.write("etc/podinfo/token", token(&claims));
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["pod"]["name"], "web-0");
+    assert_eq!(told["sources"]["NODE_NAME"], "token");
+    // The service account's own comes first, unless it names no pod.
+    let own = "var/run/secrets/kubernetes.io/serviceaccount/token";
+    let mut other = claims.clone();
+    other["kubernetes.io"]["pod"]["name"] = json!("by-the-first");
+    world.write(own, token(&other));
+    assert_eq!(document(&world, [] as [&str; 0])["pod"]["name"], "by-the-first");
+    world.write(own, token(&json!({"kubernetes.io/serviceaccount/namespace": "legacy"})));
+    assert_eq!(document(&world, [] as [&str; 0])["pod"]["name"], "web-0");
+}
+
 #[test]
 fn another_token_is_read_for_its_claims() {
     let world = World::recorded("notoken", "main");
-    world.write("var/run/secrets/mine/identity", token(&claims()));
+    world.write("var/run/secrets/mine/identity", token(&claims_of("77e4d29e-fc9b-47fc-a5b6-2226787191a4")));
     for option in [
         &["--token-file", "/var/run/secrets/mine/identity"][..],
         &["--token-file=var/run/secrets/mine/identity"],
@@ -162,7 +187,7 @@ fn another_token_is_read_for_its_claims() {
 #[test]
 fn another_token_stands_instead_of_the_mounted_one() {
     let world = World::recorded("bare", "web");
-    world.write("mine", token(&claims()));
+    world.write("mine", token(&claims_of("a842ea9c-d88b-4d9f-aa86-7f5aa3946662")));
     assert_eq!(document(&world, ["--token-file", "/mine"])["pod"]["name"], "web-0");
 }
 
@@ -202,7 +227,7 @@ fn a_token_is_in_no_output_no_log_no_file_and_no_environment() {
             }
             let mut outcome = run(command).expect_code(0);
             outcome.stdout += &std::fs::read_to_string(&out).unwrap();
-            assert!(outcome.stderr.contains("token told"), "{outcome:#?}");
+            assert!(outcome.stderr.contains("info: token: metadata"), "{outcome:#?}");
             assert_absent(&token, &outcome);
         }
     }

@@ -250,7 +250,7 @@ fn a_swap_in_the_middle_of_reading_cannot_mix_two_versions() {
         std::fs::remove_dir_all(volume.join(format!("..{}", version - 1))).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let told = crate::schema::checked(std::str::from_utf8(&output.stdout).unwrap());
         let (label, annotation) = (&told["variables"]["L"], &told["variables"]["A"]);
         assert_eq!(label, annotation, "one version, whichever it is");
         let (old, new) = ((version - 1).to_string(), version.to_string());

@@ -10,7 +10,7 @@ fn written(world: &World, options: &[&str]) -> (Value, Outcome) {
     let mut command = world.command(["write", "--out"]);
     command.arg(&out).args(options);
     let outcome = crate::world::run(command).expect_code(0);
-    (serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap(), outcome)
+    (crate::schema::checked(&std::fs::read_to_string(out).unwrap()), outcome)
 }
 
 /// The recorded `downward`, whose variables, volume and control group all tell of its container.
@@ -104,8 +104,9 @@ fn a_pod_object_tells_of_the_container_that_is_named() {
     );
     assert_eq!(told(&["--container=init"]).json()["container"], json!({"name": "init", "image": "i:1"}));
     let unknown = told(&["--container=ap"]);
-    assert!(unknown.stderr.contains("no container \"ap\", but app, side, init"), "{unknown:?}");
-    assert_eq!(unknown.json()["container"]["resources"], Value::Null);
+    assert!(unknown.stderr.contains("no container \"ap\"; containers: app, side, init"), "{unknown:?}");
+    assert_eq!(unknown.json()["container"], Value::Null, "a wrong name is no fact");
+    assert_eq!(unknown.json()["variables"]["CONTAINER_NAME"], Value::Null);
 }
 
 #[test]

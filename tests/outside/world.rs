@@ -40,9 +40,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Standard output as a JSON document.
+    /// Standard output as a JSON document, valid by the published schema.
+    #[track_caller]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+        crate::schema::checked(&self.stdout)
     }
 
     /// The outcome, if it ended with `code`; the test fails otherwise.

@@ -77,7 +77,7 @@ fn the_suffix_says_the_format() {
     let text = |name: &str| fs::read_to_string(place.path(name)).unwrap();
     assert!(text("x.env").contains("POD_NAME='web-0'\n"));
     assert!(text("x.sh").contains("export POD_NAME='web-0'\n"));
-    let told: Value = serde_json::from_str(&text("x.json")).unwrap();
+    let told: Value = crate::schema::checked(&text("x.json"));
     assert_eq!(told["variables"]["POD_NAME"], "web-0");
 }
 

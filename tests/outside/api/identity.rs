@@ -91,3 +91,29 @@ fn the_mirror_of_another_static_pod_is_not() {
     assert_eq!(variable(&outcome, "POD_LABEL_TIER"), None);
     assert_eq!(server.requests().len(), 2);
 }
+
+#[test]
+fn an_object_of_another_name_or_namespace_is_not_used() {
+    for (key, other) in [("name", "web-1"), ("namespace", "elsewhere")] {
+        let mut object = pod("bare");
+        object["metadata"][key] = json!(other);
+        object["metadata"]["labels"]["app"] = json!("somebody-elses");
+        let server = Server::start(always(Response::json(&object)));
+        starts_without_labels(&server.world("bare", "web"), &server.url(), &[key, other]);
+    }
+}
+
+#[test]
+fn a_uid_that_only_a_variable_or_a_file_knows_counts_too() {
+    for is_variable in [true, false] {
+        let world = World::empty();
+        let server = Server::plain(always(namesake()));
+        world.environ(&[("POD_NAME", "bare"), ("POD_NAMESPACE", "default")]);
+        let own = "a842ea9c-d88b-4d9f-aa86-7f5aa3946662";
+        match is_variable {
+            true => world.environ(&[("POD_UID", own)]),
+            false => world.write("etc/podinfo/podUid", own),
+        };
+        starts_without_labels(&world, &server.url(), &["UID", "11111111-2222-3333-4444-555555555555"]);
+    }
+}

@@ -9,6 +9,7 @@ mod failing;
 mod get;
 mod identity;
 mod node;
+mod objects;
 mod process;
 mod telling;
 mod waiting;

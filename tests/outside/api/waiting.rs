@@ -97,3 +97,27 @@ fn a_failure_while_waiting_is_only_one_more_attempt() {
     assert_eq!(variable(&outcome.expect_code(0), "IP"), Some("10.244.0.59"));
     assert_eq!(server.requests().len(), 3);
 }
+
+#[test]
+fn a_container_that_starts_after_this_one_is_not_waited_for() {
+    // This process runs in an initContainer, before the container that is described.
+    let mut object = early("pod-without-ip.json", POD);
+    object["spec"]["initContainers"] = serde_json::json!([{"name": "first"}, {"name": "second"}]);
+    for (own, container, requests) in [("first", "main", 1), ("first", "second", 1), ("first", "first", 2)] {
+        let response = Response::json(&object);
+        let server = Server::start(in_order([response.clone().into(), response.into()]));
+        let world = world(&server);
+        let mountinfo = std::fs::read_to_string(world.path().join("proc/self/mountinfo")).unwrap();
+        world.write(
+            "proc/self/mountinfo",
+            mountinfo.replace("/containers/main/", &format!("/containers/{own}/")),
+        );
+        let out = world.path().join("out.json");
+        let url = server.url();
+        let mut command = world.command(["write", "--container", container, "--api-url", &url]);
+        command.args(["--set", "ID=container.imageID", "--timeout", LIMIT, "--out"]).arg(out);
+        crate::world::run(command).expect_code(0);
+        let asked = server.requests().len();
+        assert!(if requests == 1 { asked == 1 } else { asked > 1 }, "{own} for {container}: {asked}");
+    }
+}

@@ -81,7 +81,7 @@ fn a_file_that_is_right_already_is_not_touched() {
     world.run(["write", "--out", out.to_str().unwrap()]).expect_code(0);
     let inode = fs::metadata(&out).unwrap().ino();
     let watching = Watching::start(&world, [""; 0]);
-    watching.wait_for_lines(1, "volume told");
+    watching.wait_for_lines(1, "info: volume: ");
     wait_for("its sleep", || (watching.state() == 'S').then_some(()));
     assert_eq!(watching.end(Signal::SIGTERM), Some(0));
     assert_eq!(fs::metadata(&out).unwrap().ino(), inode);
@@ -293,7 +293,7 @@ fn what_it_does_not_understand_is_a_usage_error() {
         (&["--out", "pod.txt"], "suffix"),
         (&[out, "--explian"], "unknown option --explian"),
         (&[out, "--explain"], "unknown option --explain"),
-        (&[out, "--notfy=http://127.0.0.1/"], "the nearest is --notify"),
+        (&[out, "--notfy=http://127.0.0.1/"], "did you mean --notify?"),
         (&[out, "--notify"], "option --notify needs a value"),
         (&[out, "--notify", "http://10.0.0.1:9090/"], "loopback"),
         (&[out, "--notify", "http://localhost.example/"], "loopback"),

@@ -151,7 +151,7 @@ impl Watching {
 
     /// How often it has read the volumes so far.
     fn renders(&self) -> usize {
-        self.lines_with("introspod: info: volume told").len()
+        self.lines_with("introspod: info: volume: ").len()
     }
 
     /// Does something to the volume, and waits until it was read again.
@@ -159,7 +159,7 @@ impl Watching {
     fn after(&self, change: impl FnOnce()) {
         let before = self.renders();
         change();
-        self.wait_for_lines(before + 1, "introspod: info: volume told");
+        self.wait_for_lines(before + 1, "introspod: info: volume: ");
     }
 
     fn json_file(&self) -> PathBuf {

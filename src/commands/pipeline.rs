@@ -1,0 +1,118 @@
+//! The way that every subcommand takes from options to facts, variables and files.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::Value as Json;
+
+use super::CommandError;
+use crate::cli::Options;
+use crate::facts::subject::Asked;
+use crate::render::Document;
+use crate::sources::gather::{Gathered, Origin, Request, gather};
+use crate::sources::pod;
+use crate::system::environment::Environment;
+use crate::system::files;
+use crate::system::root::Root;
+use crate::system::surroundings::Surroundings;
+use crate::variables::variable::Variables;
+use crate::variables::variables;
+
+/// What the options name to gather from.
+pub(super) enum Input<'a> {
+    /// This container, or a recorded one.
+    Container(Surroundings<'a>),
+    /// The Pod object of `--pod`. Nothing of this process's environment is the pod's.
+    Object(Json, Environment),
+}
+
+impl<'a> Input<'a> {
+    /// Opens what the options name; `environment` is that of this process.
+    pub(super) fn open(
+        options: &Options,
+        environment: &'a Environment,
+        clock: fn() -> Instant,
+    ) -> Result<Self, CommandError> {
+        if options.process.is_some() {
+            return Err(CommandError::Other("--process is not supported yet".to_owned()));
+        }
+        if let Some(file) = &options.pod {
+            return Ok(Input::Object(read_pod(file)?, Environment::default()));
+        }
+        let root = Root::open(&options.root)?;
+        let (volumes, token_file) = (options.volumes.clone(), options.token_file.clone());
+        Ok(Input::Container(Surroundings::new(root, environment, volumes, token_file, clock)))
+    }
+
+    /// The container, if it is one.
+    pub(super) fn surroundings(&self) -> Option<&Surroundings<'a>> {
+        match self {
+            Input::Container(surroundings) => Some(surroundings),
+            Input::Object(..) => None,
+        }
+    }
+
+    /// What the pod's author set.
+    fn environment(&self) -> &Environment {
+        match self {
+            Input::Container(surroundings) => &surroundings.environment,
+            Input::Object(_, environment) => environment,
+        }
+    }
+
+    /// Gathers, and makes variables of it; `application` is what the application gets beside them.
+    pub(super) fn prepare(
+        &self,
+        options: &Options,
+        asked: Asked,
+        application: &Environment,
+    ) -> Result<Prepared, CommandError> {
+        let origin = match self {
+            Input::Container(surroundings) => Origin::Container(surroundings),
+            Input::Object(pod, _) => Origin::Object(pod),
+        };
+        let request = Request { asked, wanted: options.selection.wanted(), api: &options.api };
+        let gathered = gather(origin, &request);
+        gathered.warn();
+        let variables = variables(&gathered, &options.selection, self.environment(), application)?;
+        let is_own = self.surroundings().is_some_and(|surroundings| surroundings.root.is_system());
+        Ok(Prepared { gathered, variables, is_own })
+    }
+}
+
+fn read_pod(file: &Path) -> Result<Json, CommandError> {
+    let name = || file.display().to_string();
+    let content = match file.as_os_str() == "-" {
+        true => {
+            let mut content = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut content).map(|_| content)
+        }
+        false => std::fs::read(file),
+    };
+    let content = content.map_err(|source| CommandError::PodFile { file: name(), source })?;
+    pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
+}
+
+/// Facts and variables, as the options ask for them.
+pub(super) struct Prepared {
+    pub(super) gathered: Gathered,
+    pub(super) variables: Variables,
+    /// The variables that the author set are in the environment that this process has.
+    pub(super) is_own: bool,
+}
+
+impl Prepared {
+    pub(super) fn document(&self) -> Document<'_> {
+        Document { facts: &self.gathered.facts, variables: &self.variables, explanation: None }
+    }
+
+    /// Writes the files of `--out`.
+    pub(super) fn write_files(&self, options: &Options) -> Result<(), CommandError> {
+        for out in &options.out {
+            let content = out.format.render(&self.document());
+            files::replace(&out.path, &content, options.mode)?;
+        }
+        Ok(())
+    }
+}

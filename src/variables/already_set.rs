@@ -1,0 +1,53 @@
+//! What the pod's author set: it stays set, unless `--override` is given.
+
+use std::borrow::Cow;
+
+use crate::facts::Facts;
+use crate::facts::field::{self, Row, Source, TABLE};
+use crate::sources::environment;
+use crate::sources::gather::Gathered;
+use crate::system::environment::Environment;
+use crate::variables::as_variable;
+use crate::variables::variable::Variable;
+
+/// Gives `variable` the value that `environment` has under its `name`, if that is not empty.
+pub(crate) fn keep(name: &str, variable: &mut Variable, gathered: &Gathered, environment: &Environment) {
+    let row = field::by_variable(name);
+    // What this container's author set says nothing about another one.
+    if !gathered.subject.is_own() && row.is_some_and(|row| row.is_of_container) {
+        return;
+    }
+    let set = environment.get_bytes(name.as_bytes()).filter(|value| !value.is_empty());
+    let Some(set) = set.map(String::from_utf8_lossy) else { return };
+    if variable.value != set {
+        log::info!("{name} keeps the value that was set");
+        let can_be_fact = |row: &Row| row.sources.contains(&Source::Environment) && row.kind.accepts(&set);
+        variable.is_private = !row.is_some_and(can_be_fact);
+        variable.value = set.into_owned();
+        variable.source = Cow::Borrowed(Source::Environment.name());
+    }
+    variable.is_set = true;
+}
+
+/// Warns of variables that say something else than a source of a higher rank. Their values are not
+/// quoted: the environment may hold secrets.
+pub(crate) fn warn_of_contradictions(facts: &Facts, environment: &Environment) {
+    for row in TABLE {
+        let Some(fact) = facts.get(&row.field()).filter(|fact| fact.source != Source::Environment) else {
+            continue;
+        };
+        let Some(told) = facts.told_by(Source::Environment, &row.field()) else { continue };
+        let known = as_variable(row, &fact.value);
+        if as_variable(row, told) == known {
+            continue;
+        }
+        let Some((name, _)) = environment::find(row, environment) else { continue };
+        log::warn!(
+            "{name} is set, but differs from {}, which is {:?} (source: {}); \
+             it keeps its value unless --override is given",
+            row.path,
+            known.unwrap_or_default(),
+            fact.source.name(),
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! Labels and annotations as variables: `POD_LABEL_…` and `POD_ANNOTATION_…`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::facts::field::{Field, Source};
+use crate::variables::variable::{Variable, Variables};
+
+/// How many of the keys that are left out are named.
+const NAMED: usize = 3;
+
+/// A map of the pod's that becomes variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Map {
+    Labels,
+    Annotations,
+}
+
+impl Map {
+    /// Both of them.
+    pub(crate) const ALL: [Map; 2] = [Map::Labels, Map::Annotations];
+
+    /// The map that a variable of this name comes from.
+    pub(crate) fn of_variable(name: &str) -> Option<Self> {
+        Map::ALL.into_iter().find(|map| name.starts_with(map.prefix()))
+    }
+
+    /// What its variables' names begin with.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Map::Labels => "POD_LABEL_",
+            Map::Annotations => "POD_ANNOTATION_",
+        }
+    }
+
+    /// The field that holds it.
+    pub(crate) fn field(self) -> Field {
+        match self {
+            Map::Labels => Field::Labels,
+            Map::Annotations => Field::Annotations,
+        }
+    }
+
+    /// What one entry is called.
+    pub(crate) fn entry(self) -> &'static str {
+        match self {
+            Map::Labels => "label",
+            Map::Annotations => "annotation",
+        }
+    }
+
+    /// Adds a variable for each entry: of keys with the same name the first in order counts.
+    pub(crate) fn add(self, entries: &BTreeMap<String, String>, source: Source, variables: &mut Variables) {
+        let mut with_nul = LeftOut::default();
+        let mut colliding = LeftOut::default();
+        for (key, value) in entries {
+            let name = self.name_of(key);
+            if value.contains('\0') {
+                with_nul.add(|| format!("{key:?}"));
+            } else if variables.contains_key(&name) {
+                colliding.add(|| {
+                    let is_first = |(first, value): &(&String, &String)| {
+                        !value.contains('\0') && self.name_of(first) == name
+                    };
+                    let first = entries.iter().find(is_first).map_or("", |(first, _)| first);
+                    format!("{key:?} ({name} is {first:?})")
+                });
+            } else {
+                let source = Cow::Borrowed(source.name());
+                variables.insert(name, Variable::new(value.clone(), source));
+            }
+        }
+        with_nul.warn(self, "a variable cannot contain NUL");
+        colliding.warn(self, "another key has the same name as a variable");
+    }
+
+    /// A name for a key: upper case, and `_` for everything outside `[A-Z0-9]`.
+    fn name_of(self, key: &str) -> String {
+        let mut name = String::with_capacity(self.prefix().len() + key.len());
+        name.push_str(self.prefix());
+        name.extend(key.chars().map(|letter| match letter.to_ascii_uppercase() {
+            letter @ ('A'..='Z' | '0'..='9') => letter,
+            _ => '_',
+        }));
+        name
+    }
+}
+
+/// Keys that become no variables.
+#[derive(Default)]
+struct LeftOut {
+    count: usize,
+    /// The first few.
+    named: Vec<String>,
+}
+
+impl LeftOut {
+    fn add(&mut self, name: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.named.len() < NAMED {
+            self.named.push(name());
+        }
+    }
+
+    /// Says so in one line, however many there are.
+    fn warn(&self, map: Map, why: &str) {
+        if self.count == 0 {
+            return;
+        }
+        let noun = if self.count == 1 { "" } else { "s" };
+        let more = match self.count - self.named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (count, entry, named) = (self.count, map.entry(), self.named.join(", "));
+        log::warn!("left out {count} {entry}{noun}, because {why}: {named}{more}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_keys_always_carry_their_prefix() {
+        assert_eq!(Map::Labels.name_of("app.kubernetes.io/name"), "POD_LABEL_APP_KUBERNETES_IO_NAME");
+        assert_eq!(Map::Annotations.name_of("ä\n=PATH"), "POD_ANNOTATION____PATH");
+        assert_eq!(Map::Labels.name_of("LD_PRELOAD"), "POD_LABEL_LD_PRELOAD");
+    }
+
+    #[test]
+    fn a_key_whose_value_no_variable_can_have_does_not_take_a_name() {
+        let entries = [("a-b", "x\0"), ("a.b", "1"), ("a_b", "2")];
+        let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut variables = Variables::new();
+        Map::Annotations.add(&BTreeMap::from(entries), Source::Volume, &mut variables);
+        assert_eq!(variables["POD_ANNOTATION_A_B"].value, "1");
+        assert_eq!(variables.len(), 1);
+    }
+}
