@@ -56,7 +56,7 @@ impl Map {
         for (key, value) in entries {
             let name = self.name_of(key);
             if value.contains('\0') {
-                with_nul.add(|| format!("{key:?}"));
+                with_nul.add(|| name);
             } else if variables.contains_key(&name) {
                 colliding.add(|| {
                     let is_first = |(first, value): &(&String, &String)| {

@@ -6,7 +6,7 @@ mod examples;
 mod policy;
 mod restricted;
 mod scene;
-mod schemas;
+pub mod schemas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::needs::needs;
 use crate::world::{INTROSPOD, introspod, pod_json, run};
 use examples::{
     Workload, documents, examples, examples_directory, identity, image_command, introspod_lines, list, name,
@@ -67,7 +68,7 @@ fn schemas_refuse_what_the_api_server_refuses() {
 /// Reading the files is enough for the other tests, wherever this one passes.
 #[test]
 fn kubectl_renders_what_the_files_say() {
-    if !kubectl_knows_components() {
+    if !needs("kubectl 1.21 or later", kubectl_knows_components) {
         return;
     }
     for example in examples() {
