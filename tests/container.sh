@@ -6,8 +6,8 @@
 #     tests/container.sh --build-stage     runs the commands of the Dockerfile's build stage on this machine,
 #                                          without the base image, and looks at the binary that they build
 #
-# Needs root, podman, runc and a static busybox, which are the Debian packages podman, runc and
-# busybox-static. Pulls nothing: base images may be out of reach.
+# Needs root and the Debian packages podman, runc, busybox-static, python3-yaml and openssl. Pulls nothing:
+# base images may be out of reach.
 set -uo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -135,7 +135,25 @@ build_images() {
     image_under_test "$1" &&
         printf 'FROM scratch\nCOPY bin /bin\nENV PATH=/bin\nCMD ["sh"]\n' |
         podman build --quiet --tag docker.io/library/busybox:1.37 --file - "$work/busybox" &&
-        podman build --quiet --tag entrypoint "$top/examples/entrypoint"
+        podman build --quiet --tag entrypoint "$top/examples/entrypoint" &&
+        build_stand_ins
+}
+
+# What stands for the other images that the examples name: this machine's own Python in front, and a script.
+build_stand_ins() {
+    local pods=$top/tests/pods
+    mkdir -p "$work/python/usr" "$work/python/stand-in" "$work/whoami"
+    for directory in bin sbin lib lib64; do ln -s "usr/$directory" "$work/python/$directory"; done
+    ln -s /usr/bin/python3 "$work/python/stand-in/python"
+    cp "$pods/kubectl.py" "$work/python/stand-in/"
+    cp "$pods/whoami" "$work/whoami/"
+    podman tag entrypoint ghcr.io/introspod/example-entrypoint:0.1.0 &&
+        printf 'FROM scratch\nCOPY . /\nENV PATH=/stand-in:/bin\n' |
+        podman build --quiet --tag docker.io/library/python:3.13-alpine --file - "$work/python" &&
+        printf 'FROM docker.io/library/python:3.13-alpine\nENTRYPOINT ["python", "/stand-in/kubectl.py"]\n' |
+        podman build --quiet --tag registry.k8s.io/kubectl:v1.36.2 --file - "$work/python" &&
+        printf 'FROM docker.io/library/busybox:1.37\nCOPY whoami /whoami\nENTRYPOINT ["/whoami"]\n' |
+        podman build --quiet --tag docker.io/traefik/whoami:v1.11.0 --file - "$work/whoami"
 }
 
 if ! build_images "$1" >"$work/images.log" 2>&1; then
@@ -270,6 +288,13 @@ installed_binary_runs_in_another_image() {
         /shared/introspod exec -- echo wrapped)"
 }
 
+# ------------------------------------------------------------------------------------------------
+# The examples
+
+examples_run() {
+    /usr/bin/python3 "$top/tests/pods/run.py" podman --root "$work/storage" --runroot "$work/run" --runtime runc
+}
+
 check "the image holds introspod alone, and says so" image_holds_introspod_alone
 check "the image runs" image_runs
 check "ENTRYPOINT and CMD of the example are concatenated" entrypoint_and_command_are_concatenated
@@ -283,6 +308,8 @@ check "the container's limits are variables, to the digit" limits_are_variables
 check "no limit is no variable" no_limit_is_no_variable
 check "files in a shared volume, written by one user and read by another" files_are_written_by_one_and_read_by_another
 check "the installed binary in front of another image's command" installed_binary_runs_in_another_image
+
+check "the examples' pods" examples_run
 
 echo "the image's only file: $(stat --format %s "$work/introspod") bytes"
 echo "$passed passed, $failed failed"
