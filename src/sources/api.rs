@@ -217,10 +217,17 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     let invalid = |error: pod::PodError| Failure::InvalidObject { kind: "Pod", source: error.into() };
     let pod = pod::parse(&answer.body).map_err(invalid)?;
     let metadata = &pod["metadata"];
-    let found = [&metadata["namespace"], &metadata["name"]].map(|name| name.as_str().unwrap_or_default());
-    let wanted = [Field::PodNamespace, Field::PodName].map(|field| facts.text(&field).unwrap_or_default());
+    let described = |name: Option<&str>, namespace: Option<&str>| {
+        format!(
+            "{} in the namespace {}",
+            name.unwrap_or("without a name"),
+            namespace.unwrap_or("without a name")
+        )
+    };
+    let found = described(metadata["name"].as_str(), metadata["namespace"].as_str());
+    let wanted = described(facts.text(&Field::PodName), facts.text(&Field::PodNamespace));
     if found != wanted {
-        return Err(Failure::WrongObject { kind: "Pod", wanted: wanted.join("/"), found: found.join("/") });
+        return Err(Failure::WrongObject { kind: "Pod", wanted, found });
     }
     let uid = metadata["uid"].as_str().unwrap_or("none");
     // A static pod's object is a mirror with a UID of its own.
@@ -271,10 +278,14 @@ fn get_object(client: &mut Client, path: &str, kind: &'static str, name: &str) -
     let answer = client.get(&format!("{path}?resourceVersion=0"))?;
     let object =
         object::parse(&answer.body).map_err(|error| Failure::InvalidObject { kind, source: error.into() })?;
-    match object["kind"] == kind && object["metadata"]["name"] == name {
-        true => Ok(object),
-        false => {
-            let found = object["metadata"]["name"].as_str().unwrap_or("without a name").to_owned();
+    if object["kind"] != kind {
+        let source = format!("its kind is {}", object["kind"]).into();
+        return Err(Failure::InvalidObject { kind, source });
+    }
+    match object["metadata"]["name"].as_str() {
+        Some(found) if found == name => Ok(object),
+        found => {
+            let found = found.unwrap_or("without a name").to_owned();
             Err(Failure::WrongObject { kind, wanted: name.to_owned(), found })
         }
     }

@@ -27,6 +27,7 @@ mod selection;
 mod server;
 mod templates;
 mod token;
+mod version;
 mod volume;
 mod watch;
 mod whose;
