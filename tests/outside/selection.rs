@@ -46,7 +46,8 @@ fn of_keys_that_collide_the_first_in_order_wins_with_a_warning() {
 
 #[test]
 fn however_many_keys_collide_one_line_names_the_first_few() {
-    let key = |number: usize| format!("{:05}", number / 2) + if number.is_multiple_of(2) { "-a" } else { ".a" };
+    let key =
+        |number: usize| format!("{:05}", number / 2) + if number.is_multiple_of(2) { "-a" } else { ".a" };
     let annotations: Vec<(String, String)> =
         (0..18_000).map(|number| (key(number), "v".to_owned())).collect();
     let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
