@@ -91,10 +91,14 @@ fn parts<const COUNT: usize>(data: &[u8]) -> [&[u8]; COUNT] {
 
 fn labels(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let (map, broken) = key_value::parse(text);
+    let parse = |text: &str| {
+        let mut reader = key_value::Reader::default();
+        text.split('\n').try_for_each(|line| reader.line(line)).map(|()| reader.finish()).ok()
+    };
+    let Some((map, broken)) = parse(text) else { return };
     assert!(broken.iter().all(|line| (1..=text.split('\n').count()).contains(&line.number)));
     let is_read_back = |map: BTreeMap<String, String>| {
-        assert_eq!(key_value::parse(&key_value::format(&map)), (map, Vec::new()));
+        assert_eq!(parse(&key_value::format(&map)), Some((map, Vec::new())));
     };
     is_read_back(map);
     is_read_back(BTreeMap::from([("key".to_owned(), text.to_owned())]));
@@ -166,10 +170,15 @@ fn resolv_conf(data: &[u8]) {
 }
 
 fn cgroup(data: &[u8]) {
-    // No path is below this root, so that the group is what is mounted.
-    let mountinfo = "1 2 0:1 /elsewhere /sys/fs/cgroup rw - cgroup2 cgroup rw\n\
-                     1 2 0:2 /elsewhere /sys/fs/cgroup rw - cgroup cgroup rw,memory,cpu\n";
     let [group, memory, cpu, period] = parts(data);
+    // What is mounted is the first group, so that its limits are read. One mount lies upon the other.
+    let text = String::from_utf8_lossy(group);
+    let path = text.lines().next().and_then(|line| line.splitn(3, ':').nth(2)).unwrap_or("/");
+    let root = path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+    let mountinfo = format!(
+        "1 0 0:1 {root} /sys/fs/cgroup rw - cgroup2 cgroup rw\n\
+         2 0 0:2 {root} /sys/fs/cgroup/. rw - cgroup cgroup rw,memory,cpu\n"
+    );
     let files = [
         ("proc/self/mountinfo", mountinfo.as_bytes()),
         ("proc/self/cgroup", group),

@@ -74,7 +74,7 @@ fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, Stri
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
     if gathered.facts.text(&Field::PodName).is_none()
         && let Some(surroundings) = input.surroundings()
-        && let Some(hostname) = crate::sources::kubelet::hostname(&surroundings.root)
+        && let Some(hostname) = surroundings.hostname()
     {
         lines.push((
             "hostname",

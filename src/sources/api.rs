@@ -81,7 +81,7 @@ impl Settings {
         if !is_wanted {
             return Some(NotQueried::NotRequested);
         }
-        if !surroundings.root.is_system() && self.url.is_none() {
+        if !surroundings.is_running() && self.url.is_none() {
             return Some(NotQueried::Root);
         }
         None
