@@ -407,7 +407,6 @@ fn pod_object(data: &[u8]) {
             &Environment::default(),
             &Environment::default(),
         );
-        let variables = variables.unwrap_or_else(|error| panic!("{error}"));
         for (name, variable) in &variables {
             let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
             let is_ours = by_variable(name).is_some()

@@ -1,17 +1,61 @@
 //! introspod makes a Kubernetes pod know itself.
 //!
 //! ```text
-//! argv ──> gather ──> facts ──> variables ──> render ──> file or exec
-//!            │          │           │            │
-//!         source/*   field.rs   expression    render/*
+//!  arguments and INTROSPOD_… variables
+//!       │ cli           one declaration per option, one row per subcommand
+//!       ▼
+//!  commands             exec, write, print, watch, get, install
+//!       │ pipeline      the one way from options to facts, variables and files
+//!       ▼
+//!  sources ◄──────────  system (files, environment, mounts), client (API server)
+//!       │ gather        token, kubelet, cgroup, env, volume; the API server only if it must be asked
+//!       ▼
+//!  facts                the table of fields; of each field the value that counts
+//!       │
+//!       ▼
+//!  variables            the names and values that the application gets
+//!       │
+//!       ▼
+//!  render               json, env, sh, table ──► standard output or a file
+//!       │
+//!       ▼
+//!  execve               exec only: this process becomes the application
 //! ```
 //!
-//! [`cli`] says what is asked for. [`gather`] asks the sources in [`source`] one after another, and
-//! the API server only for what nothing nearer can tell. Each tells values of fields; the one table
-//! of fields is in [`field`], and [`facts`] keeps of each the value that counts. [`variables`] makes
-//! of facts what the application gets; [`render`] and [`output`] write it down; [`command`] holds
-//! the subcommands, of which `exec` becomes the application.
+//! Values flow downwards only. The root directory, the environment and the clock are arguments
+//! ([`system::surroundings`]); there are no globals. [`kubernetes`] has Kubernetes' own notations,
+//! which all of them use.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | field | one thing that a pod can know about itself, named as the downward API names it: `metadata.name`, `limits.memory` ([`facts::field`]) |
+//! | source | a place that fields are read from: `token`, `kubelet`, `cgroup`, `env`, `volume`, `api` ([`sources`]) |
+//! | fact | a field's value, and the source that it came from ([`facts`]) |
+//! | variable | an environment variable made from a fact: `POD_NAME` ([`variables`]) |
+//! | expression | what follows `--set NAME=` ([`variables::expression`]) |
+//! | subject | whose facts they are: those of this container, of another container, or of the pod alone ([`facts::subject`]) |
+//!
+//! # What to change
+//!
+//! | for a new | change |
+//! | --- | --- |
+//! | field | one row of [`facts::field::TABLE`] |
+//! | source | one file in [`sources`], its row in [`sources::gather`], and its name in [`facts::field::Source`] |
+//! | format | one file in [`render`] and its row in [`render::FORMATS`]: `--format`, suffixes and help follow |
+//! | option | one declaration in `cli::options`: its variable, its help and the check of its spelling follow; then what it does |
+//! | subcommand | one file in [`commands`] and one row of `cli::subcommands::SUBCOMMANDS` |
+//!
+//! # Rules
+//!
+//! - Absent, never wrong: what no source knows for certain is no fact.
+//! - Never in the way: a source never fails the run, and `exec` executes its command unless an option
+//!   of its user says otherwise (`--require`).
+//! - The token and the values of the environment never reach a log or an error.
 
+// The front page is for those who change the program, and links to what is private.
+#![allow(rustdoc::private_intra_doc_links)]
 #![deny(unsafe_code)]
 
 mod cli;

@@ -127,6 +127,8 @@ results.append(
 results.append(
     check_merged("a service's name that is set", {"service.name": "mine, =%"}, {"OTEL_SERVICE_NAME": "mine, =%"})
 )
+# Nothing says what the service is: it keeps the name that the SDK gives, and not the container's.
+results.append(check_merged("no name", {"service.name": OF_THE_SDK["service.name"]}, {}))
 
 print(f"opentelemetry-sdk {version('opentelemetry-sdk')}: {results.count(True)} passed, {results.count(False)} failed")
 sys.exit(not all(results))

@@ -21,7 +21,7 @@ pub(crate) enum UsageError {
     NotBoolean { place: String },
     #[error("option {0} is given twice")]
     Twice(&'static str),
-    #[error("{0:?} is not UTF-8; only the command of exec may hold other bytes")]
+    #[error("{0:?} is not UTF-8; only the command of exec can hold other bytes")]
     NotUtf8(OsString),
     #[error("{place}{}{why}", if why.starts_with("must ") { " " } else { ": " })]
     Value { place: String, why: String },
@@ -48,8 +48,9 @@ pub(crate) enum UsageError {
     OneFileForSeveral { file: String },
     #[error("--out {file} has {{container}} in its name, so it needs --container NAME")]
     NoContainer { file: String },
-    #[error("{path:?} is not a path of the API server: it must begin with /, such as /version")]
-    NoPath { path: String },
+    // The word is not repeated: it may be a URL with a password or a token.
+    #[error("the path must begin with /, such as introspod get /version")]
+    NoPath,
     #[error("{option} cannot be combined with {with}")]
     Combined { option: &'static str, with: &'static str },
 }

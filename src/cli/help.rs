@@ -16,8 +16,8 @@ const CODE_COLUMN: usize = 12;
 /// The help of introspod itself: the list of subcommands.
 pub(super) fn general() -> String {
     let mut text = "Usage: introspod SUBCOMMAND [OPTION...]\n\n".to_owned();
-    text += "Makes a Kubernetes pod know itself: gathers what a container can know about its pod,\n\
-             node and workload, and becomes the application, writes files or prints.\n\n\
+    text += "Makes a Kubernetes pod know itself: gathers what a container can know about its\n\
+             pod, node and workload, and becomes the application, writes files or prints.\n\n\
              Subcommands:\n";
     for subcommand in &SUBCOMMANDS {
         text += &row(subcommand.name, subcommand.summary, SUBCOMMAND_COLUMN);
@@ -30,7 +30,7 @@ pub(super) fn general() -> String {
 /// The help of a subcommand.
 pub(super) fn of(subcommand: &Subcommand) -> String {
     let mut text = format!("Usage: introspod {} {}\n\n", subcommand.name, subcommand.usage);
-    text += &format!("{}.\n", subcommand.summary);
+    text += &(wrapped(&format!("{}.", subcommand.summary), WIDTH).join("\n") + "\n");
     let mut section = String::new();
     for group in subcommand.groups {
         let info = group();

@@ -19,8 +19,9 @@ use crate::sources::api::When;
 /// Variables
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct Variables {
-    /// set the variable NAME too, to a field such as metadata.labels['team'] or to a share of a resource
-    /// such as limits.memory*75%/1Mi; repeatable
+    /// set one more variable; EXPR is a field, such as metadata.labels['team'], a resource, such as
+    /// limits.memory*75%/1Mi, or a text with variables in it, such as '-Xmx$(HEAP_MB)m'; :- begins a
+    /// default, as in limits.cpu:-2; repeatable
     #[argh(option, arg_name = "NAME=EXPR")]
     pub(super) set: Vec<Set>,
     /// set a variable POD_LABEL_KEY for every label
@@ -89,8 +90,8 @@ pub(super) struct Notifying {
 /// API server
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct Asking {
-    /// when to ask the API server: auto (if a value that these options name is not known otherwise),
-    /// always or never; default auto
+    /// when to ask the API server: auto (only for values that were asked for and that no other source
+    /// knows), always or never; default auto
     #[argh(option, arg_name = "WHEN")]
     pub(super) api: Option<When>,
 }
@@ -126,7 +127,7 @@ pub(super) struct Places {
 /// Where to read
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct OtherProcess {
-    /// describe the container of the process PID instead of the own one
+    /// describe the container of the process PID, not that of introspod
     #[argh(option, arg_name = "PID", from_str_fn(values::process))]
     pub(super) process: Option<u32>,
 }

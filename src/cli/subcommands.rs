@@ -219,7 +219,7 @@ fn get(words: &Words) -> Result<Invocation, UsageError> {
     let Request { path } = words.parse()?;
     let Server { api_url, timeout } = words.parse()?;
     if !path.starts_with('/') {
-        return Err(UsageError::NoPath { path });
+        return Err(UsageError::NoPath);
     }
     let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
     Ok(Invocation::Get(Get { path, api_url, timeout, root: root(words)?.unwrap_or_else(default_root) }))

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::help::one_of;
-use crate::kubernetes::qualified_name::is_dns_1123_label;
+use crate::kubernetes::names;
 use crate::render::{FORMATS, Format};
 use crate::variables::definition::{Definition, DefinitionError};
 
@@ -111,7 +111,7 @@ pub(super) fn variable_name(name: &str) -> Result<String, String> {
 
 /// Takes the name of a container.
 pub(super) fn container(name: &str) -> Result<String, String> {
-    match is_dns_1123_label(name) {
+    match names::is_label(name) {
         true => Ok(name.to_owned()),
         false => Err(ValueError::Container { name: name.to_owned() }.into()),
     }

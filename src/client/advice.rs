@@ -1,6 +1,10 @@
 //! What to do about a failure.
 
-use super::Failure;
+use super::failure::{Failure, Step};
+use super::rbac::{Account, Request};
+use super::tls;
+use super::url::shown_path;
+use crate::system::logging::one_line;
 
 /// Who asks, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,130 +15,140 @@ pub(crate) struct Identity<'a> {
     pub(crate) stable_name: Option<&'a str>,
 }
 
-/// Lines that say what to do about `failure` of getting `path`.
-pub(crate) fn advise(failure: &Failure, path: &str, who: Identity) -> String {
-    let advice = match failure {
-        Failure::Status { status: 403, message, .. } => return of_forbidden(message, path, who),
-        Failure::NoEndpoint(_) => {
-            "outside a cluster say where it is: --api-url https://HOST:PORT, or \
-             kubectl proxy and --api-url http://127.0.0.1:8001"
-        }
-        Failure::NoToken(_) => {
-            "mount the service account's token: automountServiceAccountToken: true in the \
-             pod's spec or its ServiceAccount; or do without the API: --api never"
-        }
-        Failure::NoCa(_) => {
-            "mount the service account's volume whole: it brings ca.crt beside the token \
-             (ConfigMap kube-root-ca.crt)"
-        }
-        Failure::NoClient(_) => "do the container's limits leave room for two threads and a few descriptors?",
-        Failure::Timeout { step: "DNS", .. } => {
-            "does the cluster's DNS answer? leave out --api-url to do without it"
-        }
-        Failure::Timeout { step: "TCP connect", .. } => {
-            "does a NetworkPolicy let the pod reach the API server? --timeout gives it more time"
-        }
-        Failure::Timeout { .. } => {
-            "the API server is slow, or something in between swallows the answer; --timeout gives it more time"
-        }
-        Failure::Dns { .. } => {
-            "check the name, /etc/resolv.conf and the cluster's DNS, or leave out --api-url: \
-             the pod's variables name the API server's address"
-        }
-        Failure::Connection { .. } => "is the API server up, and does a NetworkPolicy let the pod reach it?",
-        Failure::Certificate { remedy, .. } => remedy,
-        Failure::Status { status: 401, .. } => {
-            "the token has expired, or is for another audience than the API \
-             server's: mount the default service account token"
-        }
-        Failure::Status { status: 404, .. } => "check namespace and name; is the object of this cluster?",
-        Failure::Status { status: 408 | 429 | 500..=599, .. } => {
-            "the API server is overloaded or ill; try again, or give it more time: --timeout"
-        }
-        Failure::Redirect { .. } => "name the API server itself: --api-url",
-        Failure::AnotherPod { .. } => {
-            "the pod was replaced by one of the same name, or POD_NAME and POD_NAMESPACE are another's"
-        }
-        Failure::Status { .. }
-        | Failure::Tls { .. }
-        | Failure::TooLarge
-        | Failure::Encoded(_)
-        | Failure::NotThePod(_)
-        | Failure::NotTheNode(_) => "is it the API server that answers there, or something in between?",
-    };
-    advice.to_owned()
+/// A failure in the words of a message.
+#[derive(Debug)]
+pub(crate) struct Explanation {
+    /// What happened, for one line of the log.
+    pub(crate) problem: String,
+    /// What to do about it, in one line. It may be a command, and is printed as it stands: no
+    /// character of it makes a line of its own or is anything but a plain word to a shell.
+    pub(crate) advice: String,
 }
 
-/// The role that is missing, as YAML to apply.
-fn of_forbidden(message: &str, path: &str, who: Identity) -> String {
-    let user = quoted_after(message, "User ");
-    let mut account = user.and_then(|user| user.strip_prefix("system:serviceaccount:")?.split_once(':'));
-    if user.is_none() {
-        account = who.namespace.zip(who.service_account);
+/// Explains `failure` of getting `path`.
+///
+/// A 403 is two lines in the log, like every other failure: the warning, which also says what else
+/// the role would allow, and `kubectl create role … && kubectl create rolebinding …`.
+pub(crate) fn explain(failure: &Failure, path: &str, who: Identity) -> Explanation {
+    match failure {
+        Failure::Forbidden { message, through_proxy } => {
+            forbidden(failure, message, *through_proxy, path, who)
+        }
+        _ => Explanation { problem: failure.to_string(), advice: advice(failure).to_owned() },
     }
-    let Some((account_namespace, account)) = account else {
-        let user = user.unwrap_or("this user");
-        return format!(
-            "{user} is no service account: give the pod a token of its own, or let its role get {path}"
-        );
-    };
-    let access = Access::to(path);
-    let (rule, warning) = match who.stable_name.filter(|_| access.is_pod) {
-        Some(name) => (format!("{}, resourceNames: [{name:?}]", access.rule), ""),
-        None if access.is_pod => {
-            (access.rule, "# Whoever may get pods can read every pod's spec in the namespace.\n")
+}
+
+fn advice(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::NoEndpoint(_) => {
+            "outside a cluster, name the API server with --api-url https://HOST:PORT, or run kubectl proxy \
+             and give --api-url http://127.0.0.1:8001"
         }
-        None => (access.rule, ""),
-    };
-    let (prefix, scope) = match access.namespace {
-        Some(namespace) => ("", format!(", namespace: {namespace:?}")),
-        None => ("Cluster", String::new()),
-    };
-    let name = format!("{account}-introspod");
-    format!(
-        "apply this, and nothing wider:\n{warning}\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\n\
-         metadata: {{name: {name:?}{scope}}}\nrules:\n- {{{rule}}}\n---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}RoleBinding\n\
-         metadata: {{name: {name:?}{scope}}}\n\
-         subjects:\n- {{kind: ServiceAccount, name: {account:?}, namespace: {account_namespace:?}}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {prefix}Role, name: {name:?}}}"
-    )
+        Failure::NoToken { .. } | Failure::EmptyToken { .. } => {
+            "set automountServiceAccountToken: true in the pod's spec or its ServiceAccount, \
+             or do without the API: --api never"
+        }
+        Failure::NoCa { .. } | Failure::EmptyCa { .. } => {
+            "mount the whole volume of the service account: it brings ca.crt beside the token \
+             (from the ConfigMap kube-root-ca.crt)"
+        }
+        Failure::NoClient(_) | Failure::NoThread(_) => {
+            "raise the container's limits: a request needs two threads and a few file descriptors"
+        }
+        Failure::Timeout { step, .. } => advice_on_timeout(*step),
+        Failure::Dns { .. } | Failure::NoAddress { .. } => {
+            "check the name, /etc/resolv.conf and the cluster's DNS, or leave out --api-url: \
+             the pod's variables have the API server's address"
+        }
+        Failure::Connection { .. } | Failure::Truncated { .. } => {
+            "check that the API server is up, and that a NetworkPolicy lets the pod reach it"
+        }
+        Failure::Certificate { problem, .. } => tls::certificate_remedy(problem),
+        Failure::NotLoopback { .. } => "use https://, or a loopback address such as http://127.0.0.1:8001",
+        _ => advice_on_answer(failure),
+    }
 }
 
-/// What getting a path takes, in the words of a Role.
-struct Access<'a> {
-    namespace: Option<&'a str>,
-    rule: String,
-    is_pod: bool,
+fn advice_on_timeout(step: Step) -> &'static str {
+    match step {
+        Step::Dns => "check that the cluster's DNS answers, or leave out --api-url to do without DNS",
+        Step::Connect => {
+            "check that a NetworkPolicy lets the pod reach the API server, or give it more time with --timeout"
+        }
+        Step::Response => {
+            "the API server is slow, or something on the way drops its answer; give it more time with --timeout"
+        }
+    }
 }
 
-impl<'a> Access<'a> {
-    /// As the API server reads a path (`RequestInfo` in `k8s.io/apiserver/pkg/endpoints/request`).
-    fn to(path: &'a str) -> Self {
-        let (path, _query) = path.split_once('?').unwrap_or((path, ""));
-        let segments: Vec<&str> = path.split('/').skip(1).collect();
-        let (group, segments) = match segments.as_slice() {
-            ["api", _version, rest @ ..] => ("", rest),
-            ["apis", group, _version, rest @ ..] => (*group, rest),
-            _ => ("", &[][..]),
-        };
-        let (namespace, object) = match segments {
-            ["namespaces", namespace, object @ ..] if !object.is_empty() => (Some(*namespace), object),
-            object => (None, object),
-        };
-        let (resource, verb) = match object {
-            [] | [""] => {
-                let rule = format!("nonResourceURLs: [{path:?}], verbs: [get]");
-                return Access { namespace: None, rule, is_pod: false };
-            }
-            [resource] => ((*resource).to_owned(), "list"),
-            [resource, _name] => ((*resource).to_owned(), "get"),
-            [resource, _name, subresource, ..] => (format!("{resource}/{subresource}"), "get"),
-        };
-        let rule = format!("apiGroups: [{group:?}], resources: [{resource:?}], verbs: [{verb}]");
-        let is_pod = group.is_empty() && resource == "pods" && verb == "get";
-        Access { namespace, rule, is_pod }
+fn advice_on_answer(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Status { status: 401, .. } => {
+            "the token has expired or is for another audience: mount the default service account token"
+        }
+        Failure::Status { status: 404, .. } => {
+            "check the namespace and the name, and that the object is in this cluster"
+        }
+        Failure::Status { status: 408 | 429 | 500..=599, .. } => {
+            "the API server is overloaded or failing; try again, or give it more time with --timeout"
+        }
+        Failure::Redirect { .. } => "give the API server's own address with --api-url",
+        Failure::WrongUid { .. } => {
+            "the object was replaced by one of the same name, or POD_NAME and POD_NAMESPACE name another pod"
+        }
+        Failure::WrongObject { .. } | Failure::InvalidObject { .. } => {
+            "check that the API server itself answers at this address, and no proxy or login page"
+        }
+        _ => "check that it is the API server that answers at this address",
+    }
+}
+
+/// The commands that grant what was refused, if it is known to whom, and whether that is wise.
+fn forbidden(
+    failure: &Failure,
+    message: &str,
+    through_proxy: bool,
+    path: &str,
+    who: Identity,
+) -> Explanation {
+    let request = Request::get(path);
+    let mut problem = failure.to_string();
+    if through_proxy {
+        problem += "; kubectl proxy asks with its own account, not with this pod's";
+    }
+    let user = quoted_after(message, "User ");
+    let own = || Some(Account { namespace: who.namespace?, name: who.service_account? });
+    let account = match user {
+        Some(user) => Account::of_user(user),
+        // The message of a proxy that refuses by itself names nobody.
+        None if through_proxy => None,
+        None => own(),
+    };
+    let grant = account.and_then(|account| request.grant(account, who.stable_name));
+    if let Some(advice) = grant {
+        problem.extend(request.reads_every_pod(who.stable_name).map(|word| format!("; note that {word}")));
+        return Explanation { problem, advice };
+    }
+    let advice = match account {
+        Some(_) => format!("let the service account get {}", one_line(shown_path(path))),
+        None => advice_on_user(user, through_proxy, &one_line(shown_path(path))),
+    };
+    Explanation { problem, advice }
+}
+
+/// What to do where no service account is known to have been refused.
+fn advice_on_user(user: Option<&str>, through_proxy: bool, path: &str) -> String {
+    match user {
+        Some(user) => format!(
+            "{} is not a service account: ask with a service account's token, or let this user get {path}",
+            one_line(user)
+        ),
+        None if through_proxy => {
+            format!(
+                "let the account of kubectl proxy get {path}, and check --accept-hosts and --reject-paths"
+            )
+        }
+        None => format!("let this pod's service account get {path}"),
     }
 }
 
@@ -148,91 +162,37 @@ fn quoted_after<'a>(message: &'a str, word: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn forbidden(message: &str, path: &str, who: Identity) -> String {
-        let (message, retry_after) = (message.to_owned(), std::time::Duration::ZERO);
-        advise(&Failure::Status { status: 403, message, retry_after }, path, who)
+    fn forbidden(message: &str, path: &str, who: Identity, through_proxy: bool) -> Explanation {
+        explain(&Failure::Forbidden { message: message.to_owned(), through_proxy }, path, who)
     }
 
-    /// The API server's words for `user`.
-    fn message(user: &str) -> String {
-        format!("it is forbidden: User \"{user}\" cannot get it")
+    const POD: &str = "/api/v1/namespaces/shop/pods/web-0";
+    const WHO: Identity =
+        Identity { namespace: Some("shop"), service_account: Some("web"), stable_name: None };
+
+    #[test]
+    fn the_servers_word_on_who_was_refused_counts() {
+        let message = "it is forbidden: User \"system:serviceaccount:tools:proxy\" cannot get it";
+        let explanation = forbidden(message, POD, WHO, false);
+        assert!(explanation.advice.ends_with(" --serviceaccount=tools:proxy"), "{explanation:?}");
+        assert!(explanation.problem.contains("read every pod spec in the namespace shop"));
+        let explanation = forbidden("Forbidden", POD, WHO, false);
+        assert!(explanation.advice.ends_with(" --serviceaccount=shop:web"), "{explanation:?}");
     }
 
     #[test]
-    fn a_forbidden_pod_gets_a_role() {
-        let message = message("system:serviceaccount:default:noperm");
-        let advice = forbidden(&message, "/api/v1/namespaces/default/pods/noperm", Identity::default());
-        assert_eq!(
-            advice,
-            "apply this, and nothing wider:\n\
-             # Whoever may get pods can read every pod's spec in the namespace.\n\
-             apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n\
-             metadata: {name: \"noperm-introspod\", namespace: \"default\"}\n\
-             rules:\n- {apiGroups: [\"\"], resources: [\"pods\"], verbs: [get]}\n---\n\
-             apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n\
-             metadata: {name: \"noperm-introspod\", namespace: \"default\"}\n\
-             subjects:\n- {kind: ServiceAccount, name: \"noperm\", namespace: \"default\"}\n\
-             roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: \"noperm-introspod\"}"
-        );
+    fn a_stable_name_needs_no_warning() {
+        let who = Identity { stable_name: Some("web-0"), ..WHO };
+        let explanation = forbidden("Forbidden", POD, who, false);
+        assert!(explanation.advice.contains(" --resource-name=web-0 "), "{explanation:?}");
+        assert!(!explanation.problem.contains("every pod"), "{explanation:?}");
     }
 
     #[test]
-    fn a_stable_name_makes_the_role_narrower() {
-        let who = Identity { stable_name: Some("db-0"), ..Identity::default() };
-        let message = message("system:serviceaccount:default:db");
-        let advice = forbidden(&message, "/api/v1/namespaces/default/pods/db-0", who);
-        assert!(advice.contains("verbs: [get], resourceNames: [\"db-0\"]}"), "{advice}");
-        assert!(!advice.contains("every pod"), "{advice}");
-        let advice = forbidden(&message, "/api/v1/nodes/kt-node-1", who);
-        assert!(!advice.contains("resourceNames"), "{advice}");
-    }
-
-    #[test]
-    fn a_forbidden_node_gets_a_cluster_role() {
-        let message = message("system:serviceaccount:default:reader");
-        let advice = forbidden(&message, "/api/v1/nodes/kt-node-1", Identity::default());
-        assert!(advice.contains("kind: ClusterRole\nmetadata: {name: \"reader-introspod\"}\n"), "{advice}");
-        assert!(advice.contains("kind: ClusterRoleBinding"), "{advice}");
-        assert!(
-            advice.contains("{kind: ServiceAccount, name: \"reader\", namespace: \"default\"}"),
-            "{advice}"
-        );
-    }
-
-    #[test]
-    fn rules_are_read_from_the_path() {
-        for (path, namespace, rule) in [
-            ("/api/v1/pods", None, r#"apiGroups: [""], resources: ["pods"], verbs: [list]"#),
-            (
-                "/apis/batch/v1/namespaces/shop/jobs/x?resourceVersion=0",
-                Some("shop"),
-                r#"apiGroups: ["batch"], resources: ["jobs"], verbs: [get]"#,
-            ),
-            (
-                "/api/v1/namespaces/shop/pods/web-0/log?tailLines=1",
-                Some("shop"),
-                r#"apiGroups: [""], resources: ["pods/log"], verbs: [get]"#,
-            ),
-            ("/api/v1/namespaces/shop", None, r#"apiGroups: [""], resources: ["namespaces"], verbs: [get]"#),
-            ("/metrics", None, r#"nonResourceURLs: ["/metrics"], verbs: [get]"#),
-            ("/apis/batch/v1", None, r#"nonResourceURLs: ["/apis/batch/v1"], verbs: [get]"#),
-        ] {
-            let access = Access::to(path);
-            assert_eq!((access.namespace, access.rule.as_str()), (namespace, rule), "{path}");
-        }
-    }
-
-    #[test]
-    fn an_anonymous_user_is_no_service_account() {
-        let path = "/api/v1/namespaces/a/pods/b";
-        let advice = forbidden(&message("system:anonymous"), path, Identity::default());
-        assert!(advice.contains("system:anonymous is no service account"), "{advice}");
-    }
-
-    #[test]
-    fn without_a_message_what_is_known_is_filled_in() {
-        let who = Identity { namespace: Some("shop"), service_account: Some("web"), stable_name: None };
-        let advice = forbidden("Forbidden", "/api/v1/namespaces/shop/pods/x", who);
-        assert!(advice.contains("name: \"web\", namespace: \"shop\"}"), "{advice}");
+    fn nobody_is_advised_to_bind_a_role_to_an_unknown_account() {
+        let explanation = forbidden("Forbidden", POD, WHO, true);
+        assert!(!explanation.advice.contains("create"), "{explanation:?}");
+        let explanation = forbidden("Forbidden", POD, Identity::default(), false);
+        assert_eq!(explanation.advice, format!("let this pod's service account get {POD}"));
     }
 }

@@ -1,76 +1,151 @@
 //! What can go wrong with a request, in one line each.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
-use serde_json::Value as Json;
+use crate::kubernetes::object;
+
+use super::tls;
+use super::url::EndpointError;
 
 /// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("the API server's address is not known: {0}")]
-    NoEndpoint(String),
-    #[error("there is no token to authenticate with: {0}")]
-    NoToken(String),
-    #[error("there is no CA certificate to trust: {0}")]
-    NoCa(String),
-    #[error("no client of the API server can be made: {0}")]
-    NoClient(String),
+    NoEndpoint(#[source] EndpointError),
+    #[error("the token cannot be read: {path}: {source}")]
+    NoToken { path: String, source: io::Error },
+    #[error("{path} does not hold a token")]
+    EmptyToken { path: String },
+    #[error("the CA certificate cannot be read: {path}: {source}")]
+    NoCa { path: String, source: io::Error },
+    #[error("{path} holds no CA certificate in PEM")]
+    EmptyCa { path: String },
+    #[error("the HTTP client cannot be set up: {}", deepest(.0))]
+    NoClient(#[source] reqwest::Error),
+    #[error("a thread cannot be started: {0}")]
+    NoThread(#[source] io::Error),
     #[error("{address}: no answer within {timeout} ({step})")]
-    Timeout { address: String, step: &'static str, timeout: humantime::Duration },
-    #[error("the name {host} cannot be resolved: {why}")]
-    Dns { host: String, why: String },
-    #[error("{address}: {why}")]
-    Connection { address: String, why: String },
-    #[error("{address}: the certificate is not to be trusted: {why} ({ca})")]
-    Certificate { address: String, why: String, remedy: &'static str, ca: String },
-    #[error("{address}: TLS failed: {why}")]
-    Tls { address: String, why: String },
+    Timeout { address: String, step: Step, timeout: humantime::Duration },
+    #[error("DNS: the name {host} cannot be resolved: {source}")]
+    Dns { host: String, source: io::Error },
+    #[error("DNS: the name {host} has no address")]
+    NoAddress { host: String },
+    #[error(
+        "the name {host} resolves to an address that is not loopback, and plain http:// is for loopback only"
+    )]
+    NotLoopback { host: String },
+    #[error("{address}: {}", deepest(source))]
+    Connection { address: String, source: reqwest::Error },
+    #[error("{address}: the response was cut short: {}", deepest(source))]
+    Truncated { address: String, source: io::Error },
+    #[error(
+        "{address}: the server's certificate is not trusted: {} (CA file {ca})",
+        tls::certificate_words(problem)
+    )]
+    Certificate { address: String, ca: String, problem: rustls::CertificateError },
+    #[error("{address}: TLS failed: {}", tls::words(source))]
+    Tls { address: String, source: rustls::Error },
     #[error("the API server answered {status}: {message}")]
     Status { status: u16, message: String, retry_after: Duration },
-    #[error("the API server answered {status}, a redirect to {to}, which is not followed", to = location.as_deref().unwrap_or("nowhere"))]
-    Redirect { status: u16, location: Option<String> },
+    /// 403; through a `kubectl proxy` it is the proxy's account that was refused.
+    #[error("the API server answered 403: {message}")]
+    Forbidden { message: String, through_proxy: bool },
+    /// The location holds neither user information nor a query.
+    #[error("the API server answered {status}, a redirect to {location}, which is not followed")]
+    Redirect { status: u16, location: String },
     #[error("the answer is larger than 8 MiB")]
     TooLarge,
-    #[error("the answer is encoded as {0}, which was not asked for")]
+    #[error("the answer is encoded as {0}, although no encoding was asked for")]
     Encoded(String),
-    #[error("the answer is not the pod's object: {0}")]
-    NotThePod(String),
-    #[error("the answer is another pod's object: its UID is {uid}, and this pod's is {own}")]
-    AnotherPod { uid: String, own: String },
-    #[error("the answer is not the node's object: {0}")]
-    NotTheNode(String),
+    /// The answer cannot be read as an object of the kind that was asked for.
+    #[error("the answer is not a valid {kind} object: {source}")]
+    InvalidObject { kind: &'static str, source: Box<dyn Error + Send + Sync> },
+    /// The answer is an object of another name or namespace; both are as `NAME` or `NAME in the namespace NAMESPACE`.
+    #[error("the answer is the {kind} {found}, not {wanted}")]
+    WrongObject { kind: &'static str, wanted: String, found: String },
+    /// The answer is an object of the right name, but not the one that the UID belongs to.
+    #[error(
+        "the answer is another {kind} of the same name: its UID is {found}, the expected UID is {expected}"
+    )]
+    WrongUid { kind: &'static str, found: String, expected: String },
+}
+
+/// The step of a request that took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Dns,
+    /// TCP and TLS are one step to the HTTP client.
+    Connect,
+    Response,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Step::Dns => "DNS",
+            Step::Connect => "connecting by TCP and TLS",
+            Step::Response => "waiting for the response",
+        })
+    }
 }
 
 impl Failure {
-    /// The failure that a `Status` object tells of (`k8s.io/apimachinery/pkg/apis/meta/v1`).
-    pub(super) fn status(status: u16, body: &[u8], retry_after: Duration) -> Self {
-        let object: Json = serde_json::from_slice(body).unwrap_or_default();
+    /// The failure that a `Status` object describes (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`).
+    pub(super) fn status(status: u16, body: &[u8], retry_after: Duration, through_proxy: bool) -> Self {
+        let object = object::parse(body).unwrap_or_default();
         let message =
             object["message"].as_str().map(|message| crate::system::logging::one_line(message).into_owned());
         let reason = reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-        Failure::Status {
-            status,
-            message: message.unwrap_or_else(|| reason.unwrap_or("no reason is given").to_owned()),
-            retry_after,
+        let message = message.unwrap_or_else(|| reason.unwrap_or("no reason is given").to_owned());
+        match status {
+            403 => Failure::Forbidden { message, through_proxy },
+            _ => Failure::Status { status, message, retry_after },
         }
     }
 
     /// How long to wait at least before another attempt, if one can help.
+    ///
+    /// As client-go (`k8s.io/client-go/rest/with_retry.go`) with one deadline over all attempts. A
+    /// certificate, a 403 or a 404 is the same at the next attempt.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Failure::Timeout { .. } | Failure::Dns { .. } | Failure::Connection { .. } => {
-                Some(Duration::ZERO)
-            }
+            Failure::Timeout { .. }
+            | Failure::Dns { .. }
+            | Failure::NoAddress { .. }
+            | Failure::Connection { .. }
+            | Failure::Truncated { .. } => Some(Duration::ZERO),
             Failure::Status { status: 408 | 429 | 500..=599, retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
 
-    /// The status of the answer, if there was one.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self, Failure::Timeout { .. })
+    }
+
+    /// Whether the answer may have come from a cache that is behind: a request without
+    /// `resourceVersion=0` may be answered otherwise.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        self.code() == Some(404) || matches!(self, Failure::WrongUid { .. })
+    }
+
+    /// The HTTP status of the answer, if there was an answer and it was no success.
     pub(crate) fn code(&self) -> Option<u16> {
         match self {
-            Failure::Status { status, .. } => Some(*status),
+            Failure::Status { status, .. } | Failure::Redirect { status, .. } => Some(*status),
+            Failure::Forbidden { .. } => Some(403),
             _ => None,
         }
     }
+}
+
+/// The innermost cause: it says what happened and, in a [`reqwest::Error`], holds no URL or header.
+pub(super) fn deepest(error: &(dyn Error + 'static)) -> String {
+    let mut cause: &(dyn Error + 'static) = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }

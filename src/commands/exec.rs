@@ -1,8 +1,7 @@
 //! Becoming the application.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Instant;
@@ -13,15 +12,19 @@ use super::CommandError;
 use super::pipeline::Input;
 use crate::cli::Exec;
 use crate::system::environment::Environment;
+use crate::system::execve::{self, ExecError, STRING_LIMIT};
 use crate::system::exit;
+use crate::variables::Selection;
+use crate::variables::labels::Map;
 use crate::variables::variable::{Scope, Variables, expand};
 
-/// Where commands are looked up if `PATH` is not set (glibc's `confstr(_CS_PATH)`).
-const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
-/// The most that one string of an environment may hold, without its NUL (`MAX_ARG_STRLEN`, `execve(2)`).
-const STRING_LIMIT: usize = 131_071;
+/// The part of the kernel's limit that is left free, in bytes: the kernel adds the interpreter of a
+/// script and its argument, at most 256 bytes for each of at most five levels (`execve(2)`).
+const RESERVE: usize = 4096;
+/// How many variables a warning names.
+const NAMED: usize = 3;
 
-/// Gathers, writes, and executes; comes back only if the command could not be executed.
+/// Gathers, writes files, and executes; returns only if the command could not be executed.
 pub(super) fn run(
     exec: &Exec,
     environment: &Environment,
@@ -38,43 +41,117 @@ pub(super) fn run(
             *argument = OsString::from_vec(text);
         }
     }
-    let injected = injected(&prepared.variables, prepared.is_own);
+    let injected = injected(&prepared.variables, &exec.options.selection, prepared.is_own);
     Ok(execute_with(&command, environment, injected))
 }
 
-/// The variables that are to be set, and can be.
-fn injected(variables: &Variables, is_own: bool) -> Vec<(&str, &str)> {
-    // What the author of a recorded pod set is not in the environment that this process has.
-    let to_be_set = variables.iter().filter(|(_, variable)| !(is_own && variable.is_set));
-    let pairs = to_be_set.map(|(name, variable)| (name.as_str(), variable.value.as_str()));
-    pairs
-        .filter(|(name, value)| {
-            let size = name.len() + 1 + value.len();
-            if size > STRING_LIMIT {
-                log::warn!("{name} is not set: {size} bytes are more than the {STRING_LIMIT} that one variable may have");
-            }
-            size <= STRING_LIMIT
-        })
-        .collect()
+/// In what order variables are dropped when all together are too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Annotation,
+    Label,
+    /// The standard variables and those of `--set`.
+    Named,
+    /// Never dropped: `--require` says that the application must not start without it.
+    Required,
 }
 
-/// Executes `command` with `injected` set; if together they are too large, without the largest of them.
-fn execute_with(command: &[OsString], environment: &Environment, mut injected: Vec<(&str, &str)>) -> i32 {
-    loop {
-        let own = environment.with(&injected);
-        let Err(error) = become_command(command, &own);
-        let largest = injected.iter().enumerate().max_by_key(|(_, (name, value))| name.len() + value.len());
-        match (error.errno, largest) {
-            (Errno::E2BIG, Some((position, (name, value)))) => {
-                log::warn!(
-                    "{name} ({} bytes) is not set: the environment and the arguments are too large together (E2BIG)",
-                    value.len()
-                );
-                injected.remove(position);
-            }
-            _ => return report(&error, &own),
+impl Rank {
+    fn of(name: &str, selection: &Selection) -> Self {
+        if selection.require.iter().any(|required| required == name) {
+            return Rank::Required;
+        }
+        let is_set = selection.set.iter().any(|(set, _)| set == name);
+        match Map::of_variable(name).filter(|_| !is_set) {
+            Some(Map::Annotations) => Rank::Annotation,
+            Some(Map::Labels) => Rank::Label,
+            None => Rank::Named,
         }
     }
+}
+
+/// A variable that the application is to get.
+struct Injected<'a> {
+    name: &'a str,
+    value: &'a str,
+    rank: Rank,
+}
+
+impl Injected<'_> {
+    /// The length of `NAME=value` in bytes.
+    fn length(&self) -> usize {
+        self.name.len() + 1 + self.value.len()
+    }
+}
+
+/// The variables to inject, in the order of their names, without those that the kernel would refuse.
+fn injected<'a>(variables: &'a Variables, selection: &Selection, is_own: bool) -> Vec<Injected<'a>> {
+    // What the author of a recorded pod set is not in the environment that this process has.
+    let to_be_set = variables.iter().filter(|(_, variable)| !(is_own && variable.is_set));
+    let all = to_be_set.map(|(name, variable)| {
+        let (name, value) = (name.as_str(), variable.value.as_str());
+        Injected { name, value, rank: Rank::of(name, selection) }
+    });
+    let (large, injected): (Vec<_>, Vec<_>) = all.partition(|variable| variable.length() > STRING_LIMIT);
+    if !large.is_empty() {
+        let names = names(&large);
+        log::warn!("{names} not set: Linux allows at most {STRING_LIMIT} bytes for one variable");
+    }
+    injected
+}
+
+/// `A is`, `A and B are`, `A, B, C and 4 more are`: the first few of them.
+fn names(variables: &[Injected]) -> String {
+    let named: Vec<&str> = variables.iter().take(NAMED).map(|variable| variable.name).collect();
+    match (named.as_slice(), variables.len() - named.len()) {
+        ([name], 0) => format!("{name} is"),
+        ([names @ .., last], 0) => format!("{} and {last} are", names.join(", ")),
+        (names, more) => format!("{} and {more} more are", names.join(", ")),
+    }
+}
+
+/// Executes `command` with `injected` set. If that is too large for the kernel, drops variables and
+/// tries again.
+fn execute_with(command: &[OsString], environment: &Environment, mut injected: Vec<Injected>) -> i32 {
+    loop {
+        let pairs: Vec<_> = injected.iter().map(|variable| (variable.name, variable.value)).collect();
+        let own = environment.with(&pairs);
+        let Err(error) = execve::become_command(command, &own);
+        let can_help = error.errno == Errno::E2BIG && oversized(command, &own).is_none();
+        if !can_help || !injected.iter().any(|variable| variable.rank != Rank::Required) {
+            return report(&error, command, &own);
+        }
+        let (size, limit) = (execve::total_size(command, &own), execve::total_limit());
+        let fits = limit.saturating_sub(RESERVE);
+        // Other kernels, such as gVisor's, have other limits: halving ends after a few tries.
+        let excess = if size > fits { size - fits } else { size / 2 };
+        let dropped = drop_variables(&mut injected, excess);
+        let count = dropped.len();
+        log::warn!(
+            "{} not set ({count} of {}): arguments and environment have {size} bytes together, \
+             more than the kernel allows (E2BIG; the limit is {limit})",
+            names(&dropped),
+            count + injected.len(),
+        );
+    }
+}
+
+/// Drops variables until `excess` bytes are saved: annotations first, then labels, then the others,
+/// of each the last by name first.
+fn drop_variables<'a>(injected: &mut Vec<Injected<'a>>, excess: usize) -> Vec<Injected<'a>> {
+    // The sort is stable, so the last by name stay first.
+    injected.reverse();
+    injected.sort_by_key(|variable| variable.rank);
+    let mut saved = 0;
+    let is_enough = |variable: &Injected| {
+        let is_enough = saved >= excess || variable.rank == Rank::Required;
+        saved += execve::size(variable.length());
+        is_enough
+    };
+    let count = injected.iter().position(is_enough).unwrap_or(injected.len());
+    let dropped = injected.drain(..count).collect();
+    injected.sort_unstable_by_key(|variable| variable.name);
+    dropped
 }
 
 /// Executes `command` in `environment`, in which nothing was changed.
@@ -82,109 +159,56 @@ pub(crate) fn execute(command: &[OsString], environment: &Environment) -> i32 {
     execute_with(command, environment, Vec::new())
 }
 
-/// Why a command was not executed.
-#[derive(Debug)]
-struct ExecError {
-    command: OsString,
-    errno: Errno,
-    /// The file was there.
-    is_found: bool,
-}
-
-fn report(error: &ExecError, environment: &[Cow<CStr>]) -> i32 {
-    let command = error.command.to_string_lossy();
-    let why = match error.errno {
-        Errno::ENOENT if error.is_found => {
-            "it is there, but its interpreter or dynamic loader is not: is it built for this image?"
-                .to_owned()
-        }
-        Errno::ENOENT if command.contains('/') => "there is no such file".to_owned(),
-        Errno::ENOENT => "it is not in PATH".to_owned(),
-        Errno::EACCES if Path::new(&error.command).is_dir() => "it is a directory".to_owned(),
-        Errno::EACCES => "permission denied: is it executable?".to_owned(),
-        Errno::ENOEXEC => "it is no program for this machine, or a script without a line #!".to_owned(),
-        Errno::E2BIG => {
-            format!(
-                "environment and arguments are too large (E2BIG); the largest variable is {}",
-                largest(environment)
-            )
-        }
-        errno => errno.desc().to_owned(),
-    };
-    log::error!("cannot execute {command:?}: {why}");
+fn report(error: &ExecError, command: &[OsString], environment: &[Cow<CStr>]) -> i32 {
+    log::error!("cannot execute {:?}: {}", error.command.to_string_lossy(), why(error, command, environment));
     match error.errno {
         Errno::ENOENT | Errno::ENOTDIR if !error.is_found => exit::NOT_FOUND,
         _ => exit::CANNOT_EXECUTE,
     }
 }
 
-fn largest(environment: &[Cow<CStr>]) -> String {
-    let largest = environment.iter().max_by_key(|entry| entry.count_bytes());
-    let entry = largest.map(|entry| entry.to_bytes()).unwrap_or_default();
-    let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
-    format!("{} ({} bytes)", String::from_utf8_lossy(name), entry.len())
-}
-
-/// `execve(2)` of the command where `PATH` has it, as `execvp(3)` looks it up, but without its shell.
-fn become_command(command: &[OsString], environment: &[Cow<CStr>]) -> Result<Infallible, ExecError> {
-    let name = command.first().cloned().unwrap_or_default();
-    let arguments: Result<Vec<CString>, _> =
-        command.iter().map(|word| CString::new(word.as_bytes())).collect();
-    let Ok(arguments) = arguments else {
-        return Err(ExecError { command: name, errno: Errno::EINVAL, is_found: false });
-    };
-    crate::system::process::restore_sigpipe();
-    let error = execute_first(&name, &arguments, environment);
-    // What is now to be said may have no reader, which must not end the process.
-    crate::system::process::ignore_sigpipe();
-    Err(error)
-}
-
-/// Executes the first candidate that can be; comes back with what says most about why none can.
-fn execute_first(name: &OsStr, arguments: &[CString], environment: &[Cow<CStr>]) -> ExecError {
-    let failed = |errno, is_found| ExecError { command: name.to_owned(), errno, is_found };
-    let mut best = failed(Errno::ENOENT, false);
-    for candidate in candidates(name, environment) {
-        let Ok(path) = CString::new(candidate) else { continue };
-        let Err(errno) = nix::unistd::execve(&path, arguments, environment);
-        let is_found = exists(&path);
-        match errno {
-            // As execvp(3): the next directory may have it. What was found here says more.
-            Errno::EACCES
-            | Errno::ENOENT
-            | Errno::ENOTDIR
-            | Errno::ESTALE
-            | Errno::ENODEV
-            | Errno::ETIMEDOUT => {
-                if is_found && !best.is_found {
-                    best = failed(errno, true);
-                }
-            }
-            _ => return failed(errno, true),
+fn why(error: &ExecError, command: &[OsString], environment: &[Cow<CStr>]) -> String {
+    let is_path = error.command.as_bytes().contains(&b'/');
+    let why = match error.errno {
+        Errno::ENOENT if error.is_found => {
+            "the file exists, but its interpreter or dynamic loader does not: is it built for this image?"
         }
-    }
-    best
-}
-
-fn exists(path: &CStr) -> bool {
-    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-    path.is_file() || path.is_dir()
-}
-
-fn candidates(name: &OsStr, environment: &[Cow<CStr>]) -> Vec<Vec<u8>> {
-    let name = name.as_bytes();
-    if name.is_empty() {
-        return Vec::new();
-    }
-    if name.contains(&b'/') {
-        return vec![name.to_vec()];
-    }
-    let path =
-        environment.iter().find_map(|entry| entry.to_bytes().strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH);
-    let in_directory = |directory: &[u8]| match directory {
-        // An empty entry is the current directory (environ(7)).
-        b"" => name.to_vec(),
-        directory => [directory, b"/", name].concat(),
+        Errno::ENOENT if is_path => "no such file",
+        Errno::ENOENT => "not found in PATH",
+        Errno::EACCES if Path::new(&error.command).is_dir() => "this is a directory",
+        Errno::EACCES if error.is_found => "permission denied: is the file executable?",
+        Errno::EACCES if is_path => {
+            "permission denied: this user may not search one of the directories in this path"
+        }
+        Errno::EACCES => "permission denied: this user may not search one of the directories in PATH",
+        Errno::ENOEXEC => "the file is not a program for this machine, nor a script with a #! line",
+        Errno::E2BIG => return why_too_large(command, environment),
+        errno => errno.desc(),
     };
-    path.split(|byte| *byte == b':').map(in_directory).collect()
+    why.to_owned()
+}
+
+fn why_too_large(command: &[OsString], environment: &[Cow<CStr>]) -> String {
+    if let Some(what) = oversized(command, environment) {
+        return format!("{what}, and Linux allows at most {STRING_LIMIT} for one (E2BIG)");
+    }
+    let largest = environment.iter().max_by_key(|entry| entry.count_bytes());
+    let largest = largest.map(|entry| described(entry)).unwrap_or_default();
+    format!(
+        "the arguments and the environment are too large together (E2BIG); the largest variable: {largest}"
+    )
+}
+
+/// The first argument or variable that alone is larger than the kernel allows.
+fn oversized(command: &[OsString], environment: &[Cow<CStr>]) -> Option<String> {
+    let argument = command.iter().enumerate().find(|(_, word)| word.len() > STRING_LIMIT);
+    let argument = argument.map(|(position, word)| format!("argument {position} has {} bytes", word.len()));
+    let entry = || environment.iter().find(|entry| entry.count_bytes() > STRING_LIMIT);
+    argument.or_else(|| entry().map(|entry| described(entry)))
+}
+
+/// A variable's name and size; its value may be a secret.
+fn described(entry: &CStr) -> String {
+    let name = entry.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+    format!("{} has {} bytes", String::from_utf8_lossy(name), entry.count_bytes())
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{CommandError, print};
 use crate::cli::Get;
-use crate::client::{Client, Identity, advise};
+use crate::client::{Client, Explanation, Identity, explain, shown_path};
 use crate::facts::field::Field;
 use crate::sources::gather;
 use crate::system::environment::Environment;
@@ -29,15 +29,17 @@ pub(super) fn run(get: &Get, environment: &Environment, clock: fn() -> Instant) 
         }
         None => get.path.clone(),
     };
-    let answer =
-        Client::new(&surroundings, get.api_url.clone(), get.timeout).and_then(|mut client| client.get(&path));
+    let Surroundings { root, environment, clock, .. } = &surroundings;
+    let client = Client::new(root, environment, *clock, get.api_url.clone(), get.timeout);
+    let answer = client.and_then(|mut client| client.get(&path));
     match answer {
         Ok(answer) => print::to_standard_output(&answer.body),
         Err(failure) => {
-            log::error!("GET {path}: {failure}");
             let service_account = facts.text(&Field::ServiceAccount);
             let who = Identity { namespace, service_account, stable_name: None };
-            Err(CommandError::Advice(advise(&failure, &path, who)))
+            let Explanation { problem, advice } = explain(&failure, &path, who);
+            log::error!("GET {}: {problem}", shown_path(&path));
+            Err(CommandError::Advice(advice))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Copies this binary where another container finds it: a scratch image has no `cp`.
+//! Copies this binary to a directory that another container mounts. A scratch image has no `cp`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,21 +7,17 @@ use super::CommandError;
 use crate::cli::Install;
 use crate::system::files;
 
-/// The running program, whatever became of its name (`proc_pid_exe(5)`).
+/// The running program, even after its file was renamed or removed (`proc_pid_exe(5)`).
 const OWN: &str = "/proc/self/exe";
 const NAME: &str = "introspod";
 const MODE: u32 = 0o755;
 
-/// Copies; does nothing if the very same is there already.
+/// Copies this binary; does nothing if it is already there with the same bytes and mode.
 pub(super) fn run(install: &Install) -> Result<(), CommandError> {
     let own = fs::read(OWN).map_err(|error| CommandError::Other(format!("{OWN}: {error}")))?;
     let target = install.dir.join(NAME);
-    let is_there = fs::symlink_metadata(&target).is_ok_and(|metadata| {
-        metadata.is_file()
-            && metadata.len() == own.len() as u64
-            && metadata.permissions().mode() & 0o7777 == MODE
-    });
-    if is_there && fs::read(&target).is_ok_and(|there| there == own) {
+    let mode = fs::symlink_metadata(&target).map(|metadata| metadata.permissions().mode() & 0o7777);
+    if mode.is_ok_and(|mode| mode == MODE) && files::holds(&target, &own) {
         return Ok(());
     }
     Ok(files::replace(&target, &own, MODE)?)

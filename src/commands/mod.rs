@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::time::Instant;
 
 use crate::cli::Invocation;
+use crate::sources::changes::WatchError;
 use crate::sources::pod::PodError;
 use crate::system::environment::Environment;
 use crate::system::exit;
@@ -35,6 +36,8 @@ pub(crate) enum CommandError {
     Pod { file: String, source: PodError },
     #[error("--pod {file}: {source}")]
     PodFile { file: String, source: std::io::Error },
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     #[error("standard output: {0}")]
     Standard(std::io::Error),
     #[error("{0}")]

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::CommandError;
 use crate::cli::Options;
 use crate::facts::subject::Asked;
+use crate::kubernetes::object;
 use crate::render::Document;
 use crate::sources::gather::{Gathered, Origin, Request, gather};
 use crate::sources::pod;
@@ -17,7 +18,7 @@ use crate::system::files;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
 use crate::variables::variable::Variables;
-use crate::variables::variables;
+use crate::variables::{self, VariablesError};
 
 /// What the options name to gather from.
 pub(super) enum Input<'a> {
@@ -64,12 +65,38 @@ impl<'a> Input<'a> {
     }
 
     /// Gathers, and makes variables of it; `application` is what the application gets beside them.
+    ///
+    /// # Errors
+    /// [`CommandError::Variables`] if a required variable is not known.
     pub(super) fn prepare(
         &self,
         options: &Options,
         asked: Asked,
         application: &Environment,
     ) -> Result<Prepared, CommandError> {
+        let prepared = self.prepare_what_is_known(options, asked, application);
+        self.require(&prepared, options)?;
+        Ok(prepared)
+    }
+
+    /// Checks that every variable of `--require` is known.
+    ///
+    /// # Errors
+    /// [`CommandError::Variables`] for the last one that is not; the others are logged.
+    pub(super) fn require(&self, prepared: &Prepared, options: &Options) -> Result<(), CommandError> {
+        let Prepared { gathered, variables, .. } = prepared;
+        let missing =
+            variables::missing_required(variables, gathered, &options.selection, self.environment());
+        last_logged(missing)
+    }
+
+    /// As [`Input::prepare`], whether or not what is required is known.
+    pub(super) fn prepare_what_is_known(
+        &self,
+        options: &Options,
+        asked: Asked,
+        application: &Environment,
+    ) -> Prepared {
         let origin = match self {
             Input::Container(surroundings) => Origin::Container(surroundings),
             Input::Object(pod, _) => Origin::Object(pod),
@@ -77,22 +104,29 @@ impl<'a> Input<'a> {
         let request = Request { asked, wanted: options.selection.wanted(), api: &options.api };
         let gathered = gather(origin, &request);
         gathered.warn();
-        let variables = variables(&gathered, &options.selection, self.environment(), application)?;
+        let variables = variables::variables(&gathered, &options.selection, self.environment(), application);
         let is_own = self.surroundings().is_some_and(|surroundings| surroundings.root.is_system());
-        Ok(Prepared { gathered, variables, is_own })
+        Prepared { gathered, variables, is_own }
     }
+}
+
+/// Logs all of `errors` but the last, which is the command's.
+pub(super) fn last_logged(mut errors: Vec<VariablesError>) -> Result<(), CommandError> {
+    let last = errors.pop();
+    errors.iter().for_each(|error| log::error!("{error}"));
+    last.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn read_pod(file: &Path) -> Result<Json, CommandError> {
     let name = || file.display().to_string();
-    let content = match file.as_os_str() == "-" {
-        true => {
-            let mut content = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut content).map(|_| content)
-        }
-        false => std::fs::read(file),
+    // One byte more than is accepted, so that a larger object is refused.
+    let limit = object::BYTES_LIMIT as u64 + 1;
+    let mut content = Vec::new();
+    let read = match file.as_os_str() == "-" {
+        true => std::io::stdin().lock().take(limit).read_to_end(&mut content),
+        false => std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut content)),
     };
-    let content = content.map_err(|source| CommandError::PodFile { file: name(), source })?;
+    read.map_err(|source| CommandError::PodFile { file: name(), source })?;
     pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
 }
 

@@ -1,16 +1,17 @@
 //! The dry run.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 use super::CommandError;
 use super::pipeline::{Input, Prepared};
-use crate::cli::Print;
-use crate::facts::field::Field;
+use crate::cli::{Options, Print};
+use crate::facts::field::{Field, TABLE};
 use crate::render;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
-use crate::variables::{Selection, shown_value};
+use crate::variables::{Selection, explain, shown_value};
 
 /// Gathers and shows.
 pub(super) fn run(
@@ -20,9 +21,9 @@ pub(super) fn run(
 ) -> Result<(), CommandError> {
     let options = &print.options;
     let input = Input::open(options, environment, clock)?;
-    let prepared = input.prepare(options, options.own(), &Environment::default())?;
-    prepared.write_files(options)?;
+    let prepared = input.prepare_what_is_known(options, options.own(), &Environment::default());
     if !print.names.is_empty() {
+        input.require(&prepared, options)?;
         return print_values(&print.names, &prepared, &options.selection);
     }
     let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
@@ -31,10 +32,30 @@ pub(super) fn run(
     });
     let mut document = prepared.document();
     if print.explain {
-        let sources = explanation(&input, &prepared.gathered);
-        document.explanation = Some(render::Explanation { sources, ..Default::default() });
+        let sources = silent_sources(&input, &prepared.gathered);
+        document.explanation = Some(render::Explanation { unknown: unknown(options, &prepared), sources });
     }
-    to_standard_output(&format.render(&document))
+    // What is known is shown, whatever else was required.
+    to_standard_output(&format.render(&document))?;
+    input.require(&prepared, options)?;
+    prepared.write_files(options)
+}
+
+/// Why each variable of the table, and each that was asked for, is not known.
+fn unknown(options: &Options, prepared: &Prepared) -> BTreeMap<String, String> {
+    let Prepared { gathered, variables, .. } = prepared;
+    let selection = &options.selection;
+    let of_table = TABLE.iter().filter_map(|row| row.variable).map(str::to_owned);
+    let names = of_table.chain(selection.set.iter().map(|(name, _)| name.clone()));
+    let names = names.chain(selection.require.iter().cloned());
+    let is_shown = |name: &str| variables.get(name).is_some_and(|variable| !variable.is_private);
+    names
+        .filter(|name| !is_shown(name))
+        .map(|name| {
+            let why = explain(&name, variables, gathered, selection);
+            (name, why)
+        })
+        .collect()
 }
 
 /// The bare values of these variables, one a line.
@@ -48,7 +69,7 @@ fn print_values(names: &[String], prepared: &Prepared, selection: &Selection) ->
 }
 
 /// Each source that could not tell something, and why.
-fn explanation(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
+fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> =
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
     if gathered.facts.text(&Field::PodName).is_none()
@@ -57,7 +78,7 @@ fn explanation(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)
     {
         lines.push((
             "hostname",
-            format!("the pod's name is likely {hostname:?}, but a hostname can be another: it is not used"),
+            format!("the pod's name is probably {hostname:?}, but a hostname can differ, so it is not used"),
         ));
     }
     lines

@@ -292,11 +292,13 @@ const FIELD: Row = Row {
 
 /// A row of a container differs from this one.
 const CONTAINER_FIELD: Row = Row { is_of_container: true, ..FIELD };
+/// A quantity: status, spec and the pod's own `resources` all have a say ([`pod`](crate::sources::pod)).
+const RESOURCE: Row = Row { place: at(ContainerSpec, "/resources"), ..CONTAINER_FIELD };
 
 /// A limit is what the control group enforces; [`limits`](crate::facts::limits) has the details.
-const LIMIT: Row = Row { sources: &[Cgroup, Api, Volume, Environment], ..CONTAINER_FIELD };
+const LIMIT: Row = Row { sources: &[Cgroup, Api, Volume, Environment], ..RESOURCE };
 /// No control group enforces a request. The kubelet keeps the volume true through a resize.
-const REQUEST: Row = Row { sources: &[Api, Volume, Environment], ..CONTAINER_FIELD };
+const REQUEST: Row = Row { sources: &[Api, Volume, Environment], ..RESOURCE };
 
 /// Every field.
 #[rustfmt::skip]

@@ -3,6 +3,8 @@
 pub(crate) mod field;
 pub(crate) mod limits;
 pub(crate) mod owner;
+#[cfg(test)]
+mod policy;
 pub(crate) mod reference;
 pub(crate) mod subject;
 pub(crate) mod wanted;

@@ -12,7 +12,7 @@ pub(crate) struct Wanted {
     pub(crate) awaited: Vec<Vec<Reference>>,
     /// Which fields are taken if they are there, by what is known already; they are not waited for.
     pub(crate) welcome: Option<fn(&Facts) -> Vec<Field>>,
-    /// No container is spoken of ([`Whose::Nobody`](crate::sources::gather::Whose::Nobody)).
+    /// No container is spoken of ([`Subject::Pod`](crate::facts::subject::Subject::Pod)).
     pub(crate) of_nobody: bool,
 }
 

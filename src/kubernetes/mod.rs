@@ -6,6 +6,7 @@ pub(crate) mod expansion;
 pub(crate) mod image_reference;
 pub(crate) mod key_value;
 pub(crate) mod names;
+pub(crate) mod object;
 mod printable;
 pub(crate) mod qualified_name;
 pub(crate) mod quantity;

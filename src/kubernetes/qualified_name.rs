@@ -3,8 +3,6 @@
 /// The bytes that the name part may have (`labelKeyMaxLength`).
 const MAXIMUM_NAME_LENGTH: usize = 63;
 
-/// The bytes that a label of a DNS name may have (`DNS1123LabelMaxLength`).
-const MAXIMUM_LABEL_LENGTH: usize = 63;
 /// The bytes that the prefix may have (`DNS1123SubdomainMaxLength`).
 const MAXIMUM_PREFIX_LENGTH: usize = 253;
 
@@ -79,12 +77,6 @@ fn check_name(name: &str, errors: &mut Vec<String>) {
     if !is_name(name) {
         errors.push(format!("name part {NAME_RULE}"));
     }
-}
-
-/// Whether `text` is a DNS-1123 label, as a container's name is (`IsDNS1123Label` in
-/// `k8s.io/apimachinery/pkg/util/validation`).
-pub(crate) fn is_dns_1123_label(text: &str) -> bool {
-    text.len() <= MAXIMUM_LABEL_LENGTH && is_dns_label(text)
 }
 
 fn is_dns_label(label: &str) -> bool {

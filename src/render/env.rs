@@ -1,22 +1,22 @@
-//! Lines `NAME='value'` that every reader understands alike.
+//! Lines `NAME='value'` that every reader understands in the same way.
 //!
 //! Readers are POSIX `.`, systemd's `EnvironmentFile=`, and the kubelet's parser for `fileKeyRef`
-//! (`pkg/kubelet/util/env/env_util.go`), which is the strictest: it accepts nothing but single
-//! quotes, has no escape, and gives up at the first line that it does not like.
+//! (`pkg/kubelet/util/env/env_util.go`). The kubelet's is the strictest: it accepts only single
+//! quotes, knows no escape sequences, and stops at the first line that it cannot parse.
 
 use super::{Document, comments};
 
 /// The longest line that the kubelet reads, in bytes, without its newline (`bufio.MaxScanTokenSize`).
 const LINE_LIMIT: usize = 65_535;
 
-/// Renders the variables that can be written so; each other one is named in a warning.
+/// Renders the variables that this format can hold; a warning names each of the others.
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut text = comments(document);
     for (name, variable) in document.shown() {
         let line = format!("{name}='{}'", variable.value);
         match obstacle(&variable.value, &line) {
             None => text += &(line + "\n"),
-            Some(what) => log::warn!("{name} is left out of the env format: {what} cannot be written there"),
+            Some(what) => log::warn!("{name} is left out of the env format, which cannot hold {what}"),
         }
     }
     text.into_bytes()
@@ -32,8 +32,17 @@ fn obstacle(value: &str, line: &str) -> Option<&'static str> {
     if value.contains("\r\n") {
         return Some("a carriage return before a newline");
     }
+    if value.contains(is_noncharacter) {
+        return Some("a Unicode noncharacter");
+    }
     let is_long = line.split('\n').any(|line| line.len() > LINE_LIMIT);
     is_long.then_some("a line of 64 KiB")
+}
+
+/// A code point that Unicode reserves for internal use (Unicode 16.0, section 23.7). One of them makes
+/// systemd ignore the whole file (`unichar_is_valid` in `src/basic/utf8.c`).
+fn is_noncharacter(character: char) -> bool {
+    matches!(character, '\u{fdd0}'..='\u{fdef}') || u32::from(character) & 0xfffe == 0xfffe
 }
 
 #[cfg(test)]
@@ -42,13 +51,31 @@ mod tests {
 
     #[test]
     fn what_the_kubelet_cannot_read_is_an_obstacle() {
-        for value in ["it's", "a\r\nb", "a\0b", &"x".repeat(LINE_LIMIT - 2)] {
+        for value in [
+            "it's",
+            "a\r\nb",
+            "a\0b",
+            "\u{fdd0}",
+            "\u{fdef}",
+            "\u{ffff}",
+            "\u{1fffe}",
+            "\u{10ffff}",
+            &"x".repeat(LINE_LIMIT - 2),
+        ] {
             let line = format!("N='{value}'");
-            assert!(obstacle(value, &line).is_some(), "{:?}", &value[..4.min(value.len())]);
+            assert!(obstacle(value, &line).is_some(), "{:?}", value.chars().next());
         }
-        for value in ["", "a\nb", "\r", "a\rb", "\"$`\\#", &"x".repeat(LINE_LIMIT - 4)] {
+        for value in [
+            "",
+            "\u{fdcf}\u{fdf0}\u{fffd}\u{10000}",
+            "a\nb",
+            "\r",
+            "a\rb",
+            "\"$`\\#",
+            &"x".repeat(LINE_LIMIT - 4),
+        ] {
             let line = format!("N='{value}'");
-            assert_eq!(obstacle(value, &line), None, "{:?}", &value[..4.min(value.len())]);
+            assert_eq!(obstacle(value, &line), None, "{:?}", value.chars().next());
         }
         let broken_over_lines = format!("{}\n", "x".repeat(60_000)).repeat(3);
         assert_eq!(obstacle(&broken_over_lines, &format!("N='{broken_over_lines}'")), None);

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::client::{ApiUrl, Client, Failure, Identity, advise};
+use crate::client::{ApiUrl, Client, Explanation, Failure, Identity, explain};
 use crate::facts::field::{Field, Object, Source};
 use crate::facts::reference::{Reference, is_topology};
 use crate::facts::subject::Subject;
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told};
-use crate::kubernetes::names;
+use crate::kubernetes::{names, object};
 use crate::sources::gather::Gathered;
 use crate::sources::pod;
 use crate::system::surroundings::Surroundings;
@@ -39,6 +39,20 @@ impl FromStr for When {
     }
 }
 
+/// Why the API server is not queried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotQueried {
+    #[error("not queried: --api=never")]
+    Never,
+    #[error("not queried: nothing requested needs it; force it with --api=always")]
+    NotRequested,
+    #[error("not queried: --root turns the network off; add --api-url")]
+    Root,
+    /// Everything comes from the Pod object of `--pod`.
+    #[error("not queried: --pod")]
+    Object,
+}
+
 /// How the API server is queried.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -54,21 +68,21 @@ impl Settings {
     }
 
     /// Why the API server is not queried; none if it is.
-    pub(crate) fn why_not_asked(
+    pub(crate) fn not_queried(
         &self,
         surroundings: &Surroundings,
         wanted: &Wanted,
         facts: &Facts,
-    ) -> Option<&'static str> {
+    ) -> Option<NotQueried> {
         if self.when == When::Never {
-            return Some("not queried: --api never");
+            return Some(NotQueried::Never);
         }
         let is_wanted = self.is_always() || wanted.unsettled(facts).iter().any(is_in_api);
         if !is_wanted {
-            return Some("not queried: nothing requested needs it; force it with --api=always");
+            return Some(NotQueried::NotRequested);
         }
         if !surroundings.is_running() && self.url.is_none() {
-            return Some("not queried: --root turns the network off; add --api-url");
+            return Some(NotQueried::Root);
         }
         None
     }
@@ -96,7 +110,9 @@ pub(crate) fn tell(
 ) -> Answer {
     let (facts, subject) = (&gathered.facts, &gathered.subject);
     let mut answer = Answer::default();
-    let mut client = match Client::new(surroundings, settings.url.clone(), settings.timeout) {
+    let Surroundings { root, environment, clock, .. } = surroundings;
+    let client = Client::new(root, environment, *clock, settings.url.clone(), settings.timeout);
+    let mut client = match client {
         Ok(client) => client,
         Err(failure) => {
             answer.told.failed(&failure, "", identity(facts));
@@ -134,7 +150,8 @@ fn identity(facts: &Facts) -> Identity<'_> {
 
 impl Told {
     fn failed(&mut self, failure: &Failure, path: &str, who: Identity) {
-        self.broken_with_advice(failure.to_string(), advise(failure, path, who));
+        let Explanation { problem, advice } = explain(failure, path, who);
+        self.broken_with_advice(problem, advice);
     }
 }
 
@@ -190,27 +207,34 @@ fn get_own(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     // From the API server's cache, which costs it nothing, but may be behind.
     let cached = format!("{path}?resourceVersion=0");
     match get_pod(client, &cached, facts) {
-        Err(Failure::AnotherPod { .. }) => get_pod(client, path, facts),
-        Err(failure) if failure.code() == Some(404) => get_pod(client, path, facts),
+        Err(failure) if failure.may_be_stale() => get_pod(client, path, facts),
         result => result,
     }
 }
 
 fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
     let answer = client.get(path)?;
-    let pod = pod::parse(&answer.body).map_err(|error| Failure::NotThePod(error.to_string()))?;
+    let invalid = |error: pod::PodError| Failure::InvalidObject { kind: "Pod", source: error.into() };
+    let pod = pod::parse(&answer.body).map_err(invalid)?;
     let metadata = &pod["metadata"];
-    for (field, key) in [(Field::PodName, "name"), (Field::PodNamespace, "namespace")] {
-        if metadata[key].as_str() != facts.text(&field) {
-            return Err(Failure::NotThePod(format!("its {key} is {}", metadata[key])));
-        }
+    let described = |name: Option<&str>, namespace: Option<&str>| {
+        format!(
+            "{} in the namespace {}",
+            name.unwrap_or("without a name"),
+            namespace.unwrap_or("without a name")
+        )
+    };
+    let found = described(metadata["name"].as_str(), metadata["namespace"].as_str());
+    let wanted = described(facts.text(&Field::PodName), facts.text(&Field::PodNamespace));
+    if found != wanted {
+        return Err(Failure::WrongObject { kind: "Pod", wanted, found });
     }
     let uid = metadata["uid"].as_str().unwrap_or("none");
     // A static pod's object is a mirror with a UID of its own.
     let mirror = metadata["annotations"]["kubernetes.io/config.mirror"].as_str();
     match facts.text(&Field::PodUid) {
         Some(own) if own != uid && mirror != Some(own) => {
-            Err(Failure::AnotherPod { uid: uid.to_owned(), own: own.to_owned() })
+            Err(Failure::WrongUid { kind: "Pod", found: uid.to_owned(), expected: own.to_owned() })
         }
         _ => Ok(pod),
     }
@@ -250,12 +274,19 @@ fn tell_object(client: &mut Client, object: Object, facts: &Facts, told: &mut To
     }
 }
 
-fn get_object(client: &mut Client, path: &str, kind: &str, name: &str) -> Result<Json, Failure> {
+fn get_object(client: &mut Client, path: &str, kind: &'static str, name: &str) -> Result<Json, Failure> {
     let answer = client.get(&format!("{path}?resourceVersion=0"))?;
-    let object: Json = serde_json::from_slice(&answer.body)
-        .map_err(|error| Failure::NotTheNode(format!("it is not JSON: {error}")))?;
-    match object["kind"] == kind && object["metadata"]["name"] == name {
-        true => Ok(object),
-        false => Err(Failure::NotTheNode(format!("it is not the {kind} {name}"))),
+    let object =
+        object::parse(&answer.body).map_err(|error| Failure::InvalidObject { kind, source: error.into() })?;
+    if object["kind"] != kind {
+        let source = format!("its kind is {}", object["kind"]).into();
+        return Err(Failure::InvalidObject { kind, source });
+    }
+    match object["metadata"]["name"].as_str() {
+        Some(found) if found == name => Ok(object),
+        found => {
+            let found = found.unwrap_or("without a name").to_owned();
+            Err(Failure::WrongObject { kind, wanted: name.to_owned(), found })
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::facts::owner;
 use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Note, Told, Value};
+use crate::sources::api::NotQueried;
 use crate::sources::{Tell, api, cgroup, environment, kubelet, pod, token, volume};
 use crate::system::surroundings::Surroundings;
 
@@ -43,6 +44,8 @@ pub(crate) struct Gathered {
     pub(crate) facts: Facts,
     /// Whose facts they are.
     pub(crate) subject: Subject,
+    /// Why the API server was not queried, if it was not.
+    pub(crate) not_queried: Option<NotQueried>,
     pub(crate) notes: Vec<(Source, Note)>,
 }
 
@@ -90,6 +93,7 @@ pub(crate) fn gather(origin: Origin, request: &Request) -> Gathered {
         Origin::Container(surroundings) => gather_api(surroundings, request, &mut gathered),
         Origin::Object(pod) => {
             let told = pod::tell(pod, &gathered.subject, &gathered.facts);
+            gathered.not_queried = Some(NotQueried::Object);
             gathered.add(Source::Api, told);
             drop_wrong_name(pod, &mut gathered.facts);
         }
@@ -111,7 +115,8 @@ fn start(page_size: u64, asked: &Asked, own: Option<&str>) -> Gathered {
     if !subject.is_container() {
         told.absent("facts about a container are left out; name the container with --container NAME");
     }
-    let mut gathered = Gathered { facts: Facts::new(page_size), subject, notes: Vec::new() };
+    let mut gathered =
+        Gathered { facts: Facts::new(page_size), subject, not_queried: None, notes: Vec::new() };
     gathered.add(Source::Option, told);
     gathered
 }
@@ -142,8 +147,9 @@ fn ask(source: Source, surroundings: &Surroundings, tell: Tell) -> Told {
 
 fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gathered) {
     let wanted = &Wanted { of_nobody: !gathered.subject.is_container(), ..request.wanted.clone() };
-    if let Some(why) = request.api.why_not_asked(surroundings, wanted, &gathered.facts) {
-        return gathered.notes.push((Source::Api, Note::new(why, false)));
+    gathered.not_queried = request.api.not_queried(surroundings, wanted, &gathered.facts);
+    if let Some(why) = gathered.not_queried {
+        return gathered.notes.push((Source::Api, Note::new(why.to_string(), false)));
     }
     let started = (surroundings.clock)();
     let answer = api::tell(surroundings, request.api, wanted, gathered);

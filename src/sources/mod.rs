@@ -4,6 +4,7 @@
 
 pub(crate) mod api;
 pub(crate) mod cgroup;
+pub(crate) mod changes;
 pub(crate) mod environment;
 pub(crate) mod gather;
 pub(crate) mod kubelet;

@@ -8,13 +8,14 @@ use crate::facts::field::{Field, Kind, List, Object, Row, TABLE};
 use crate::facts::owner::Owner;
 use crate::facts::subject::Subject;
 use crate::facts::{Facts, Note, Told, Value};
+use crate::kubernetes::object::{self, ObjectError};
 use crate::kubernetes::quantity::Quantity;
 
 /// Not a valid Pod object.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PodError {
-    #[error("not a valid Pod object: not JSON: {0}")]
-    NotJson(#[from] serde_json::Error),
+    #[error("not a valid Pod object: {0}")]
+    Object(#[from] ObjectError),
     #[error("not a valid Pod object: its kind is {kind}{}", if kind.ends_with("List") { "; give a single pod" } else { "" })]
     NotAPod { kind: String },
     #[error("not a valid Pod object: it has no {0}")]
@@ -23,7 +24,7 @@ pub(crate) enum PodError {
 
 /// The Pod object in `content`.
 pub(crate) fn parse(content: &[u8]) -> Result<Json, PodError> {
-    let pod: Json = serde_json::from_slice(content)?;
+    let pod = object::parse(content)?;
     match pod["kind"].as_str() {
         Some("Pod") => {}
         Some(kind) => return Err(PodError::NotAPod { kind: kind.to_owned() }),

@@ -11,11 +11,15 @@ use serde_json::Value as Json;
 
 use crate::facts::field::{Field, Source};
 use crate::facts::{Note, Told};
+use crate::kubernetes::object::{self, ObjectError};
 use crate::system::surroundings::Surroundings;
 
 /// Where a projected token is looked for beside the service account's own. Whatever its audience, its
 /// claims name the pod; it is never sent.
 const PROJECTED: &str = "/etc/podinfo/token";
+
+/// The largest token in bytes: an API server takes 1 MiB of headers (Go's `http.DefaultMaxHeaderBytes`).
+const SIZE_LIMIT: usize = 1 << 20;
 
 /// The sources that know the pod's UID better than the token: nobody in the pod can change what the
 /// kernel shows.
@@ -134,6 +138,8 @@ pub(crate) enum JwtError {
     Parts,
     #[error("its payload is not base64url")]
     Base64,
+    #[error("it is larger than a token can be")]
+    TooLarge,
     #[error("its payload is not JSON")]
     Json,
     #[error("its payload is not a JSON object")]
@@ -146,6 +152,9 @@ pub(crate) fn decode(token: &[u8]) -> Result<Json, JwtError> {
     if token.is_empty() {
         return Err(JwtError::Empty);
     }
+    if token.len() > SIZE_LIMIT {
+        return Err(JwtError::TooLarge);
+    }
     let mut parts = token.split(|byte| *byte == b'.');
     let (Some(_header), Some(payload), Some(_signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -153,7 +162,10 @@ pub(crate) fn decode(token: &[u8]) -> Result<Json, JwtError> {
         return Err(JwtError::Parts);
     };
     let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| JwtError::Base64)?;
-    let claims: Json = serde_json::from_slice(&payload).map_err(|_| JwtError::Json)?;
+    let claims = object::parse(&payload).map_err(|error| match error {
+        ObjectError::NotJson(_) => JwtError::Json,
+        ObjectError::TooLarge(_) => JwtError::TooLarge,
+    })?;
     match claims.is_object() {
         true => Ok(claims),
         false => Err(JwtError::NotAnObject),

@@ -30,17 +30,12 @@ impl Environment {
 
     fn by_name(&self) -> &[Named] {
         self.by_name.get_or_init(|| {
-            let mut by_name: Vec<Named> = Vec::with_capacity(self.entries.len());
-            for (position, entry) in self.entries.iter().enumerate() {
-                let Some(length) = memchr::memchr(b'=', entry.as_bytes()) else { continue };
-                let new = Named { prefix: prefix(&entry.as_bytes()[..length]), position, length };
-                // Insertion is a tenth of the code that a sort is, and as quick for what environments hold.
-                let place = by_name.partition_point(|named| {
-                    named.prefix < new.prefix
-                        || (named.prefix == new.prefix && self.name(named) <= self.name(&new))
-                });
-                by_name.insert(place, new);
-            }
+            let named = self.entries.iter().enumerate().filter_map(|(position, entry)| {
+                let length = memchr::memchr(b'=', entry.as_bytes())?;
+                Some(Named { prefix: prefix(&entry.as_bytes()[..length]), position, length })
+            });
+            let mut by_name: Vec<Named> = named.collect();
+            by_name.sort_unstable_by_key(|named| (named.prefix, self.name(named), named.position));
             by_name
         })
     }

@@ -1,33 +1,32 @@
-//! Files, whole or not at all.
+//! Writing files: each is written whole or not at all.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
+/// How the names of temporary files begin. The name of the file is no part of them: it may be as
+/// long as a name can be (`NAME_MAX`, 255 bytes).
+const TEMPORARY_PREFIX: &str = ".introspod.";
+
 /// A file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {reason}")]
+#[error("cannot write {}: {}", path.display(), advice(path, source))]
 pub(crate) struct OutputError {
-    path: String,
-    reason: String,
-}
-
-impl OutputError {
-    fn new(path: &Path, error: &io::Error) -> Self {
-        OutputError { path: path.display().to_string(), reason: reason(path, error) }
-    }
+    path: PathBuf,
+    #[source]
+    source: io::Error,
 }
 
 /// What went wrong, and what to do.
-fn reason(path: &Path, error: &io::Error) -> String {
-    let directory = parent(path).display().to_string();
+fn advice(path: &Path, error: &io::Error) -> String {
+    let directory = parent(path).display();
     match error.kind() {
         ErrorKind::NotFound => {
-            format!("the directory {directory} does not exist; mount a volume there or make it")
+            format!("the directory {directory} does not exist; mount a volume there or create it")
         }
         ErrorKind::ReadOnlyFilesystem => {
             format!("{directory} is read-only; write to a volume, such as an emptyDir")
@@ -36,10 +35,11 @@ fn reason(path: &Path, error: &io::Error) -> String {
             format!("the file system of {directory} is full")
         }
         ErrorKind::PermissionDenied => {
-            format!("no permission in {directory}; does fsGroup or runAsUser fit the volume?")
+            format!("no permission in {directory}; check fsGroup and runAsUser against the volume")
         }
         ErrorKind::NotADirectory => format!("{directory} is not a directory"),
-        ErrorKind::IsADirectory => "it is a directory; name a file".to_owned(),
+        ErrorKind::IsADirectory => "this is a directory; name a file".to_owned(),
+        ErrorKind::InvalidFilename => "the file name is longer than 255 bytes".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -54,18 +54,21 @@ fn parent(path: &Path) -> &Path {
 /// Replaces the file at `path` by one with this content and mode.
 ///
 /// A temporary file in the same directory is created exclusively, synced and renamed over the
-/// target, so that a crash at any instant leaves the old file or the new one, and no link planted
+/// target, so that a crash at any instant leaves the old file or the new one, and no symbolic link
 /// at either name is followed. Where the target is itself a mount point, which no rename can
 /// replace (`rename(2)`, EBUSY), it is written in place, with a warning.
+///
+/// # Errors
+/// Those of `open(2)`, `write(2)`, `fsync(2)` and `rename(2)`; a target that is a directory.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), OutputError> {
-    let failed = |error: io::Error| OutputError::new(path, &error);
+    let failed = |source: io::Error| OutputError { path: path.to_owned(), source };
     let temporary = temporary(path, content, mode).map_err(failed)?;
     let Err(error) = temporary.persist(path) else { return Ok(()) };
-    if Errno::from_raw(error.error.raw_os_error().unwrap_or_default()) != Errno::EBUSY {
+    if error.error.raw_os_error() != Some(Errno::EBUSY as i32) {
         return Err(failed(error.error));
     }
     log::warn!(
-        "{}: it is a mount point, so it is written in place, and a reader may see half of it; \
+        "{}: this file is a mount point, so it is written in place, and a reader may see half of it; \
          mount its directory instead",
         path.display()
     );
@@ -73,33 +76,50 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Outp
     overwrite(path, content, mode).map_err(failed)
 }
 
+/// Whether the file at `path` is a regular file with exactly these bytes.
+///
+/// A symbolic link is not followed, and nothing else than a regular file of the right length is
+/// read: whoever shares the directory may have put a FIFO or a device there.
+pub(crate) fn holds(path: &Path, content: &[u8]) -> bool {
+    let Ok(file) = open(path, OpenOptions::new().read(true)) else { return false };
+    let length = content.len() as u64;
+    if !file.metadata().is_ok_and(|metadata| metadata.len() == length) {
+        return false;
+    }
+    let mut there = Vec::with_capacity(content.len());
+    // The file may grow while it is read.
+    file.take(length).read_to_end(&mut there).is_ok() && there == content
+}
+
 fn temporary(path: &Path, content: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
-    let name = path.file_name().ok_or(ErrorKind::IsADirectory)?;
-    if path.is_dir() && !path.is_symlink() {
+    if path.file_name().is_none() || (path.is_dir() && !path.is_symlink()) {
         return Err(ErrorKind::IsADirectory.into());
     }
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(name);
-    prefix.push(".");
-    let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(parent(path))?;
+    let mut temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(parent(path))?;
     temporary.write_all(content)?;
     set_mode_and_sync(temporary.as_file(), mode)?;
     Ok(temporary)
 }
 
-// The mode is what was said, whatever the umask.
+// The umask does not apply: the mode is the one that was asked for.
 fn set_mode_and_sync(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
 }
 
 fn overwrite(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let mut file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-    }
+    let mut file = open(path, OpenOptions::new().write(true))?;
     file.write_all(content)?;
     file.set_len(content.len() as u64)?;
     set_mode_and_sync(&file, mode)
+}
+
+/// Opens the regular file at `path`; follows no symbolic link, and does not wait for a FIFO's other end.
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = options.custom_flags(flags.bits()).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "this is not a regular file")),
+    }
 }

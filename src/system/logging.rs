@@ -25,7 +25,9 @@ pub(crate) fn start(environment: &Environment) {
     });
     builder.init();
     if !is_valid {
-        log::warn!("{VARIABLE} must be off, error, warn or info; it is taken as {DEFAULT_FILTER}");
+        log::warn!(
+            "{VARIABLE} has no effect: it must be off, error, warn or info; the log level is {DEFAULT_FILTER}"
+        );
     }
 }
 

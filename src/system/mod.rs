@@ -1,6 +1,7 @@
 //! What the operating system offers: paths below a root, environment, mounts, files, processes, the log.
 
 pub(crate) mod environment;
+pub(crate) mod execve;
 pub(crate) mod exit;
 pub(crate) mod files;
 pub(crate) mod logging;

@@ -1,7 +1,8 @@
 //! Why a variable is missing, and what would make it known.
 
-use crate::facts::field::{self, Field};
+use crate::facts::field::{self, Field, Row, Source};
 use crate::facts::reference::Reference;
+use crate::sources::api::NotQueried;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
 use crate::variables::Selection;
@@ -74,17 +75,97 @@ pub(crate) fn why_not_rendered(no_value: &NoValue, gathered: &Gathered, selectio
     reasons.collect::<Vec<_>>().join("; ")
 }
 
-/// Why there is no value of `reference`, and what to do.
+/// Why there is no value of `reference`.
 fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
     let field = reference.field();
     if gathered.facts.is_settled(field) {
         let whose = if matches!(field, Field::Resource(..)) { "container" } else { "pod" };
         return format!("the {whose} has no {reference}");
     }
-    match gathered.why_unknown(field) {
-        Some(note) => format!("{reference} is not known: {}", note.text),
-        None => format!("{reference} is not known: no source has it; print --explain shows why"),
+    let note = gathered.why_unknown(field);
+    if note.is_none_or(|note| note.about.is_none())
+        && let Some(why) = why_not_queried(reference, gathered)
+    {
+        return why;
     }
+    match note {
+        Some(note) => format!("{reference} is not known: {}", note.text),
+        None => format!("{reference} is not known: no source has it"),
+    }
+}
+
+/// Why the API, which could have `reference`, was not queried for it.
+fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String> {
+    let object = reference.field().object()?;
+    let is_only = reference.field().sources() == [Source::Api];
+    Some(match gathered.not_queried? {
+        NotQueried::Object if object.is_in_pod() => return None,
+        NotQueried::Object => format!("{reference} is not in a Pod object"),
+        NotQueried::NotRequested => match reference.field().sources() {
+            [Source::Api, ..] => "not asked for".to_owned(),
+            _ => "no source at hand has it".to_owned(),
+        },
+        NotQueried::Root if is_only => {
+            format!("{reference} comes only from the API, which --root turns off; add --api-url")
+        }
+        NotQueried::Never if is_only => {
+            format!("{reference} comes only from the API, which --api=never turns off")
+        }
+        NotQueried::Root | NotQueried::Never => return None,
+    })
+}
+
+/// Why the variable `name` is missing, and what would make it known.
+pub(crate) fn explain(
+    name: &str,
+    variables: &Variables,
+    gathered: &Gathered,
+    selection: &Selection,
+) -> String {
+    let why = why_missing(name, variables, gathered, selection);
+    let is_set = selection.set.iter().any(|(set, _)| set == name);
+    let row = field::by_variable(name).filter(|row| !is_set && !gathered.facts.is_settled(&row.field()));
+    match row.map(|row| ways_to_know(row, name, gathered)) {
+        Some(ways) if !ways.is_empty() => format!("{why}; {}", ways.join(", or ")),
+        _ => why,
+    }
+}
+
+/// What the pod's author can do to make the field of `row` known: the two easiest ways.
+fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
+    let has = |source: Source| row.sources.contains(&source);
+    let has_token = gathered.facts.told_by(Source::Token, &Field::PodName).is_some();
+    let is_downward = ["metadata.", "spec.", "status."].iter().any(|start| row.path.starts_with(start));
+    let mut ways = Vec::new();
+    if gathered.not_queried == Some(NotQueried::Object) {
+        return ways;
+    }
+    if has(Source::Token) && !has_token {
+        ways.push("mount the service account token".to_owned());
+    }
+    if has(Source::Environment) && is_downward {
+        ways.push(format!("set {name} with fieldRef {}", row.path));
+    }
+    if has(Source::Labels) && gathered.facts.map(&Field::Labels).is_none() {
+        ways.push("mount labels in a downwardAPI volume".to_owned());
+    }
+    // Where no limit is set, the kubelet puts what the node can give into the variable.
+    let is_request = row.path.starts_with("requests.");
+    if is_request && gathered.subject.is_own() {
+        ways.push(format!("set {name} with resourceFieldRef {}", row.path));
+    }
+    if row.path == "container.name" {
+        ways.push("give --container NAME".to_owned());
+    }
+    if row.place.is_some() {
+        match gathered.not_queried {
+            Some(NotQueried::NotRequested) => ways.push(format!("--require {name} with the API")),
+            Some(NotQueried::Root) => ways.push("--api-url".to_owned()),
+            _ => {}
+        }
+    }
+    ways.truncate(2);
+    ways
 }
 
 /// Why the entries of `map` are not known, unless a warning has said so already.

@@ -3,7 +3,7 @@
 mod already_set;
 pub(crate) mod definition;
 pub(crate) mod expression;
-mod labels;
+pub(crate) mod labels;
 mod missing;
 mod operand;
 pub(crate) mod otel;
@@ -21,7 +21,7 @@ use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
 use crate::variables::definition::Definition;
 use crate::variables::labels::Map;
-pub(crate) use crate::variables::missing::why_missing;
+pub(crate) use crate::variables::missing::{explain, why_missing};
 use crate::variables::variable::{Scope, Variable, Variables, expand};
 
 /// A variable that was required is not known.
@@ -74,7 +74,7 @@ pub(crate) fn variables(
     selection: &Selection,
     environment: &Environment,
     application: &Environment,
-) -> Result<Variables, VariablesError> {
+) -> Variables {
     let environments = [environment, application];
     let mut variables = of_fields(gathered);
     add_maps(&mut variables, gathered, selection);
@@ -95,8 +95,7 @@ pub(crate) fn variables(
     }
     set::add_templates(&mut variables, gathered, selection, environments);
     expand_values(&mut variables, &selection.expand_env, environments);
-    require(&variables, gathered, selection, environment)?;
-    Ok(variables)
+    variables
 }
 
 /// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
@@ -175,24 +174,22 @@ pub(crate) fn shown_value<'a>(
     })
 }
 
-fn require(
+/// The variables of `--require` that are not known, and why.
+pub(crate) fn missing_required(
     variables: &Variables,
     gathered: &Gathered,
     selection: &Selection,
     environment: &Environment,
-) -> Result<(), VariablesError> {
-    for name in &selection.require {
-        let is_of_pod = field::by_variable(name).is_some() || Map::of_variable(name).is_some();
-        let is_set = selection.set.iter().any(|(set, _)| set == name);
-        let is_known = match variables.get(name) {
-            // What the pod's author set under a field's name is not always what the field is.
-            Some(variable) => is_set || !is_of_pod || !variable.is_private,
-            None => !is_set && !is_of_pod && environment.get_nonempty(name).is_some(),
-        };
-        if !is_known {
-            let why = why_missing(name, variables, gathered, selection);
-            return Err(VariablesError::Required { name: name.clone(), why });
-        }
-    }
-    Ok(())
+) -> Vec<VariablesError> {
+    let is_missing = |name: &&String| {
+        let is_of_table = field::by_variable(name).is_some() || Map::of_variable(name).is_some();
+        let is_defined = is_of_table || selection.set.iter().any(|(set, _)| set == *name);
+        let is_set = !is_defined && environment.get_nonempty(name).is_some();
+        !variables.contains_key(*name) && !is_set
+    };
+    let error = |name: &String| VariablesError::Required {
+        name: name.clone(),
+        why: why_missing(name, variables, gathered, selection),
+    };
+    selection.require.iter().filter(is_missing).map(error).collect()
 }

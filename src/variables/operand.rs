@@ -222,7 +222,7 @@ fn unknown(path: &str) -> OperandError {
     let paths = rows.map(|row| row.path).chain(RESOURCES.into_iter().filter(|_| key.is_none()));
     let hint = suggest::nearest(map, paths).map(|near| {
         let is_map = by_path(near).is_some_and(|row| key_check(row).is_some());
-        let key = key.and_then(|key| Some(key.strip_prefix('\'')?.strip_suffix("']")?));
+        let key = key.and_then(|key| key.strip_prefix('\'')?.strip_suffix("']"));
         let subscript = if is_map { format!("['{}']", key.unwrap_or("KEY")) } else { String::new() };
         format!("did you mean {near}{subscript}? ")
     });

@@ -18,7 +18,7 @@ fn world() -> World {
     world.write("mnt/other/labels", "from=\"elsewhere\"");
     let own = serde_json::json!({"kubernetes.io": {"pod": {"name": "by-token-file"}}});
     world.write("mnt/token", token(&own));
-    world.environ(&[("POD_NAME", "set-by-the-author"), ("REFERS", "$(NODE_NAME)")]);
+    world.environ(&[("POD_NAME", "set-by-the-author"), ("REFERS", "$(NOBODY)")]);
     world
 }
 
@@ -30,7 +30,7 @@ const OPTIONS: [(&str, &str); 10] = [
     ("override", "true"),
     ("explain", "true"),
     ("otel", "true"),
-    ("expand-env", "REFERS"),
+    ("expand-env", "NOBODY_S"),
     ("volume", "/mnt/other"),
     ("token-file", "/mnt/token"),
     ("container", "another"),
@@ -66,8 +66,12 @@ fn the_options_that_are_left_have_variables_too() {
     let world = world();
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("x.sh");
-    print(&world, &[], &[("INTROSPOD_OUT", out.to_str().unwrap()), ("INTROSPOD_MODE", "0600")])
-        .expect_code(0);
+    let mut command = world.command(["write"]);
+    run({
+        command.env("INTROSPOD_OUT", &out).env("INTROSPOD_MODE", "0600");
+        command
+    })
+    .expect_code(0);
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&out).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 
@@ -93,7 +97,6 @@ fn the_options_that_are_left_have_variables_too() {
         ("INTROSPOD_MODE", "rw"),
         ("INTROSPOD_FORMAT", "yaml"),
         ("INTROSPOD_SET", "A=metadata.nam"),
-        ("INTROSPOD_OUT", "x.txt"),
         ("INTROSPOD_LABELS", "maybe"),
         ("INTROSPOD_REQUIRE", "not-a-name"),
     ] {
@@ -156,13 +159,73 @@ fn a_switch_can_be_taken_back() {
     assert!(!has_labels(&[], "false"));
     assert!(!has_labels(&[], ""), "empty is unset");
     let outcome = print(&world, &["--labels=maybe"], &[]).expect_code(2);
-    assert!(only_line(&outcome).contains("--labels is \"maybe\": it is either true or false"));
+    assert!(only_line(&outcome).contains("--labels must be true or false"));
 }
 
 #[test]
-fn of_an_option_that_is_given_twice_the_mistake_is_said() {
-    let outcome = print(&world(), &["--container=a", "--container=b"], &[]).expect_code(2);
-    assert!(only_line(&outcome).contains("container"), "{outcome:?}");
+fn an_option_that_is_given_twice_is_a_mistake() {
+    let outcome = print(&world(), &["--pod=a", "--pod=b"], &[]).expect_code(2);
+    assert!(only_line(&outcome).contains("option --pod is given twice"), "{outcome:?}");
+}
+
+#[test]
+fn print_reads_no_out_of_a_variable() {
+    let world = world();
+    let directory = tempfile::tempdir().unwrap();
+    let live = directory.path().join("live.env");
+    std::fs::write(&live, "the container's own").unwrap();
+    for value in [live.to_str().unwrap(), "x.txt"] {
+        print(&world, &[], &[("INTROSPOD_OUT", value)]).expect_code(0);
+    }
+    assert_eq!(std::fs::read_to_string(&live).unwrap(), "the container's own");
+    let other = directory.path().join("other.env");
+    print(&world, &["--out", other.to_str().unwrap()], &[]).expect_code(0);
+    assert!(std::fs::read_to_string(&other).unwrap().contains("POD_IP='10.244.0.3'"));
+}
+
+#[test]
+fn a_variable_that_is_nearly_an_option_s_brings_a_warning() {
+    let world = World::recorded("downward", "main");
+    for (variable, meant) in [
+        ("INTROSPOD_LABLES", "INTROSPOD_LABELS"),
+        ("INTROSPOD_APIURL", "INTROSPOD_API_URL"),
+        ("INTROSPOD_REQUIRES", "INTROSPOD_REQUIRE"),
+        ("INTROSPOD_DISABLE", "INTROSPOD_DISABLED"),
+        ("INTROSPOD_LOGS", "INTROSPOD_LOG"),
+        ("INTROSPOD_labels", "INTROSPOD_LABELS"),
+        ("INTROSPOD_NOTFY", "INTROSPOD_NOTIFY"),
+    ] {
+        let outcome = print(&world, &[], &[(variable, "a-value")]).expect_code(0);
+        let expected =
+            format!("introspod: warn: the variable {variable} has no effect; did you mean {meant}?\n");
+        assert_eq!(outcome.stderr, expected);
+        assert_eq!(outcome.stdout, print(&world, &[], &[]).stdout);
+        let mut command = introspod(["exec", "echo", "started"]);
+        command.env(variable, "a-value");
+        let outcome = run(command).expect_code(0);
+        assert_eq!((outcome.stdout.as_str(), outcome.stderr), ("started\n", expected));
+    }
+}
+
+#[test]
+fn a_log_filter_that_means_nothing_brings_a_warning_and_hides_nothing() {
+    for filter in ["verbose", "warning", "1", "introspod=loud"] {
+        let mut command = introspod(["exec", "--set", "A=metadata.uid", "--api=never", "true"]);
+        command.env("INTROSPOD_LOG", filter);
+        let outcome = run(command).expect_code(0);
+        let lines: Vec<&str> = outcome.stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{outcome:?}");
+        assert!(
+            lines[0].starts_with("introspod: warn: INTROSPOD_LOG ")
+                && lines[0].contains("error, warn or info")
+        );
+        assert!(!lines[0].contains(filter) && lines[1].contains("A is not set"), "{outcome:?}");
+    }
+    for filter in ["off", "introspod=error", "ERROR", "error,introspod::cli=info"] {
+        let mut command = introspod(["exec", "--set", "A=metadata.uid", "--api=never", "true"]);
+        command.env("INTROSPOD_LOG", filter);
+        assert_eq!(run(command).expect_code(0).stderr, "", "{filter}");
+    }
 }
 
 #[test]
@@ -172,7 +235,16 @@ fn variables_that_are_no_option_s_are_ignored() {
         ("INTROSPOD_PORT", "tcp://10.96.7.7:80"),
         ("INTROSPOD_SERVICE_HOST", "10.96.7.7"),
         ("INTROSPOD_SERVICE_PORT", "80"),
+        ("INTROSPOD_SERVICE_PORT_HTTP", "80"),
         ("INTROSPOD_PORT_80_TCP", "tcp://10.96.7.7:80"),
+        ("INTROSPOD_PORT_80_TCP_ADDR", "10.96.7.7"),
+        ("INTROSPOD_PORT_80_TCP_PORT", "80"),
+        ("INTROSPOD_PORT_80_TCP_PROTO", "tcp"),
+        ("INTROSPOD_OUT_PORT", "tcp://10.96.7.8:80"),
+        ("INTROSPOD_POD_SERVICE_HOST", "10.96.7.8"),
+        ("INTROSPOD_VERBOSE", "1"),
+        ("INTROSPOD_IMAGE", "example.org/introspod"),
+        ("INTROSPOD_VERSION", "1"),
         ("INTROSPOD_HELP", "1"),
         ("INTROSPOD_", "x"),
     ];
@@ -188,41 +260,116 @@ fn a_variable_of_another_subcommand_is_no_mistake() {
     assert_eq!(run(command).expect_code(0).stdout, "started\n");
 }
 
+const SUBCOMMANDS: [&str; 6] = ["exec", "write", "print", "watch", "get", "install"];
+
+fn help_of(subcommand: &str) -> String {
+    let outcome = run(introspod([subcommand, "--help"])).expect_code(0);
+    assert_eq!(outcome.stderr, "");
+    outcome.stdout
+}
+
 #[test]
 fn help_is_on_standard_output_and_no_failure() {
-    for subcommand in ["exec", "write", "print", "get", "install"] {
-        for help in ["--help", "-h"] {
-            let outcome = run(introspod([subcommand, help])).expect_code(0);
-            assert_eq!(outcome.stderr, "");
-            let usage = format!("Usage: introspod {subcommand} ");
-            assert!(outcome.stdout.starts_with(&usage), "{}", outcome.stdout);
-            assert!(outcome.stdout.ends_with('\n') && !outcome.stdout.ends_with("\n\n"));
-            assert!(outcome.stdout.lines().all(|line| line.chars().count() <= 100), "{}", outcome.stdout);
+    let general = run(introspod(["--help"])).expect_code(0);
+    assert_eq!(general.stderr, "");
+    for subcommand in SUBCOMMANDS {
+        let help = help_of(subcommand);
+        assert!(help.starts_with(&format!("Usage: introspod {subcommand} ")), "{help}");
+        assert!(help.ends_with('\n') && !help.ends_with("\n\n"));
+        assert!(help.lines().all(|line| line.chars().count() <= 80 && line.trim_end() == line), "{help}");
+        for arguments in
+            [&[subcommand, "-h"][..], &["help", subcommand], &[subcommand, "--labels=no", "--help"]]
+        {
+            if !(arguments.len() == 3 && ["get", "install"].contains(&subcommand)) {
+                assert_eq!(run(introspod(arguments)).expect_code(0).stdout, help, "{arguments:?}");
+            }
         }
-        let general = run(introspod(["--help"])).expect_code(0);
-        assert_eq!(general.stderr, "");
-        assert!(general.stdout.lines().any(|line| line.starts_with(&format!("  {subcommand} "))));
+        // The list has what the help of each begins with.
+        let summary = help.lines().nth(2).unwrap().split(' ').take(5).collect::<Vec<_>>().join(" ");
+        assert!(
+            general.stdout.contains(&format!("\n  {subcommand:7}  {summary}")),
+            "{summary}\n{}",
+            general.stdout
+        );
+    }
+    for arguments in [&["help"][..], &["-h"]] {
+        assert_eq!(run(introspod(arguments)).expect_code(0).stdout, general.stdout);
+    }
+    assert!(general.stdout.lines().all(|line| line.chars().count() <= 80), "{}", general.stdout);
+}
+
+#[test]
+fn help_of_no_subcommand_is_a_mistake() {
+    let outcome = run(introspod(["help", "exce"])).expect_code(2);
+    assert!(only_line(&outcome).contains("unknown subcommand \"exce\"; did you mean exec?"), "{outcome:?}");
+    let mut command = introspod(["exec", "help"]);
+    command.env("PATH", "/nowhere");
+    assert!(run(command).expect_code(127).stderr.contains("help"), "a command may be called help");
+}
+
+/// Every option with its placeholder, and the subcommands that take it.
+const DECLARED: [(&str, &[&str]); 26] = [
+    ("--set NAME=EXPR", &["exec", "write", "print", "watch"]),
+    ("--labels", &["exec", "write", "print", "watch"]),
+    ("--annotations", &["exec", "write", "print", "watch"]),
+    ("--otel", &["exec", "write", "print", "watch"]),
+    ("--require NAME", &["exec", "write", "print", "watch"]),
+    ("--override", &["exec", "write", "print", "watch"]),
+    ("--expand-env NAME", &["exec", "write", "print", "watch"]),
+    ("--expand", &["exec"]),
+    ("--out FILE", &["exec", "write", "print", "watch"]),
+    ("--mode OCTAL", &["exec", "write", "print", "watch"]),
+    ("--notify URL", &["watch"]),
+    ("-o, --format FORMAT", &["print"]),
+    ("--explain", &["print"]),
+    ("--api WHEN", &["exec", "write", "print", "watch"]),
+    ("--api-url URL", &["exec", "write", "print", "watch", "get"]),
+    ("--timeout DURATION", &["exec", "write", "print", "watch", "get"]),
+    ("--volume DIR", &["exec", "write", "print", "watch"]),
+    ("--token-file FILE", &["exec", "write", "print", "watch"]),
+    ("--container NAME", &["exec", "write", "print", "watch"]),
+    ("--pod FILE", &["exec", "write", "print", "watch"]),
+    ("--process PID", &["write", "print"]),
+    ("--root DIR", &["exec", "write", "print", "watch", "get"]),
+    ("-h, --help", &SUBCOMMANDS),
+    ("NAME", &["print"]),
+    ("PATH", &["get"]),
+    ("DIR", &["install"]),
+];
+
+#[test]
+fn help_shows_every_option_once_with_its_placeholder() {
+    for subcommand in SUBCOMMANDS {
+        let help = help_of(subcommand);
+        let entries = help.split("Notes:").next().unwrap().split("Exit codes:").next().unwrap();
+        let entries = entries.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let mut shown: Vec<&str> = entries.map(|line| line[2..].split("  ").next().unwrap()).collect();
+        let mut expected: Vec<&str> =
+            DECLARED.iter().filter(|(_, by)| by.contains(&subcommand)).map(|(entry, _)| *entry).collect();
+        shown.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(shown, expected, "{subcommand}");
     }
 }
 
 #[test]
-fn help_lists_every_option_and_no_braces_of_a_template() {
-    let help = |subcommand| run(introspod([subcommand, "--help"])).expect_code(0).stdout;
-    for (option, _) in OPTIONS {
-        assert!(help("print").contains(&format!("\n  --{option} ")), "--{option}");
+fn help_has_one_note_about_variables_formats_and_exit_codes() {
+    let unwrapped = |subcommand| help_of(subcommand).split_whitespace().collect::<Vec<_>>().join(" ");
+    for subcommand in SUBCOMMANDS {
+        let help = unwrapped(subcommand);
+        let notes = help.matches("Each option can also be given as a variable").count();
+        assert_eq!(notes, usize::from(subcommand != "install"), "{help}");
+        assert!(!help.contains("{{") && !help.contains("}}") && !help.contains("{formats}"), "{help}");
+        let codes = match subcommand {
+            "exec" => ["125 introspod failed", "126 COMMAND was found", "127 COMMAND was not found"],
+            _ => ["0 success", "1 failure", "2 wrong usage"],
+        };
+        assert!(codes.iter().all(|code| help.contains(code)), "{help}");
     }
-    for option in ["require", "out", "mode", "api", "api-url", "timeout", "root", "pod"] {
-        for subcommand in ["exec", "write", "print"] {
-            assert!(help(subcommand).contains(&format!("\n  --{option} ")), "{subcommand} --{option}");
-        }
-    }
-    assert!(help("exec").contains("\n  --expand ") && !help("print").contains("\n  --expand "));
-    for code in ["125", "126", "127"] {
-        assert!(help("exec").contains(code));
-    }
-    for subcommand in ["exec", "write", "print", "get", "install"] {
-        assert!(!help(subcommand).contains("{{") && !help(subcommand).contains("}}"), "{}", help(subcommand));
-    }
+    assert!(unwrapped("exec").contains("suffix: .env, .sh or .json"));
+    assert!(unwrapped("print").contains("output: table, env, sh or json"));
+    assert!(unwrapped("print").contains("print does not read INTROSPOD_OUT"));
+    assert!(unwrapped("get").contains("'/api/v1/namespaces/{namespace}/pods'"));
 }
 
 #[test]
@@ -278,10 +425,193 @@ fn without_a_subcommand_the_subcommands_are_named() {
 
 #[test]
 fn words_too_many_are_a_mistake() {
-    for arguments in [&["print", "POD_NAME"][..], &["write", "--out=x.env", "y.env"], &["print", "--", "x"]] {
+    for arguments in [
+        &["write", "--out=x.env", "y.env"][..],
+        &["watch", "--out=x.env", "--", "y.env"],
+        &["get", "/version", "/healthz"],
+        &["install", "/a", "/b"],
+    ] {
         let outcome = run(introspod(arguments)).expect_code(2);
-        assert!(only_line(&outcome).contains(arguments.last().unwrap()), "{outcome:?}");
+        let expected = format!("{} does not take the word {:?}", arguments[0], arguments.last().unwrap());
+        assert!(only_line(&outcome).contains(&expected), "{outcome:?}");
     }
+}
+
+#[test]
+fn a_word_that_is_missing_is_named_with_an_example() {
+    for (subcommand, needs) in [
+        ("get", "get needs a path, such as introspod get /version"),
+        ("install", "install needs a directory, such as introspod install /run/introspod"),
+        ("write", "write needs a file to write: --out FILE"),
+    ] {
+        let outcome = run(introspod([subcommand])).expect_code(2);
+        assert!(only_line(&outcome).ends_with(needs), "{outcome:?}");
+    }
+    let outcome = run(introspod(["get", "version"])).expect_code(2);
+    assert!(only_line(&outcome).contains("must begin with /"), "{outcome:?}");
+}
+
+#[test]
+fn print_gives_the_bare_values_of_the_variables_that_are_named() {
+    let world = World::recorded("downward", "main");
+    let outcome = world.run(["print", "POD_IP"]).expect_code(0);
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("10.244.0.3\n", ""));
+    let outcome = world.run(["print", "A", "POD_IP", "--set", "A=metadata.namespace", "A"]).expect_code(0);
+    assert_eq!(outcome.stdout, "default\n10.244.0.3\ndefault\n");
+    let mut command = world.command(["print", "--", "POD_IP"]);
+    command.env("INTROSPOD_FORMAT", "json").env("INTROSPOD_EXPLAIN", "1");
+    assert_eq!(run(command).expect_code(0).stdout, "10.244.0.3\n", "a value is bare whatever variables say");
+
+    let outcome = world.run(["print", "POD_IP", "NOWHERE"]).expect_code(1);
+    assert_eq!(outcome.stdout, "");
+    assert!(only_line(&outcome).contains("NOWHERE"), "{outcome:?}");
+    for (arguments, says) in [
+        (["POD_IP", "--format=json"], "--format cannot be combined with names of variables"),
+        (["--explain", "POD_IP"], "--explain cannot be combined with names of variables"),
+        (["POD_IP", "POD-IP"], "\"POD-IP\" is not the name of a variable"),
+        (["POD_IP", "1"], "\"1\" is not the name of a variable"),
+    ] {
+        let outcome = world.run(["print"].iter().chain(&arguments)).expect_code(2);
+        assert!(only_line(&outcome).contains(says), "{outcome:?}");
+    }
+}
+
+#[test]
+fn the_format_has_a_short_form() {
+    let world = world();
+    let long = world.run(["print", "--format", "json"]).expect_code(0).stdout;
+    for short in [&["-o", "json"][..], &["-o=json"], &["-ojson"]] {
+        assert_eq!(world.run(["print"].iter().chain(short)).expect_code(0).stdout, long, "{short:?}");
+    }
+    let outcome = world.run(["print", "-o", "yaml"]).expect_code(2);
+    assert!(only_line(&outcome).ends_with("--format must be table, env, sh or json"), "{outcome:?}");
+    let outcome = run(introspod(["exec", "-o", "json", "true"])).expect_code(125);
+    assert!(only_line(&outcome).contains("unknown option -o"), "{outcome:?}");
+}
+
+#[test]
+fn each_container_gets_its_own_files() {
+    let world = world();
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("{container}/of-{container}.json");
+    let out = out.to_str().unwrap();
+    let written = |name: &str| {
+        let text = std::fs::read(directory.path().join(format!("{name}/of-{name}.json"))).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&text).unwrap()
+    };
+    for name in ["app", "side-1", "one"] {
+        std::fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    world.run(["write", "--container", "app", "--container=side-1", "--out", out]).expect_code(0);
+    for name in ["app", "side-1"] {
+        assert_eq!(written(name)["container"]["name"], name);
+        assert_eq!(written(name)["pod"]["uid"], "e9547980-83bf-438d-9893-b0834b7358b8");
+    }
+    world.run(["write", "--container", "one", "--out", out]).expect_code(0);
+    assert_eq!(written("one")["container"]["name"], "one");
+    let mut command = world.command(["write", "--out", out]);
+    command.env("INTROSPOD_CONTAINER", "app\nside-1");
+    std::fs::remove_file(directory.path().join("app/of-app.json")).unwrap();
+    run(command).expect_code(0);
+    assert_eq!(written("app")["container"]["name"], "app");
+}
+
+#[test]
+fn what_is_required_for_one_container_is_required_before_any_file_is_written() {
+    let pod = serde_json::json!({"kind": "Pod", "metadata": {"name": "web-0"}, "spec": {"containers": [
+        {"name": "app", "image": "app:1", "resources": {"limits": {"cpu": "1"}}}, {"name": "side", "image": "side:1"},
+    ]}});
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("{container}.env");
+    let mut command = introspod(["write", "--container=app", "--container=side", "--pod=-", "--out"]);
+    command.arg(&out).args(["--require", "CONTAINER_CPU_LIMIT_MILLICORES"]);
+    let outcome = crate::world::run_with_input(command, pod.to_string().as_bytes()).expect_code(1);
+    assert!(outcome.stderr.contains("CONTAINER_CPU_LIMIT_MILLICORES"), "{outcome:?}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    let mut command = introspod(["write", "--container=app", "--container=side", "--pod=-", "--out"]);
+    command.arg(&out);
+    crate::world::run_with_input(command, pod.to_string().as_bytes()).expect_code(0);
+    for name in ["app", "side"] {
+        let text = std::fs::read_to_string(directory.path().join(format!("{name}.env"))).unwrap();
+        assert!(text.contains(&format!("CONTAINER_NAME='{name}'\n")), "{text}");
+    }
+}
+
+#[test]
+fn options_that_contradict_each_other_are_a_mistake() {
+    let several = ["--container=a", "--container=b"];
+    for (arguments, says) in [
+        (
+            &["print", several[0], several[1]][..],
+            "print describes one container, so it takes one --container",
+        ),
+        (&["write", several[0], several[1], "--out=x.env"], "--out x.env must have {container} in its name"),
+        (
+            &["watch", several[0], several[1], "--out={container}.env", "--out=x.sh"],
+            "--out x.sh must have {container}",
+        ),
+        (
+            &["write", "--container=a", "--container=a", "--out={container}.env"],
+            "--container a is given twice",
+        ),
+        (
+            &["write", "--out={container}.env"],
+            "--out {container}.env has {container} in its name, so it needs --container",
+        ),
+        (&["write", "--container=App", "--out=x.env"], "\"App\" is not the name of a container"),
+        (&["write", "--container=../x", "--out={container}.env"], "\"../x\" is not the name of a container"),
+        (&["print", "--container=-a"], "\"-a\" is not the name of a container"),
+        (&["print", "--container="], "\"\" is not the name of a container"),
+        (&["print", "--process=1", "--root=/x"], "--process cannot be combined with --root"),
+        (&["print", "--process=1", "--pod=x"], "--pod cannot be combined with --process"),
+        (&["print", "--pod=x", "--api-url=https://x"], "--pod cannot be combined with --api-url"),
+        (&["watch", "--pod=x", "--out=x.env"], "--pod cannot be combined with watch"),
+        (&["print", "--process=0"], "--process must be the ID of a process, a number above 0"),
+        (&["write", "--process=self", "--out=x.env"], "--process must be the ID of a process"),
+        (&["print", "--process=-1"], "--process must be the ID of a process"),
+        (&["print", "--process=4294967296"], "--process must be the ID of a process"),
+        (&["watch", "--process=1", "--out=x.env"], "unknown option --process"),
+    ] {
+        let outcome = run(introspod(arguments)).expect_code(2);
+        assert!(only_line(&outcome).contains(says), "{arguments:?}: {outcome:?}");
+    }
+    let outcome = run(introspod(["exec", several[0], several[1], "true"])).expect_code(125);
+    assert!(only_line(&outcome).contains("exec describes one container"), "{outcome:?}");
+}
+
+/// Of a later version's options, too: what disables introspod must not depend on its version.
+#[test]
+fn what_follows_the_first_dashes_is_executed_when_disabled() {
+    let disabled = |arguments: &[&std::ffi::OsStr]| {
+        let mut command = introspod(["exec"]);
+        command.args(arguments).env("INTROSPOD_DISABLED", "1").env("INTROSPOD_OUT", "x.txt");
+        run(command)
+    };
+    let bytes: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(b"--root=\xff".to_vec());
+    for options in [
+        &["--some-newer-option"][..],
+        &["--some-newer-option", "value"],
+        &["--some-newer-option=value", "--labels=maybe"],
+        &["-x", "--out", "x.txt"],
+        &["--set", "A=no.field", "--root"],
+        &["--labels"],
+        &[],
+    ] {
+        let mut arguments: Vec<&std::ffi::OsStr> = options.iter().map(std::ffi::OsStr::new).collect();
+        arguments.extend(["--", "echo", "--", "app"].map(std::ffi::OsStr::new));
+        let outcome = disabled(&arguments).expect_code(0);
+        assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("-- app\n", ""), "{options:?}");
+        arguments.insert(0, &bytes);
+        assert_eq!(disabled(&arguments).expect_code(0).stdout, "-- app\n", "{options:?}");
+    }
+    // Which of these words is the command, only a version knows that has the option.
+    let outcome =
+        disabled(&["--some-newer-option", "echo", "app"].map(std::ffi::OsStr::new)).expect_code(125);
+    assert!(only_line(&outcome).contains("unknown option --some-newer-option"), "{outcome:?}");
+    assert_eq!(
+        disabled(&["--api=never", "echo", "app"].map(std::ffi::OsStr::new)).expect_code(0).stdout,
+        "app\n"
+    );
 }
 
 #[test]

@@ -150,7 +150,8 @@ fn references_are_to_the_variables_that_the_application_gets() {
 
 #[test]
 fn what_introspod_itself_is_told_is_not_expanded() {
-    let mut command = introspod(["exec", "--expand", "--container", "$(OWN)", "printenv", "CONTAINER_NAME"]);
-    command.env("OWN", "app");
-    assert_eq!(run(command).expect_code(0).stdout, "$(OWN)\n");
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = introspod(["exec", "--expand", "--out", "$(OWN).env", "ls"]);
+    command.env("OWN", "app").current_dir(directory.path());
+    assert_eq!(run(command).expect_code(0).stdout, "$(OWN).env\n");
 }

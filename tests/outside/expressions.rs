@@ -31,7 +31,7 @@ fn field_paths_are_what_kubernetes_makes_of_them() {
         if case.get("error").is_some() {
             let outcome = outcome.expect_code(2);
             let line = only_line(&outcome);
-            let says = ["the nearest is", "invalid key", "takes no subscript"];
+            let says = ["unknown field", "invalid key", "takes no key", "must be in single quotes"];
             assert!(says.iter().any(|words| line.contains(words)), "{case}: {line}");
             assert_eq!(outcome.stdout, "");
         } else {
@@ -163,6 +163,18 @@ fn without_expand_arguments_stay_as_they_are() {
     assert_eq!(outcome.expect_code(0).stdout, "c $\n", "facts can be referred to");
 }
 
+#[test]
+fn a_percentage_may_have_any_number_of_decimals() {
+    let thirds = format!("limits.memory*33.{}%", "3".repeat(60));
+    let nines = format!("limits.memory*99.{}%", "9".repeat(60));
+    let percents = ["limits.memory*33.3333%", "limits.memory*99.9995%", &thirds, &nines];
+    let options = percents.iter().enumerate().map(|(number, set)| format!("--set=V{number}={set}"));
+    let told = variables(options, &with_resources(json!({"limits": {"memory": "3000000"}})));
+    for (number, expected) in ["999999", "2999985", "999999", "2999999"].into_iter().enumerate() {
+        assert_eq!(told[format!("V{number}")], expected, "{}", percents[number]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -214,12 +226,12 @@ fn the_examples_of_the_design() {
 #[test]
 fn a_mistake_names_what_is_nearest_or_valid() {
     for (expression, says) in [
-        ("spec.nodename", "the nearest is spec.nodeName"),
-        ("metadata.nam", "the nearest is metadata.name"),
-        ("status.podip", "the nearest is status.podIP"),
-        ("limits.mem", "the nearest is limits.memory"),
-        ("limit.cpu", "the nearest is limits.cpu"),
-        ("metadata.label['a']", "the nearest is metadata.labels['KEY']"),
+        ("spec.nodename", "did you mean spec.nodeName?"),
+        ("metadata.nam", "did you mean metadata.name?"),
+        ("status.podip", "did you mean status.podIP?"),
+        ("limits.mem", "did you mean limits.memory?"),
+        ("limit.cpu", "did you mean limits.cpu?"),
+        ("metadata.label['a']", "did you mean metadata.labels['a']?"),
         ("node.labels", "node.labels['KEY']"),
         ("limits.memory/3", "1Mi"),
         ("limits.cpu/1Mi", "1m"),
@@ -229,7 +241,17 @@ fn a_mistake_names_what_is_nearest_or_valid() {
         ("limits.memory/1Mi*75%", ""),
         ("metadata.name*50%", "only a resource"),
         ("metadata.labels['a']/1", "only a resource"),
-        ("metadata.name['a']", "takes no subscript"),
+        ("metadata.name['a']", "takes no key"),
+        ("metadata.labels[foo]", "write metadata.labels['foo']"),
+        ("hello", "unknown field \"hello\"; docs/expressions.md lists the fields"),
+        ("2", "can only be a default"),
+        ("'text'", "can only be a default"),
+        ("limits.cpu:-none", "write 'none' if it is text"),
+        ("limits.cpu:-'none", "must end in a single quote"),
+        ("limits.cpu:-", "unknown field"),
+        ("limits.cpu:-$(A)", "a default must be a field"),
+        ("$(A", "no closing parenthesis"),
+        ("$(date +%s)", "does not name a variable"),
         ("metadata.labels['a b']", "invalid key"),
         ("limits.hugepages-", "unknown field"),
         ("limits.nvidia.com/gpu", "unknown field"),

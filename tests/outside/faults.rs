@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::needs::{has_strace, needs};
 use crate::server::{Response, Server, always};
 use crate::world::{INTROSPOD, Outcome, introspod, pod_json, recorded, run};
 
@@ -19,15 +20,6 @@ fn traced(options: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> O
     command.arg("--quiet=all").args(options).arg(INTROSPOD).args(arguments);
     command.env_clear().env("PATH", "/usr/bin:/bin").envs(variables.iter().copied());
     run(command)
-}
-
-fn has_strace() -> bool {
-    let version = Command::new("strace").arg("--version").stdout(Stdio::null()).status();
-    let is_there = version.is_ok_and(|status| status.success());
-    if !is_there {
-        println!("skipped: strace is not installed");
-    }
-    is_there
 }
 
 /// The system calls since `main` began, up to the execution of the application: each name, and how
@@ -92,14 +84,14 @@ fn assert_files_are_whole(directory: &Path, what: &str) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let is_hidden =
-            name.starts_with(".pod.") && Path::new(&name).extension().is_none_or(|it| it.len() == 6);
+            name.starts_with(".introspod.") && Path::new(&name).extension().is_none_or(|it| it.len() == 6);
         assert!(["pod.json", "pod.env"].contains(&&*name) || is_hidden, "{what}: {name}");
     }
 }
 
 /// Makes every system call of `introspod SUBCOMMAND …` fail in turn.
 fn every_call_fails_in_turn(subcommand: &[&str], is_as_documented: fn(&Outcome) -> bool) {
-    if !has_strace() {
+    if !needs("strace", has_strace) {
         return;
     }
     let root = recorded("downward", "main");
@@ -151,7 +143,7 @@ fn write_ends_with_0_or_1_whatever_call_fails() {
 /// With the API there are threads, whose calls come in no fixed order: of each kind the first fails.
 #[test]
 fn exec_starts_the_application_whatever_call_of_the_request_fails() {
-    if !has_strace() {
+    if !needs("strace", has_strace) {
         return;
     }
     let pod: serde_json::Value = serde_json::from_slice(&std::fs::read(pod_json("bare")).unwrap()).unwrap();
@@ -213,6 +205,6 @@ fn a_kill_at_any_instant_leaves_the_old_file_or_the_new_one() {
     }
     for entry in std::fs::read_dir(directory.path()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(name == "pod.json" || name.starts_with(".pod.json."), "{name}");
+        assert!(name == "pod.json" || name.starts_with(".introspod."), "{name}");
     }
 }

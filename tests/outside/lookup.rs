@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 
 use crate::made::{annotated, only_line, with_resources};
-use crate::world::{Outcome, introspod, run};
+use crate::needs::{is_root, needs};
+use crate::world::{INTROSPOD, Outcome, World, introspod, run};
 
 /// A directory with one file of this content and mode.
 fn file(name: &str, content: &str, mode: u32) -> tempfile::TempDir {
@@ -34,11 +36,62 @@ fn fails(word: &str, code: i32, why: &str) {
 
 #[test]
 fn what_is_not_there_is_127() {
-    fails("no-such-command-anywhere", 127, "not in PATH");
-    fails("/no/such/file", 127, "there is no such file");
-    fails("./no-such-file", 127, "there is no such file");
-    fails("/bin/sh/under", 127, "there is no such file");
+    fails("no-such-command-anywhere", 127, "not found in PATH");
+    fails("/no/such/file", 127, "no such file");
+    fails("./no-such-file", 127, "no such file");
+    fails("/bin/sh/under", 127, "no such file");
     fails("", 127, "");
+}
+
+/// What coreutils' `env` ends with, as a user who may search only directories that all may search.
+#[test]
+fn what_is_in_a_directory_that_may_not_be_searched_is_126() {
+    if !needs("root", is_root) {
+        return;
+    }
+    let world = World::empty();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(world.path(), open).unwrap();
+    world.write("closed/it", SAY).write("open/found", SAY).write("open/not-executable", SAY);
+    std::fs::set_permissions(world.path().join("closed"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    put(&world.path().join("open"), "found", SAY, 0o755);
+    let introspod = world.path().join("introspod");
+    std::fs::hard_link(INTROSPOD, &introspod)
+        .or_else(|_| std::fs::copy(INTROSPOD, &introspod).map(drop))
+        .unwrap();
+    let path = world.path().display();
+    let ends = |program: &[&str], word: &str, search: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).args(program).arg(word);
+        run({
+            command.env_clear().env("PATH", search.replace('@', &path.to_string()));
+            command
+        })
+    };
+    let introspod = [introspod.to_str().unwrap(), "exec", "--"];
+    let closed = format!("{path}/closed/it");
+    for (word, search, code, why) in [
+        (
+            closed.as_str(),
+            "/usr/bin:/bin",
+            126,
+            "this user may not search one of the directories in this path",
+        ),
+        ("it", "@/closed:/usr/bin:/bin", 126, "this user may not search one of the directories in PATH"),
+        ("it", "/usr/bin:/bin:@/closed", 126, "this user may not search one of the directories in PATH"),
+        (
+            "not-executable",
+            "@/closed:@/open:/usr/bin:/bin",
+            126,
+            "permission denied: is the file executable?",
+        ),
+        ("found", "@/closed:@/open:/usr/bin:/bin", 0, ""),
+        ("it", "@/open:/usr/bin:/bin", 127, "not found in PATH"),
+    ] {
+        assert_eq!(ends(&["/usr/bin/env"], word, search).code, code, "env {word} {search}");
+        let outcome = ends(&introspod, word, search).expect_code(code);
+        assert!(outcome.stderr.trim_end().ends_with(why), "{outcome:#?}");
+    }
 }
 
 #[test]
@@ -52,13 +105,13 @@ fn what_is_there_and_cannot_be_executed_is_126() {
     fails(&path, 126, "permission denied");
     fails("/etc", 126, "is a directory");
     let (_keep, path) = script("echo no interpreter is named\n", 0o755);
-    fails(&path, 126, "#!");
+    fails(&path, 126, "#! line");
     let (_keep, path) = script("", 0o755);
-    fails(&path, 126, "#!");
+    fails(&path, 126, "#! line");
     let (_keep, path) = script("#!/no/such/interpreter\n", 0o755);
     fails(&path, 126, "interpreter");
     let (_keep, path) = script("\x7fELF garbage", 0o755);
-    fails(&path, 126, "no program for this machine");
+    fails(&path, 126, "not a program for this machine");
 }
 
 #[test]

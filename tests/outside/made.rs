@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::needs::{needs, succeeds};
 use crate::world::{Outcome, World, introspod, run, run_with_input};
 
 /// A pod of one container, with `annotations`.
@@ -90,8 +91,7 @@ pub fn document<S: AsRef<OsStr>>(world: &World, options: impl IntoIterator<Item 
     outcome.json()
 }
 
-/// Runs a shell script in a mount namespace of its own; `None`, with the reason printed, where the
-/// machine does not let us make one.
+/// Runs a shell script in a mount namespace of its own, if this machine allows one.
 pub fn in_mount_namespace(script: &str, variables: &[(&str, &OsStr)]) -> Option<Outcome> {
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
@@ -99,10 +99,6 @@ pub fn in_mount_namespace(script: &str, variables: &[(&str, &OsStr)]) -> Option<
         command.envs(variables.iter().copied());
         command
     };
-    let tried = unshare("mount -t tmpfs tmpfs /mnt").output();
-    if !tried.as_ref().is_ok_and(|output| output.status.success()) {
-        println!("skipped: this machine does not let us mount: {tried:?}");
-        return None;
-    }
-    Some(run(unshare(script)))
+    let may_mount = || succeeds(&mut unshare("mount -t tmpfs tmpfs /mnt"));
+    needs("a mount namespace", may_mount).then(|| run(unshare(script)))
 }

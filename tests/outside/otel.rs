@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::made::{document, only_line, output, pod, run_with_pod};
 use crate::server::{Response, Server, always};
-use crate::world::{World, introspod, pod_json, run};
+use crate::world::{Outcome, World, introspod, pod_json, run};
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
@@ -139,9 +139,14 @@ fn each_kind_of_workload_has_its_attribute() {
 
 #[test]
 fn a_workload_of_another_kind_has_none() {
-    let attributes = attributes_of(&owned_by("Rollout", "billing"));
+    let outcome = run_with_pod("print", ["--otel", "--format=json"], &owned_by("Rollout", "billing"));
+    let outcome = outcome.expect_code(0);
+    let variables = outcome.json()["variables"].take();
+    let attributes = attributes_in(&variables);
     assert!(attributes.values().all(|value| value != "billing"), "{attributes:?}");
-    assert_eq!(attributes["service.name"], "web-0");
+    assert_eq!((attributes.get("service.name"), &variables[SERVICE_NAME]), (None, &Value::Null));
+    let line = only_line(&outcome);
+    assert!(line.contains("its workload is a Rollout; set OTEL_SERVICE_NAME, or the label"), "{line}");
 }
 
 #[test]
@@ -163,13 +168,67 @@ fn the_name_of_a_service_is_the_first_that_is_known() {
     assert_eq!(attributes_of(&pod)["service.name"], "web-0");
 }
 
+/// The variables of `world` with `--otel`, where the service's name is not known.
+#[track_caller]
+fn without_service_name(mut command: std::process::Command) -> (Value, Outcome) {
+    command.args(["--format=json", "--otel"]);
+    let outcome = run(command).expect_code(0);
+    let variables = outcome.json()["variables"].take();
+    assert_eq!(attributes_in(&variables).get("service.name"), None);
+    assert_eq!(variables[SERVICE_NAME], Value::Null);
+    let warnings: Vec<&str> =
+        outcome.stderr.lines().filter(|line| line.contains("service.name and OTEL_SERVICE_NAME")).collect();
+    assert_eq!(warnings.len(), 1, "{outcome:#?}");
+    for part in
+        ["are left out", "set OTEL_SERVICE_NAME", "app.kubernetes.io/name", "downwardAPI", "API server"]
+    {
+        assert!(warnings[0].contains(part), "{part}: {}", warnings[0]);
+    }
+    (variables, outcome)
+}
+
+/// A service would else get as many names as it has pods, or containers.
 #[test]
-fn of_a_pod_without_a_name_the_container_s_is_the_service_s() {
-    let options = ["--otel", "--container", "app"];
-    let variables = document(&World::empty(), options)["variables"].take();
-    let expected = map([("k8s.container.name", "app"), ("service.name", "app")]);
-    assert_eq!(attributes_in(&variables), expected);
-    assert_eq!(variables[SERVICE_NAME], "app");
+fn of_a_pod_whose_owner_is_not_known_the_service_has_no_name() {
+    let world = World::empty();
+    world.environ(&[("POD_NAME", "web-c8d954974-zskd9"), ("POD_NAMESPACE", "shop")]);
+    without_service_name(world.command(["print", "--container=app"]));
+    without_service_name(World::empty().command(["print", "--container=c"]));
+    without_service_name(World::recorded("bare", "web").command(["print", "--api=never"]));
+}
+
+#[test]
+fn of_a_pod_whose_api_server_refuses_or_is_overloaded_the_service_has_no_name() {
+    for (status, text) in [(403, "Forbidden"), (429, "TooManyRequests"), (500, "InternalError")] {
+        let server = Server::start(always(Response::failure(status, text, "no")));
+        let world = server.world("bare", "web");
+        without_service_name(world.command(["print", "--timeout=300ms", "--api-url", &server.url()]));
+    }
+}
+
+#[test]
+fn a_pod_that_nothing_owns_names_its_service() {
+    let mut object: Value = serde_json::from_slice(&std::fs::read(pod_json("bare")).unwrap()).unwrap();
+    object["metadata"]["labels"] = json!({});
+    object["metadata"]["ownerReferences"] = json!([]);
+    let server = Server::start(always(Response::json(&object)));
+    let url = server.url();
+    let variables = document(&server.world("bare", "web"), ["--otel", "--api-url", &url])["variables"].take();
+    assert_eq!(variables[SERVICE_NAME], "bare");
+    assert_eq!(attributes_in(&variables)["service.name"], "bare");
+}
+
+#[test]
+fn a_service_that_has_a_name_is_not_warned_of() {
+    for set in [(SERVICE_NAME, "mine"), (ATTRIBUTES, "service.name=mine")] {
+        let world = World::empty();
+        world.environ(&[("POD_NAME", "web-0"), set]);
+        document(&world, ["--otel"]);
+    }
+    let world = World::empty();
+    world.environ(&[("POD_NAME", "web-0")]);
+    let variables = document(&world, ["--otel", "--set", "OTEL_SERVICE_NAME=$(POD_NAME)"]);
+    assert_eq!(variables["variables"][SERVICE_NAME], "web-0");
 }
 
 #[test]
@@ -267,10 +326,11 @@ fn each_variable_says_its_sources() {
 // ------------------------------------------------------------------------------------------------
 // What is set already
 
-/// The variables of a container whose author has set these ones.
+/// The variables of a container whose author has set these ones, in a pod of a Job.
 #[track_caller]
 fn variables_with(set: &[(&str, &str)]) -> Value {
     let world = World::empty();
+    world.write("etc/podinfo/labels", "batch.kubernetes.io/job-name=\"backup\"");
     world.environ(&[&[("POD_NAME", "web-0"), ("POD_NAMESPACE", "shop")], set].concat());
     document(&world, ["--otel"])["variables"].take()
 }
@@ -278,10 +338,9 @@ fn variables_with(set: &[(&str, &str)]) -> Value {
 #[test]
 fn pairs_that_are_set_stay_and_win() {
     let variables = variables_with(&[(ATTRIBUTES, "team=core,k8s.pod.name=mine, service.namespace = ours")]);
-    let expected =
-        "team=core,k8s.pod.name=mine, service.namespace = ours,k8s.namespace.name=shop,service.name=web-0";
+    let expected = "team=core,k8s.pod.name=mine, service.namespace = ours,k8s.job.name=backup,k8s.namespace.name=shop,service.name=backup";
     assert_eq!(variables[ATTRIBUTES], expected);
-    assert_eq!(variables[SERVICE_NAME], "web-0");
+    assert_eq!(variables[SERVICE_NAME], "backup");
 }
 
 #[test]
@@ -289,7 +348,7 @@ fn what_is_set_to_nothing_is_not_set() {
     for nothing in ["", ",", " , "] {
         let variables = variables_with(&[(ATTRIBUTES, nothing), (SERVICE_NAME, "")]);
         assert_eq!(attributes_in(&variables)["k8s.pod.name"], "web-0", "{nothing:?}");
-        assert_eq!(variables[SERVICE_NAME], "web-0", "{nothing:?}");
+        assert_eq!(variables[SERVICE_NAME], "backup", "{nothing:?}");
     }
 }
 
@@ -321,7 +380,7 @@ fn a_service_name_of_an_option_is_the_only_one() {
 
 #[test]
 fn where_everything_is_set_nothing_is() {
-    let set = "k8s.pod.name=a,k8s.namespace.name=b,service.namespace=c,service.name=d";
+    let set = "k8s.pod.name=a,k8s.namespace.name=b,service.namespace=c,service.name=d,k8s.job.name=e";
     let variables = variables_with(&[(ATTRIBUTES, set)]);
     assert_eq!(variables[ATTRIBUTES], Value::Null);
     assert_eq!(variables[SERVICE_NAME], Value::Null);
@@ -405,7 +464,7 @@ fn a_service_name_with_nul_is_left_out_of_its_own_variable() {
     let outcome = run_with_pod("print", ["--otel"], &with_annotation("service.name", "a\0b")).expect_code(0);
     assert!(outcome.stdout.contains("service.name=a%00b"), "{outcome:?}");
     assert!(!outcome.stdout.contains(SERVICE_NAME), "{outcome:?}");
-    assert!(only_line(&outcome).contains("OTEL_SERVICE_NAME is left out: its value holds NUL"));
+    assert!(only_line(&outcome).contains("OTEL_SERVICE_NAME is left out: its value contains NUL"));
 }
 
 /// A Pod object in a file may hold what the API server would not take.

@@ -1,4 +1,4 @@
-//! README.md is true: what it shows after `$ introspod …` is what the binary says.
+//! README.md and docs/ are true: what they show after `$ introspod …` is what the binary says.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use crate::world::INTROSPOD;
 /// What a newcomer types, for which the binary stands here.
 const BUILT: &str = "cargo run --release --";
 
-/// A command and what README.md shows of its output.
+/// A command and what a document shows of its output.
 #[derive(Debug)]
 struct Example {
     line: usize,
@@ -73,22 +73,38 @@ fn shown_by(command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// README.md and the documents in docs/.
+fn documents() -> Vec<PathBuf> {
+    let in_docs = std::fs::read_dir(root().join("docs")).into_iter().flatten();
+    let mut documents: Vec<PathBuf> = in_docs.map(|entry| entry.unwrap().path()).collect();
+    documents.retain(|path| path.extension().is_some_and(|suffix| suffix == "md"));
+    documents.sort();
+    documents.insert(0, root().join("README.md"));
+    documents
+}
+
 #[test]
-fn the_readme_shows_what_the_binary_says() {
-    let path = root().join("README.md");
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let examples = examples(&text);
-    assert!(examples.len() >= 5, "only {} commands are shown with their output", examples.len());
+fn the_documents_show_what_the_binary_says() {
     let mut wrong = String::new();
-    for example in &examples {
-        let said = shown_by(&example.command);
-        if said != example.shown {
-            wrong += &format!(
-                "README.md:{}: $ {}\n--- shown\n{}--- said\n{said}\n",
-                example.line, example.command, example.shown
-            );
+    let mut count = 0;
+    for path in documents() {
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for example in examples(&text) {
+            count += 1;
+            let said = shown_by(&example.command);
+            if said != example.shown {
+                wrong += &format!(
+                    "{}:{}: $ {}\n--- shown\n{}--- said\n{said}\n",
+                    path.display(),
+                    example.line,
+                    example.command,
+                    example.shown
+                );
+            }
         }
     }
+    assert!(count >= 5, "only {count} commands are shown with their output");
     assert!(wrong.is_empty(), "{wrong}");
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::made::{annotated, pod, run_with_pod};
-use crate::world::{Outcome, World, run};
+use crate::world::{INTROSPOD, Outcome, World, run};
 
 /// A container under version 2 of control groups, with these limits.
 fn container(memory: &str, cpu: &str) -> World {
@@ -38,72 +38,117 @@ fn application(world: &World, options: &[&str]) -> (BTreeMap<String, String>, Ou
 }
 
 /// With limits the application has these variables and nobody complains; without, it has none of
-/// them: not 0, and not what the node has.
+/// them: not 0, not what the node has, and not a reference as it stands. It starts in both.
 #[track_caller]
-fn assert_recipe(options: &[&str], expected: &[(&str, &str)]) {
-    let (variables, outcome) = application(&limited(), options);
+fn assert_recipe(sets: &[&str], expected: &[(&str, &str)]) {
+    let options: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let (variables, outcome) = application(&limited(), &options);
     assert_eq!(outcome.stderr, "");
     for (name, value) in expected {
         assert_eq!(variables[*name], *value, "{name}");
     }
     for world in unlimited() {
-        let (variables, outcome) = application(&world, options);
+        let (variables, outcome) = application(&world, &options);
         for (name, _) in expected {
             assert_eq!(variables.get(*name), None);
-            assert!(outcome.stderr.contains(&format!("{name} is not set: limits.")), "{outcome:?}");
+            assert!(outcome.stderr.contains(&format!("{name} is not set: ")), "{outcome:?}");
         }
+        assert_eq!(outcome.stderr.lines().count(), sets.len(), "{outcome:?}");
     }
 }
 
-/// The same of a heap's size that is referred to in the variable `name`: without a limit the
-/// reference stays, with a warning that names it.
-#[track_caller]
-fn assert_heap_recipe(name: &str, value: &str, expected: &str) {
-    let options = ["--set", "HEAP_MB=limits.memory*75%/1Mi", "--expand-env", name];
-    let world = limited();
-    world.environ(&[(name, value)]);
-    let (variables, outcome) = application(&world, &options);
-    assert_eq!(variables[name], expected);
-    assert_eq!(outcome.stderr, "");
-    for world in unlimited() {
-        world.environ(&[(name, value)]);
-        let (variables, outcome) = application(&world, &options);
-        assert_eq!(variables.get("HEAP_MB"), None);
-        assert_eq!(variables[name], value);
-        let warning = format!("$(HEAP_MB) stays as it is in {name}");
-        assert!(outcome.stderr.contains(&warning), "{outcome:?}");
-    }
-}
-
+/// Go 1.25 and later sizes GOMAXPROCS by itself, and keeps it up to date unless it is set.
 #[test]
 fn go() {
-    assert_recipe(
-        &["--set", "GOMAXPROCS=limits.cpu", "--set", "GOMEMLIMIT=limits.memory*90%"],
-        &[("GOMAXPROCS", "3"), ("GOMEMLIMIT", "966367641")],
-    );
+    assert_recipe(&["GOMEMLIMIT=limits.memory*90%"], &[("GOMEMLIMIT", "966367641")]);
 }
 
 #[test]
 fn java() {
-    assert_heap_recipe("JAVA_TOOL_OPTIONS", "-Xmx$(HEAP_MB)m", "-Xmx768m");
+    assert_recipe(
+        &["HEAP_MB=limits.memory*75%/1Mi", "JAVA_TOOL_OPTIONS=-Xmx$(HEAP_MB)m"],
+        &[("HEAP_MB", "768"), ("JAVA_TOOL_OPTIONS", "-Xmx768m")],
+    );
 }
 
 #[test]
 fn node_js() {
-    assert_heap_recipe("NODE_OPTIONS", "--max-old-space-size=$(HEAP_MB)", "--max-old-space-size=768");
+    assert_recipe(
+        &["HEAP_MB=limits.memory*75%/1Mi", "NODE_OPTIONS=--max-old-space-size=$(HEAP_MB)"],
+        &[("HEAP_MB", "768"), ("NODE_OPTIONS", "--max-old-space-size=768")],
+    );
 }
 
 #[test]
 fn open_mp() {
-    assert_recipe(&["--set", "OMP_NUM_THREADS=limits.cpu"], &[("OMP_NUM_THREADS", "3")]);
+    assert_recipe(&["OMP_NUM_THREADS=limits.cpu"], &[("OMP_NUM_THREADS", "3")]);
 }
 
 #[test]
 fn rayon_and_tokio() {
     assert_recipe(
-        &["--set", "RAYON_NUM_THREADS=limits.cpu", "--set", "TOKIO_WORKER_THREADS=limits.cpu"],
+        &["RAYON_NUM_THREADS=limits.cpu", "TOKIO_WORKER_THREADS=limits.cpu"],
         &[("RAYON_NUM_THREADS", "3"), ("TOKIO_WORKER_THREADS", "3")],
     );
+}
+
+/// The rows of the table of recipes in docs/expressions.md, as a shell takes them.
+#[test]
+fn every_recipe_of_the_documentation_starts_with_and_without_a_limit() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/expressions.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix("` |")?.split_once(" | `--set "))
+        .map(|(_, options)| options)
+        .collect();
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    for options in rows {
+        let started = |world: &World| {
+            let mut command = std::process::Command::new("/bin/sh");
+            command.args(["-c", &format!("exec \"$0\" exec --set {options} -- env"), INTROSPOD]);
+            command.env_clear().env("PATH", "/usr/bin:/bin").env("INTROSPOD_ROOT", world.path());
+            run(command).expect_code(0)
+        };
+        let outcome = started(&limited());
+        assert_eq!(outcome.stderr, "", "{options}");
+        assert!(!outcome.stdout.contains("$("), "{outcome:?}");
+        for world in unlimited() {
+            let outcome = started(&world);
+            assert!(outcome.stderr.contains(" is not set: "), "{options}: {outcome:?}");
+            assert!(!outcome.stdout.contains("$("), "{outcome:?}");
+        }
+    }
+}
+
+/// The options of the author's that are there already are kept in front of the heap's size.
+#[test]
+fn options_that_are_there_already() {
+    let sets = ["--set", "HEAP_MB=limits.memory*75%/1Mi", "--set", "OPTIONS=$(JAVA_OPTS) -Xmx$(HEAP_MB)m"];
+    let started = |world: &World| {
+        let mut command =
+            world.command([&["exec"], &sets[..], &["--", "sh", "-c", "echo ${OPTIONS-none}"]].concat());
+        command.env("JAVA_OPTS", "-Xss1m");
+        run(command).expect_code(0)
+    };
+    assert_eq!(started(&limited()).stdout, "-Xss1m -Xmx768m\n");
+    for world in unlimited() {
+        let outcome = started(&world);
+        assert_eq!(outcome.stdout, "none\n");
+        assert!(outcome.stderr.contains("OPTIONS is not set: $(HEAP_MB) is not set"), "{outcome:?}");
+    }
+}
+
+/// Where an application must have a number.
+#[test]
+fn a_number_of_threads_with_a_default() {
+    let options = ["--set", "THREADS=limits.cpu:-requests.cpu:-2"];
+    let (variables, outcome) = application(&limited(), &options);
+    assert_eq!((variables["THREADS"].as_str(), outcome.stderr.as_str()), ("3", ""));
+    for world in unlimited() {
+        let (variables, _) = application(&world, &options);
+        assert!(["1", "2"].contains(&variables["THREADS"].as_str()), "a request of the author's, or 2");
+    }
 }
 
 /// The kubelet has been over the manifest before: it leaves alone what it does not know.
@@ -165,18 +210,15 @@ fn datadog_s_labels_that_are_not_there_are_empty() {
 /// What README's manifest says in `env`.
 const PROFILE: [(&str, &str); 2] = [
     ("INTROSPOD_LABELS", "true"),
-    (
-        "INTROSPOD_SET",
-        "GOMAXPROCS=limits.cpu\nGOMEMLIMIT=limits.memory*90%\nTEAM=metadata.labels['example.com/team']\n",
-    ),
+    ("INTROSPOD_SET", "GOMEMLIMIT=limits.memory*90%\nTEAM=metadata.labels['example.com/team']\n"),
 ];
 
-/// What `exec OPTIONS` makes of three variables under the profile.
+/// What `exec OPTIONS` makes of two variables under the profile.
 #[track_caller]
 fn under_profile(options: &[&str]) -> String {
     let world = limited();
     world.write("etc/podinfo/labels", "example.com/team=\"core\"\nother=\"9\"\n");
-    let script = "echo $GOMAXPROCS $GOMEMLIMIT $TEAM $POD_LABEL_OTHER";
+    let script = "echo $GOMEMLIMIT $TEAM $POD_LABEL_OTHER";
     let mut command = world.command([&["exec"], options, &["--", "sh", "-c", script]].concat());
     command.envs(PROFILE);
     run(command).expect_code(0).stdout.trim_end().to_owned()
@@ -184,12 +226,12 @@ fn under_profile(options: &[&str]) -> String {
 
 #[test]
 fn a_profile_from_the_manifest() {
-    assert_eq!(under_profile(&[]), "3 966367641 core 9");
+    assert_eq!(under_profile(&[]), "966367641 core 9");
 }
 
 #[test]
 fn the_command_line_wins_over_the_profile() {
-    assert_eq!(under_profile(&["--labels=false", "--set", "TEAM=metadata.labels['other']"]), "3 966367641 9");
+    assert_eq!(under_profile(&["--labels=false", "--set", "TEAM=metadata.labels['other']"]), "966367641 9");
 }
 
 /// Nobody who may annotate a pod decides on an application's options.

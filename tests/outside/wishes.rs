@@ -113,6 +113,12 @@ fn all_labels_and_annotations_at_once() {
     assert_eq!(server.connections(), 0, "a volume tells them");
 }
 
+/// kubernetes/kubernetes#130801: after a resize of the container in place.
+#[test]
+fn resources_that_change() {
+    crate::watch::resources_of_a_volume_that_change();
+}
+
 /// kubernetes/kubernetes#30427, #40651: without a shell that takes the name apart.
 #[test]
 fn the_ordinal_in_the_arguments() {

@@ -10,6 +10,7 @@ use nix::unistd::mkfifo;
 use serde_json::{Value, json};
 
 use crate::made::{annotated, in_mount_namespace, only_line, pod};
+use crate::needs::{is_root, needs};
 use crate::world::{INTROSPOD, Outcome, World, introspod, run, run_with_input};
 
 /// A directory with a Pod object in it that is not where files are written.
@@ -102,7 +103,7 @@ fn an_unknown_suffix_is_a_usage_error() {
     for name in ["x.txt", "x", "x.yaml", "x.ENV", "x.env.", ".env"] {
         let place = place();
         let outcome = place.write(name, &[]).expect_code(2);
-        assert!(only_line(&outcome).contains("the suffix says the format: .json, .env or .sh"), "{name}");
+        assert!(only_line(&outcome).contains("must name files that end in .env, .sh or .json"), "{name}");
         assert!(place.names().is_empty());
     }
 }
@@ -205,9 +206,9 @@ fn a_file_where_a_directory_should_be_is_said() {
 fn a_target_that_is_a_directory_is_said() {
     let place = place();
     fs::create_dir(place.path("x.env")).unwrap();
-    place.fails("x.env", "it is a directory; name a file");
+    place.fails("x.env", "this is a directory; name a file");
     fs::write(place.path("x.env/full"), "").unwrap();
-    place.fails("x.env", "it is a directory; name a file");
+    place.fails("x.env", "this is a directory; name a file");
 }
 
 #[test]
@@ -223,12 +224,25 @@ fn a_directory_without_permission_is_said() {
         command.arg("write").arg("--out").arg(place.path("x.env"));
         command
     });
-    if outcome.stderr.contains("setpriv: ") {
-        return println!("skipped: {}", outcome.stderr);
+    if !needs("root", is_root) {
+        return;
     }
     let outcome = outcome.expect_code(1);
     assert!(only_line(&outcome).contains("no permission in "), "{outcome:?}");
     assert_eq!(place.names(), ["introspod"]);
+}
+
+#[test]
+fn a_name_as_long_as_a_name_can_be_is_written() {
+    let place = place();
+    // NAME_MAX (`limits.h(0p)`).
+    let name = |length: usize| format!("{}.env", "x".repeat(length - 4));
+    for length in [250, 255] {
+        place.write(&name(length), &[]).expect_code(0);
+        place.write(&name(length), &["--mode", "600"]).expect_code(0);
+    }
+    assert_eq!(place.names(), [name(250), name(255)]);
+    place.fails(&name(256), "the file name is longer than 255 bytes");
 }
 
 #[test]
@@ -332,7 +346,7 @@ fn a_target_that_is_a_mount_point_is_written_in_place_with_a_warning() {
     let Some(outcome) = mounted(&place, script) else { return };
     let outcome = outcome.expect_code(0);
     let line = only_line(&outcome);
-    assert!(line.starts_with("introspod: warn: ") && line.contains("it is a mount point"), "{line}");
+    assert!(line.starts_with("introspod: warn: ") && line.contains("is a mount point"), "{line}");
     let content = fs::read_to_string(place.path("behind.env")).unwrap();
     assert!(
         content.ends_with("POD_UID='3f1c2a4e-9f0e-4a58-8a51-0d3c1b3b8a77'\n"),

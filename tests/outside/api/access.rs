@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::server::{Answer, End, Portion, Request, Response, SECRET, SERVICE_ACCOUNT, Trap, always, token};
-use crate::world::run_with_input;
 
 #[test]
 fn the_token_is_sent_as_it_is_less_the_newline() {
@@ -75,69 +74,6 @@ fn no_token_no_request() {
 }
 
 #[test]
-fn forbidden_shows_the_role_to_apply() {
-    let server = Server::start(always(Response::recorded("403-noperm-own-pod")));
-    let world = server.world("noperm", "main");
-    let outcome = exec(&world, &server.url(), &["--labels"]).expect_code(0);
-    assert!(started(&outcome));
-    assert_says(&outcome, &["403", "kind: Role\n", "kind: RoleBinding\n", "noperm", "every pod|all pods"]);
-    assert_eq!(server.requests().len(), 1, "asked again for what will not change");
-}
-
-#[test]
-fn the_role_can_be_applied_as_it_is_printed() {
-    let server = Server::start(always(Response::recorded("403-noperm-own-pod")));
-    let world = server.world("noperm", "main");
-    let outcome = exec(&world, &server.url(), &["--labels"]).expect_code(0);
-    let Some((role, binding)) = applied(&outcome) else { return };
-    assert_eq!(role["kind"], "Role");
-    assert_eq!(role["metadata"]["namespace"], "default");
-    let rule = &role["rules"][0];
-    assert_eq!((&rule["apiGroups"][0], &rule["resources"][0]), (&"".into(), &"pods".into()));
-    assert_eq!(rule["verbs"], serde_json::json!(["get"]));
-    assert_eq!(rule["resourceNames"], Value::Null, "a Deployment's next pod has another name");
-    assert_eq!(binding["kind"], "RoleBinding");
-    assert_eq!(binding["metadata"]["namespace"], "default");
-    assert_eq!(binding["roleRef"]["kind"], "Role");
-    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
-    let subject = serde_json::json!(
-        {"kind": "ServiceAccount", "name": "noperm", "namespace": "default"});
-    assert_eq!(binding["subjects"], serde_json::json!([subject]));
-}
-
-#[test]
-fn a_pod_with_a_stable_name_gets_a_role_for_that_name() {
-    let forbidden = Response::failure(403, "Forbidden", "pods \"db-0\" is forbidden");
-    let server = Server::start(always(forbidden));
-    let world = server.world("statefulset-db-0", "main");
-    // What says that a StatefulSet owns the pod; without it any name may be a Deployment's.
-    world.write("etc/podinfo/labels", "statefulset.kubernetes.io/pod-name=\"db-0\"");
-    let outcome = exec(&world, &server.url(), &["--annotations"]).expect_code(0);
-    assert_says(&outcome, &["403", "resourceNames", "db-0"]);
-}
-
-/// What `kubectl` reads in the YAML that was printed: the role and its binding.
-pub(super) fn applied(outcome: &Outcome) -> Option<(Value, Value)> {
-    let mut command = Command::new("kubectl");
-    command.args(["annotate", "--local", "--filename=-", "read=yes", "--output=jsonpath-as-json={@}"]);
-    if Command::new("kubectl").arg("help").output().is_err() {
-        println!("skipped: there is no kubectl to read the YAML");
-        return None;
-    }
-    let read = run_with_input(command, yaml(&outcome.stderr).as_bytes()).expect_code(0);
-    let objects = serde_json::Deserializer::from_str(&read.stdout).into_iter::<Value>();
-    let objects: Vec<Value> = objects.map(|object| object.unwrap()[0].clone()).collect();
-    assert_eq!(objects.len(), 2, "{read:#?}");
-    Some((objects[0].clone(), objects[1].clone()))
-}
-
-/// The YAML in a message: up to what is said next.
-fn yaml(message: &str) -> String {
-    let lines = message.lines().skip_while(|line| !line.starts_with("apiVersion:"));
-    lines.take_while(|line| !line.starts_with("introspod:")).map(|line| format!("{line}\n")).collect()
-}
-
-#[test]
 fn a_redirect_is_not_followed() {
     for code in [301, 302, 307, 308] {
         let trap = Trap::new();
@@ -149,6 +85,25 @@ fn a_redirect_is_not_followed() {
             starts_without_labels(&server.world("bare", "web"), &server.url(), &words);
         }
         trap.assert_untouched();
+    }
+}
+
+#[test]
+fn secrets_of_a_redirect_and_of_a_path_are_shown_nowhere() {
+    for (location, shown) in [
+        ("https://admin:hunter2@sso.example/login?state=hunter2#hunter2", "https://sso.example/login"),
+        ("/login?state=hunter2", "/login"),
+        ("//hunter2@sso.example", "https://sso.example/"),
+        ("https://[hunter2", "302"),
+    ] {
+        let server = Server::start(always(Response::new(302, "text/plain", "").with("Location", location)));
+        let world = server.world("bare", "web");
+        let mut command = command(&world, &server.url(), "get", &["/x?token=hunter2"]);
+        command.env("INTROSPOD_LOG", "trace");
+        let outcome = without_token(run(command)).expect_code(1);
+        assert_says(&outcome, &["302", "redirect", shown]);
+        assert!(!outcome.stderr.contains("hunter2"), "{outcome:#?}");
+        assert_eq!(server.targets(), ["/x?token=hunter2"]);
     }
 }
 

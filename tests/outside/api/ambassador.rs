@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use std::process::{Child, Stdio};
 
 use super::*;
+use crate::needs::{has_kubectl, needs};
 use crate::server::{Response, always, token};
 
 /// A pod without a service account, which knows its name from its author.
@@ -76,8 +77,8 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one in front of `server`, or says why not.
-    fn start(server: &Server, directory: &World) -> Option<Self> {
+    /// Starts one in front of `server`.
+    fn start(server: &Server, directory: &World) -> Self {
         let configuration = directory.path().join("kubeconfig");
         directory.write("ca.crt", server.ca()).write("kubeconfig", kubeconfig(server));
         let child = Command::new("kubectl")
@@ -87,14 +88,11 @@ impl Proxy {
             .env("HOME", directory.path())
             .stdout(Stdio::piped())
             .spawn();
-        let Ok(mut child) = child else {
-            println!("skipped: there is no kubectl");
-            return None;
-        };
+        let mut child = child.unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().rsplit(' ').next().unwrap();
-        Some(Proxy { child, url: format!("http://{address}") })
+        Proxy { child, url: format!("http://{address}") }
     }
 }
 
@@ -119,10 +117,13 @@ fn kubeconfig(server: &Server) -> String {
 
 #[test]
 fn through_the_real_kubectl_proxy() {
+    if !needs("kubectl", has_kubectl) {
+        return;
+    }
     let server = Server::start(always(labelled()));
     server.accept_token(&token("bare"));
     let directory = World::empty();
-    let Some(proxy) = Proxy::start(&server, &directory) else { return };
+    let proxy = Proxy::start(&server, &directory);
     let outcome = exec(&without_service_account(), &proxy.url, &["--labels"]).expect_code(0);
     assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("proxied"), "{outcome:#?}");
     // kubectl may have asked for the server's version on its own account.

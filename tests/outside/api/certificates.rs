@@ -10,6 +10,23 @@ fn refuses(certificate: Certificate, words: &[&str]) {
     let outcome = starts_without_labels(&server.world("bare", "web"), &server.url(), words);
     assert_eq!(server.requests().len(), 0, "{outcome:#?}");
     assert_eq!(server.connections(), 1, "retried what will not change");
+    assert_plain(&outcome);
+}
+
+/// No message is what Rust's `Debug` makes of an error.
+#[track_caller]
+fn assert_plain(outcome: &Outcome) {
+    for dumped in ["{", "}", "Context", "Error(", "Some(", "[48", "Certificate("] {
+        assert!(!outcome.stderr.contains(dumped), "{dumped:?} is in:\n{}", outcome.stderr);
+    }
+    let is_camel = |word: &str| {
+        let word = word.trim_matches(|letter: char| !letter.is_ascii_alphanumeric());
+        let inner = word.get(1..).unwrap_or_default();
+        !word.contains('/') && inner.contains(char::is_uppercase) && inner.contains(char::is_lowercase)
+    };
+    let known = ["NetworkPolicy", "ConfigMap", "ServiceAccount", "Ed25519"];
+    let camel = outcome.stderr.split([' ', '\n', ':']).find(|word| is_camel(word) && !known.contains(word));
+    assert_eq!(camel, None, "{}", outcome.stderr);
 }
 
 #[test]
@@ -40,6 +57,39 @@ fn from_another_authority_of_the_same_name() {
 #[test]
 fn self_signed() {
     refuses(Certificate::SelfSigned, &["certificate", "ca.crt"]);
+}
+
+#[test]
+fn with_a_signature_algorithm_that_is_not_supported() {
+    let words = ["certificate", "signature algorithm ECDSA with SHA-512 is not supported"];
+    refuses(Certificate::EcdsaSha512, &words);
+}
+
+#[test]
+fn of_an_authority_and_not_of_a_server() {
+    refuses(Certificate::Authority, &["certificate", "CA certificate"]);
+}
+
+#[test]
+fn for_clients_only() {
+    refuses(Certificate::ForClients, &["certificate", "server authentication"]);
+}
+
+#[test]
+fn ed25519() {
+    let server = Server::presenting(Certificate::Ed25519, always(Response::json(&pod("bare"))));
+    let outcome = exec(&server.world("bare", "web"), &server.url(), &["--labels"]).expect_code(0);
+    assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "{outcome:#?}");
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn a_server_that_does_not_speak_tls() {
+    let server = Server::without_tls();
+    let url = server.url().replace("http://", "https://");
+    let outcome = starts_without_labels(&server.world("bare", "web"), &url, &["127.0.0.1", "TLS", "http://"]);
+    assert_plain(&outcome);
+    assert_eq!(server.connections(), 1, "retried what will not change");
 }
 
 #[test]
@@ -89,4 +139,23 @@ fn a_file_that_is_not_there_is_named() {
     world.remove(&format!("{SERVICE_ACCOUNT}/ca.crt"));
     starts_without_labels(&world, &server.url(), &["ca.crt"]);
     assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn a_certificate_that_is_no_authoritys_is_named_and_not_trusted() {
+    let (server, outcome) = with_ca(|server| server.leaf());
+    assert_says(&outcome, &["ca.crt", "certificate 1", "not a CA certificate"]);
+    assert_eq!(variable(&outcome, "POD_LABEL_APP"), None);
+    assert_eq!(server.connections(), 0);
+    let (_server, outcome) = with_ca(|server| [server.ca(), server.leaf()].concat());
+    assert_says(&outcome, &["ca.crt", "certificate 2", "not a CA certificate"]);
+    assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "{outcome:#?}");
+}
+
+#[test]
+fn a_broken_certificate_is_told_in_words() {
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let (_server, outcome) = with_ca(|server| format!("{broken}{}", server.ca()));
+    assert_says(&outcome, &["certificate 1", "not a valid X.509 certificate"]);
+    assert_plain(&outcome);
 }

@@ -6,6 +6,7 @@ mod ambassador;
 mod asking;
 mod certificates;
 mod failing;
+mod forbidden;
 mod get;
 mod identity;
 mod node;
@@ -14,13 +15,13 @@ mod process;
 mod telling;
 mod waiting;
 
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::needs::{is_root, needs};
 use crate::server::{Server, assert_token_absent};
 use crate::world::{INTROSPOD, Outcome, World, fixtures, pod_json, run};
 
@@ -140,9 +141,5 @@ fn chrooted(world: &World, arguments: &[&str]) -> Command {
 
 /// Whether this machine lets the tests change the root directory.
 fn may_chroot() -> bool {
-    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
-    if !is_root {
-        println!("skipped: only root may chroot");
-    }
-    is_root
+    needs("root", is_root)
 }

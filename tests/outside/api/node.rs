@@ -1,12 +1,9 @@
 //! What only the Node object tells.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::access::applied;
 use super::*;
-use crate::server::{Answer, Request, Response, SERVICE_ACCOUNT, always};
+use crate::server::{Answer, Request, Response, SERVICE_ACCOUNT, always, claims_of, token};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 const POD_PATH: &str = "/api/v1/namespaces/default/pods/bare";
@@ -121,31 +118,9 @@ fn the_nodes_uid_where_the_token_does_not_know_it() {
 
 /// The token as Kubernetes before 1.30 issued it.
 fn token_without_node() -> String {
-    let token = crate::server::token("bare");
-    let [header, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
-    let claims = BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap();
-    let mut claims: Value = serde_json::from_slice(&claims).unwrap();
-    claims["kubernetes.io"].as_object_mut().unwrap().remove("node").unwrap();
-    format!("{header}.{}.{signature}", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()))
-}
-
-#[test]
-fn forbidden_shows_the_cluster_role_to_apply() {
-    let server = Server::start(cluster(Response::recorded("403-reader-node")));
-    let options = ["--labels", "--set", &format!("ZONE=node.labels['{ZONE}']")];
-    let outcome = exec(&server.world("bare", "web"), &server.url(), &options).expect_code(0);
-    assert!(started(&outcome));
-    assert_eq!(variable(&outcome, "ZONE"), None);
-    assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "the pod was told all the same");
-    assert_says(&outcome, &["403", "ClusterRole", "ClusterRoleBinding", "nodes", "reader"]);
-    let Some((role, binding)) = applied(&outcome) else { return };
-    assert_eq!(role["kind"], "ClusterRole");
-    assert_eq!(role["rules"][0]["resources"], json!(["nodes"]));
-    assert_eq!(role["rules"][0]["verbs"], json!(["get"]));
-    assert_eq!(binding["kind"], "ClusterRoleBinding");
-    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
-    assert_eq!(binding["subjects"][0]["name"], "reader");
-    assert_eq!(binding["subjects"][0]["namespace"], "default");
+    claims_of(&token("bare"), |claims| {
+        claims["kubernetes.io"].as_object_mut().unwrap().remove("node").unwrap();
+    })
 }
 
 #[test]

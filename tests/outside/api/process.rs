@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::*;
+use crate::needs::{may_unshare, needs};
 use crate::server::{Answer, End, Portion, Response, always};
 
 fn hanging() -> Server {
@@ -71,9 +72,7 @@ fn a_signal_ends_it_at_once_between_two_attempts() {
 #[test]
 fn a_signal_ends_it_at_once_as_pid_1() {
     let unshare = ["--pid", "--fork", "--kill-child"];
-    let tried = Command::new("unshare").args(unshare).arg("true").output();
-    if !tried.is_ok_and(|output| output.status.success()) {
-        println!("skipped: this machine does not let us make a PID namespace");
+    if !needs("a PID namespace", || may_unshare(&unshare)) {
         return;
     }
     let server = hanging();

@@ -17,7 +17,7 @@ pub struct Example {
     pub directory: PathBuf,
 }
 
-/// A Deployment or a StatefulSet.
+/// What has a pod: a Pod itself, or what makes pods of a template.
 pub struct Workload {
     pub name: String,
     /// The pod's spec.
@@ -44,7 +44,7 @@ pub fn examples() -> Vec<Example> {
         })
         .collect();
     examples.sort_by(|one, other| one.name.cmp(&other.name));
-    assert_eq!(examples.len(), 9);
+    assert_eq!(examples.len(), 12);
     examples
 }
 
@@ -74,20 +74,33 @@ impl Example {
             .collect()
     }
 
+    /// What an administrator applies, for it is not of the namespace.
+    pub fn cluster_role(&self) -> Option<Value> {
+        let text = std::fs::read_to_string(self.directory.join("cluster-role.yaml")).ok()?;
+        documents(&text).pop()
+    }
+
     pub fn workloads(&self) -> Vec<Workload> {
         let mut workloads = Vec::new();
         for object in self.objects() {
-            let (recording, recorded) = match object["kind"].as_str().unwrap() {
-                "Deployment" => (("deployment-web", "main"), "web-c8d954974-zskd9"),
-                "StatefulSet" => (("statefulset-db-0", "main"), "db-0"),
+            let (recording, recorded, pod) = match object["kind"].as_str().unwrap() {
+                "Pod" => (("deployment-web", "main"), "web-c8d954974-zskd9", &object),
+                "Deployment" => {
+                    (("deployment-web", "main"), "web-c8d954974-zskd9", &object["spec"]["template"])
+                }
+                "CronJob" => (
+                    ("deployment-web", "main"),
+                    "web-c8d954974-zskd9",
+                    &object["spec"]["jobTemplate"]["spec"]["template"],
+                ),
+                "StatefulSet" => (("statefulset-db-0", "main"), "db-0", &object["spec"]["template"]),
                 _ => continue,
             };
-            let template = &object["spec"]["template"];
             workloads.push(Workload {
                 name: name(&object),
-                pod: template["spec"].clone(),
-                labels: template["metadata"]["labels"].clone(),
-                annotations: template["metadata"]["annotations"].clone(),
+                pod: pod["spec"].clone(),
+                labels: pod["metadata"]["labels"].clone(),
+                annotations: pod["metadata"]["annotations"].clone(),
                 recording,
                 recorded,
             });
@@ -131,23 +144,27 @@ impl Workload {
     }
 }
 
-/// The command line of introspod that a container starts, without the program.
-pub fn introspod_line(container: &Value) -> Option<Vec<String>> {
+/// The command lines of introspod that a container starts, as its own process and as a hook, without the program.
+pub fn introspod_lines(container: &Value) -> Vec<Vec<String>> {
     let image = container["image"].as_str().unwrap();
     let strings = |value: &Value| -> Vec<String> {
         list(value).iter().map(|word| word.as_str().unwrap().to_owned()).collect()
     };
     let (mut command, mut arguments) = (strings(&container["command"]), strings(&container["args"]));
     if command.is_empty() {
-        let (entrypoint, cmd) = image_command(image)?;
+        let Some((entrypoint, cmd)) = image_command(image) else { return Vec::new() };
         command = entrypoint;
         if arguments.is_empty() {
             arguments = cmd;
         }
     }
-    let program = command.remove(0);
     command.append(&mut arguments);
-    (Path::new(&program).file_name().unwrap() == "introspod").then_some(command)
+    let hook = strings(&container["lifecycle"]["postStart"]["exec"]["command"]);
+    [command, hook]
+        .into_iter()
+        .filter(|words| words.first().is_some_and(|program| program.ends_with("/introspod")))
+        .map(|mut words| words.split_off(1))
+        .collect()
 }
 
 /// `ENTRYPOINT` and `CMD` of those images that are built here.
@@ -164,10 +181,6 @@ pub fn image_command(image: &str) -> Option<(Vec<String>, Vec<String>)> {
             .map_or(Vec::new(), |words| serde_json::from_str(words).unwrap())
     };
     Some((words("ENTRYPOINT "), words("CMD ")))
-}
-
-pub fn outs(line: &[String]) -> impl Iterator<Item = &str> {
-    line.iter().filter_map(|word| word.strip_prefix("--out="))
 }
 
 /// The documents of a YAML file that are not empty.

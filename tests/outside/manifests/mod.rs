@@ -3,18 +3,22 @@
 //! and every command line of introspod is one that this introspod takes.
 
 mod examples;
+mod policy;
 mod restricted;
 mod scene;
-mod schemas;
+pub mod schemas;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::needs::needs;
 use crate::world::{INTROSPOD, introspod, pod_json, run};
 use examples::{
-    documents, examples, examples_directory, identity, introspod_line, list, name, outs, workloads,
+    Workload, documents, examples, examples_directory, identity, image_command, introspod_lines, list, name,
+    workloads,
 };
 use restricted::unrestricted;
 use scene::Scene;
@@ -24,7 +28,7 @@ use schemas::Schemas;
 fn schemas_accept_every_object() {
     let schemas = Schemas::load();
     for example in examples() {
-        for object in example.objects() {
+        for object in example.objects().into_iter().chain(example.cluster_role()) {
             let problems = schemas.problems(&object);
             assert!(problems.is_empty(), "{}: {problems:#?}", example.name);
         }
@@ -64,7 +68,7 @@ fn schemas_refuse_what_the_api_server_refuses() {
 /// Reading the files is enough for the other tests, wherever this one passes.
 #[test]
 fn kubectl_renders_what_the_files_say() {
-    if !kubectl_knows_components() {
+    if !needs("kubectl 1.21 or later", kubectl_knows_components) {
         return;
     }
     for example in examples() {
@@ -99,7 +103,9 @@ fn whoever_asks_the_api_may_get_pods_and_nobody_else_may_anything() {
         let mut askers = BTreeSet::new();
         for workload in example.workloads() {
             let account = workload.pod["serviceAccountName"].as_str();
-            assert_eq!(workload.pod["automountServiceAccountToken"], false, "{}", example.name);
+            // The minimal example takes what every pod gets.
+            let is_mounted = workload.pod["automountServiceAccountToken"] != false;
+            assert_eq!(is_mounted, example.name == "minimal", "{}", example.name);
             if workload.asks_the_api() {
                 askers.insert(account.unwrap_or("default").to_owned());
             } else {
@@ -119,7 +125,9 @@ fn whoever_asks_the_api_may_get_pods_and_nobody_else_may_anything() {
 
         let mut bound = BTreeSet::new();
         for binding in &objects {
-            if !matches!(binding["kind"].as_str(), Some("RoleBinding" | "ClusterRoleBinding")) {
+            // Somebody else's namespace cannot be known beforehand.
+            assert_ne!(binding["kind"], "ClusterRoleBinding", "{}", example.name);
+            if binding["kind"] != "RoleBinding" {
                 continue;
             }
             let role = (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]);
@@ -127,22 +135,93 @@ fn whoever_asks_the_api_may_get_pods_and_nobody_else_may_anything() {
                 .iter()
                 .find(|object| (&object["kind"], &object["metadata"]["name"]) == role)
                 .unwrap_or_else(|| panic!("{}: no such role: {role:?}", example.name));
-            let resource = if role["kind"] == "ClusterRole" { "nodes" } else { "pods" };
-            for rule in list(&role["rules"]) {
-                assert_eq!(list(&rule["apiGroups"]), [""], "{}", example.name);
-                assert_eq!(list(&rule["resources"]), [resource], "{}", example.name);
-                assert_eq!(list(&rule["verbs"]), ["get"], "{}", example.name);
-                if resource == "pods" {
-                    assert_eq!(rule["resourceNames"], example.stable_pod_names());
-                    bound.extend(list(&binding["subjects"]).iter().map(|subject| {
-                        assert_eq!(subject["kind"], "ServiceAccount");
-                        subject["name"].as_str().unwrap().to_owned()
-                    }));
+            assert_allows_get(role, "pods", &example.stable_pod_names());
+            bound.extend(list(&binding["subjects"]).iter().map(|subject| {
+                assert_eq!(subject["kind"], "ServiceAccount");
+                subject["name"].as_str().unwrap().to_owned()
+            }));
+        }
+        assert_eq!(bound, askers, "{}", example.name);
+        if let Some(role) = example.cluster_role() {
+            assert_allows_get(&role, "nodes", &Value::Null);
+        }
+    }
+}
+
+/// `role` allows `get` of `resource`, by these names or any, and nothing else.
+fn assert_allows_get(role: &Value, resource: &str, names: &Value) {
+    let [rule] = list(&role["rules"]) else { panic!("{role}") };
+    assert_eq!(list(&rule["apiGroups"]), [""], "{role}");
+    assert_eq!(list(&rule["resources"]), [resource], "{role}");
+    assert_eq!(list(&rule["verbs"]), ["get"], "{role}");
+    assert_eq!(rule["resourceNames"], *names, "{role}");
+}
+
+/// A container whose image has its program where a volume is mounted cannot start ("not a directory").
+#[test]
+fn nothing_is_mounted_over_a_program_of_the_image() {
+    let (entrypoint, _) = image_command("ghcr.io/introspod/introspod:0.1.0").unwrap();
+    let program = Path::new(&entrypoint[0]);
+    let hides = |mount: &str| program.starts_with(mount) || Path::new(mount).starts_with(program);
+    assert!(hides("/introspod") && hides("/introspod/") && hides("/") && !hides("/run/introspod"));
+    let mut seen = 0;
+    for (example, workload) in workloads() {
+        for container in workload.containers() {
+            for mount in list(&container["volumeMounts"]) {
+                let path = mount["mountPath"].as_str().unwrap();
+                assert!(!hides(path), "{} {}: {path}", example.name, container["name"]);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10);
+    for (file, text) in documentation() {
+        for line in text.lines() {
+            let Some((_, path)) = line.split_once("mountPath: ") else { continue };
+            let path = path.split([',', '}', ' ']).next().unwrap();
+            assert!(!hides(path), "{}: {line}", file.display());
+        }
+    }
+}
+
+/// Whole objects in the documentation are what the API server takes, and `INTROSPOD_` variables are options.
+#[test]
+fn the_documentations_manifests_are_valid() {
+    let schemas = Schemas::load();
+    let help = run(introspod(["exec", "--help"])).stdout;
+    let (mut objects, mut options) = (0, 0);
+    for (file, text) in documentation() {
+        for block in text.split("\n```yaml\n").skip(1) {
+            let block = block.split("\n```").next().unwrap();
+            for document in documents(block) {
+                if document.get("kind").is_some() {
+                    let problems = schemas.problems(&document);
+                    assert!(problems.is_empty(), "{}: {problems:#?}", file.display());
+                    objects += 1;
+                }
+                for (name, _) in document["data"].as_object().into_iter().flatten() {
+                    let option = name.strip_prefix("INTROSPOD_").unwrap().to_lowercase().replace('_', "-");
+                    assert!(help.contains(&format!("\n  --{option} ")), "{}: {name}", file.display());
+                    options += 1;
                 }
             }
         }
-        assert_eq!(bound, askers, "{}", example.name);
     }
+    assert!(objects > 0 && options > 3);
+}
+
+/// The README and what is in `docs/`.
+fn documentation() -> Vec<(PathBuf, String)> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(top.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|suffix| suffix == "md"));
+    std::iter::once(top.join("README.md"))
+        .chain(pages)
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect()
 }
 
 #[test]
@@ -150,39 +229,47 @@ fn every_command_line_is_one_that_introspod_takes() {
     let mut seen = BTreeSet::new();
     for (example, workload) in workloads() {
         for container in workload.containers() {
-            let Some(line) = introspod_line(container) else { continue };
-            let told = format!("{} {}: {line:?}", example.name, container["name"]);
-            let scene = Scene::new(&workload, container);
-            let outcome = scene.play(&line);
-            seen.insert(line[0].clone());
-            assert_eq!(outcome.code, 0, "{told}: {outcome:#?}");
-            let help = run(introspod([line[0].as_str(), "--help"])).stdout;
-            for (variable, _) in &scene.options {
-                // One that is no option's would be ignored.
-                let name = variable.trim_start_matches("INTROSPOD_").to_lowercase().replace('_', "-");
-                let option = format!("--{name}");
-                assert!(help.split_whitespace().any(|word| word == option), "{told}: {variable}");
-            }
-            if line[0] == "install" {
-                assert!(scene.file("introspod").is_file(), "{told}");
-                continue;
-            }
-
-            // Without the API nothing that is wanted lacks, but where the example is about asking.
-            let asks = workload.asks_the_api();
-            assert_eq!(outcome.stderr.is_empty(), !asks, "{told}: {}", outcome.stderr);
-            let texts = match line[0].as_str() {
-                "exec" => vec![outcome.stdout],
-                _ => outs(&line).map(|out| std::fs::read_to_string(scene.file(out)).unwrap()).collect(),
-            };
-            assert!(!texts.is_empty(), "{told}");
-            for text in texts {
-                assert!(text.contains(workload.recorded), "{told}: no pod's name in {text}");
-                assert!(text.contains("kt-node-1"), "{told}: no node's name in {text}");
+            for line in introspod_lines(container) {
+                assert_introspod_takes(&example.name, &workload, container, &line);
+                seen.insert(line[0].clone());
             }
         }
     }
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["exec", "install", "watch", "write"]);
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["exec", "install", "print", "watch", "write"]);
+}
+
+fn assert_introspod_takes(example: &str, workload: &Workload, container: &Value, line: &[String]) {
+    let told = format!("{example} {}: {line:?}", container["name"]);
+    let scene = Scene::new(workload, container);
+    let outcome = scene.play(line);
+    assert_eq!(outcome.code, 0, "{told}: {outcome:#?}");
+    let help = run(introspod([line[0].as_str(), "--help"])).stdout;
+    for (variable, _) in &scene.options {
+        // One that is no option's would be ignored.
+        let name = variable.trim_start_matches("INTROSPOD_").to_lowercase().replace('_', "-");
+        let option = format!("--{name}");
+        assert!(help.split_whitespace().any(|word| word == option), "{told}: {variable}");
+    }
+    if line[0] == "install" {
+        assert!(scene.file("introspod").is_file(), "{told}");
+        return;
+    }
+
+    // Without the API nothing that is wanted lacks, but where the example is about asking.
+    let is_silent = outcome.stderr.is_empty();
+    assert_eq!(is_silent, !workload.asks_the_api(), "{told}: {}", outcome.stderr);
+    let texts = match line[0].as_str() {
+        "exec" | "print" => vec![outcome.stdout],
+        _ => {
+            let outs = scene.outs(line);
+            outs.iter().map(|out| std::fs::read_to_string(scene.file(out)).unwrap()).collect()
+        }
+    };
+    assert!(!texts.is_empty(), "{told}");
+    for text in texts {
+        assert!(text.contains(workload.recorded), "{told}: no pod's name in {text}");
+        assert!(text.contains("kt-node-1"), "{told}: no node's name in {text}");
+    }
 }
 
 #[test]
@@ -196,7 +283,7 @@ fn every_key_that_a_container_takes_from_a_file_is_written_there() {
                 keys += 1;
                 let writer = &list(&workload.pod["initContainers"])[0];
                 let scene = Scene::new(&workload, writer);
-                let line = introspod_line(writer).unwrap();
+                let line = introspod_lines(writer).remove(0);
                 let mut command = scene.command(&line);
                 if workload.asks_the_api() {
                     command.env("INTROSPOD_POD", pod_json(workload.recording.0));

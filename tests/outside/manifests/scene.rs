@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::examples::{API_ACCESS, Workload, list, outs};
+use super::examples::{API_ACCESS, Workload, list};
 use crate::world::{Outcome, World, introspod, pod_json, recorded, run};
 
 /// The container, its options that are variables, and where its files go.
@@ -23,7 +23,10 @@ impl Scene {
     pub fn new(workload: &Workload, container: &Value) -> Self {
         let (pod, main) = workload.recording;
         let world = World::recorded(pod, main);
-        world.remove(API_ACCESS).write("proc/self/environ", "");
+        world.write("proc/self/environ", "");
+        if workload.pod["automountServiceAccountToken"] == false {
+            world.remove(API_ACCESS);
+        }
         for mount in list(&container["volumeMounts"]) {
             let directory = mount["mountPath"].as_str().unwrap();
             for (file, content) in projected(workload, workload.volume(&mount["name"])) {
@@ -57,6 +60,13 @@ impl Scene {
         self.written.path().join(Path::new(path).file_name().unwrap())
     }
 
+    /// The files that a command writes, by its own words and by the container's variables.
+    pub fn outs(&self, line: &[String]) -> Vec<String> {
+        let words = line.iter().filter_map(|word| word.strip_prefix("--out="));
+        let variables = self.options.iter().filter(|(name, _)| name == "INTROSPOD_OUT");
+        words.chain(variables.flat_map(|(_, value)| value.lines())).map(str::to_owned).collect()
+    }
+
     /// The manifest's command, but for where files go, what is executed, and the API.
     pub fn command(&self, line: &[String]) -> Command {
         let mut words = Vec::new();
@@ -76,7 +86,12 @@ impl Scene {
             _ => {}
         }
         let mut command = introspod(&words);
-        command.envs(self.options.iter().map(|(name, value)| (name, value)));
+        for (name, value) in &self.options {
+            match name.as_str() {
+                "INTROSPOD_OUT" => command.env(name, self.file(value)),
+                _ => command.env(name, value),
+            };
+        }
         command.env("INTROSPOD_API", "never");
         if words[0] != "install" {
             command.env("INTROSPOD_ROOT", self.world.path());
@@ -93,7 +108,7 @@ impl Scene {
         let log = self.world.path().join("stderr");
         command.stderr(std::fs::File::create(&log).unwrap());
         let mut child = command.spawn().unwrap();
-        if wait_for(&mut child, || outs(line).all(|out| self.file(out).exists())) {
+        if wait_for(&mut child, || self.outs(line).iter().all(|out| self.file(out).exists())) {
             kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         }
         let status = child.wait().unwrap();

@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use nix::libc;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -75,6 +77,8 @@ enum Manner {
     Silent,
     /// Accepts and then resets.
     Resetting,
+    /// Answers in plain HTTP, as a Go server does to TLS on a port for HTTP.
+    WithoutTls,
 }
 
 #[derive(Default)]
@@ -111,7 +115,7 @@ impl Server {
         certificate: Certificate,
         script: impl FnMut(&Request) -> Answer + Send + 'static,
     ) -> Self {
-        let authority = Authority::new("kubernetes");
+        let authority = Authority::of(certificate);
         let manner = Manner::Tls(authority.server(certificate));
         Server::run(loopback(), authority, manner, script)
     }
@@ -142,6 +146,11 @@ impl Server {
     /// A server that accepts connections and says nothing: TLS hangs.
     pub fn silent() -> Self {
         Server::run(loopback(), Authority::new("kubernetes"), Manner::Silent, unasked)
+    }
+
+    /// A server of plain HTTP where TLS is expected.
+    pub fn without_tls() -> Self {
+        Server::run(loopback(), Authority::new("kubernetes"), Manner::WithoutTls, unasked)
     }
 
     /// A server that resets every connection before TLS.
@@ -178,6 +187,11 @@ impl Server {
     /// The content of the `ca.crt` that belongs to the server.
     pub fn ca(&self) -> String {
         self.authority.pem()
+    }
+
+    /// A certificate that the authority has signed, and which is no authority's.
+    pub fn leaf(&self) -> String {
+        self.authority.leaf_pem()
     }
 
     /// A recorded container whose service account is one of this server, and the only one.
@@ -286,6 +300,10 @@ fn converse(stream: TcpStream, state: &State, is_first: bool) -> io::Result<()> 
         }
         Manner::Silent => hang(stream),
         Manner::Resetting => reset(&socket),
+        Manner::WithoutTls => {
+            (&socket).write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent garbage\n")?;
+            hang(stream)
+        }
     }
 }
 
@@ -426,6 +444,14 @@ pub fn token(pod: &str) -> String {
     let recorded = recorded.unwrap_or_else(|| panic!("no token was recorded in {pod}"));
     let (claims, _signature) = recorded.trim().rsplit_once('.').unwrap();
     format!("{claims}.{SECRET}")
+}
+
+/// `token` with other claims; the signature stays, for nobody here verifies it.
+pub fn claims_of(token: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let mut claims = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    change(&mut claims);
+    format!("{header}.{}.{signature}", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()))
 }
 
 fn recorded_tokens(pod: &str) -> impl Iterator<Item = PathBuf> {

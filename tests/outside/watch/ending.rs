@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT: the end at once, with 0.
 
 use super::*;
+use crate::needs::{needs, succeeds};
 
 const BOTH: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
 
@@ -43,8 +44,7 @@ fn a_signal_ends_it_as_pid_1_too() {
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
         command
     };
-    if !unshare().arg("true").status().is_ok_and(|status| status.success()) {
-        println!("skipped: this machine does not let us make a PID namespace");
+    if !needs("a PID namespace", || succeeds(unshare().arg("true"))) {
         return;
     }
     for signal in BOTH {

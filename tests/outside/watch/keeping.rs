@@ -88,6 +88,40 @@ fn a_file_that_is_right_already_is_not_touched() {
 }
 
 #[test]
+fn whatever_is_at_the_target_is_replaced_and_neither_waited_for_nor_read_without_end() {
+    type Plant = fn(&Path);
+    let plants: [(&str, Plant); 5] = [
+        ("a FIFO", |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap()),
+        ("a link to a device", |path| symlink("/dev/zero", path).unwrap()),
+        ("a link to a file", |path| symlink("other.json", path).unwrap()),
+        ("a socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),
+        ("a huge file", |path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap()),
+    ];
+    for (what, plant) in plants {
+        let (world, mut volume) = labelled();
+        fs::create_dir(world.path().join("out")).unwrap();
+        let file = world.path().join("out/pod.json");
+        plant(&file);
+        let watching = Watching::start(&world, [""; 0]);
+        let is_whole = || {
+            let metadata = file.symlink_metadata().ok()?;
+            (metadata.is_file() && metadata.len() < 1 << 20).then_some(())
+        };
+        wait_for(&format!("a file in the place of {what}"), is_whole);
+        watching.wait_for_label("red");
+        // Again, while it runs.
+        fs::remove_file(&file).unwrap();
+        plant(&file);
+        watching.after(|| volume.label("blue"));
+        wait_for(&format!("a file in the place of {what}"), is_whole);
+        watching.wait_for_label("blue");
+        let resident = status(watching.pid(), "VmHWM");
+        assert!(resident < 64 << 10, "{what}: {resident} KiB");
+        assert_eq!(watching.complaints(), [""; 0], "{what}");
+    }
+}
+
+#[test]
 fn what_somebody_else_did_to_a_file_is_undone_by_the_next_change() {
     let (world, mut volume) = labelled();
     let watching = Watching::start(&world, [""; 0]);
@@ -188,6 +222,53 @@ fn plain_files_are_watched_too() {
     assert_eq!(document["variables"], json!({"POD_NAME": "web-0"}));
 }
 
+/// After a resize in place the kubelet swaps the files of `resourceFieldRef`.
+pub fn resources_of_a_volume_that_change() {
+    let files = |limit: &'static str, request: &'static str| {
+        [
+            ("labels", "team=\"red\""),
+            ("containerCpuLimitMilliCores", limit),
+            ("containerMemoryLimitKibiBytes", "65536"),
+            ("containerCpuRequestMilliCores", request),
+        ]
+    };
+    let world = World::empty();
+    let mut volume = Volume::new(&world, "/etc/podinfo", &files("100", "15"));
+    // Without a termination log's mount the container's name is the author's word.
+    world.write("proc/self/mountinfo", mounts_of("main"));
+    let watching = Watching::start(&world, ["--container", "main", "--set", "CPUS=limits.cpu"]);
+    watching.wait_for_value("/container/resources/limits/cpu", "100m");
+    volume.publish(&files("1200", "250"));
+    let document = watching.wait_for_value("/container/resources/limits/cpu", "1200m");
+    assert_eq!(document["container"]["resources"]["requests"]["cpu"], "250m");
+    assert_eq!(document["variables"]["CONTAINER_CPU_LIMIT_MILLICORES"], "1200");
+    assert_eq!(document["variables"]["CPUS"], "2");
+    let line = watching.wait_for_lines(1, "changed: ");
+    assert!(line.ends_with("changed: limits.cpu, requests.cpu"), "{line}");
+}
+
+/// The kubelet's mount that says in which container a process runs.
+fn mounts_of(container: &str) -> String {
+    format!(
+        "7 1 0:5 /var/lib/kubelet/pods/3f1c2a4e-9f0e-4a58-8a51-0d3c1b3b8a77/containers/{container}/0123abcd /dev/termination-log rw - ext4 /dev/sda rw\n"
+    )
+}
+
+#[test]
+fn resources_in_a_plain_directory_that_change() {
+    let world = World::empty();
+    world
+        .write("etc/podinfo/containerMemoryRequestMebiBytes", "64")
+        .write("proc/self/mountinfo", mounts_of("main"));
+    let watching = Watching::start(&world, ["--container", "main"]);
+    watching.wait_for_value("/container/resources/requests/memory", "64Mi");
+    for number in ["128", "256"] {
+        fs::write(world.path().join("etc/podinfo/containerMemoryRequestMebiBytes"), number).unwrap();
+        watching.wait_for_value("/container/resources/requests/memory", format!("{number}Mi"));
+    }
+    assert_eq!(watching.complaints(), [""; 0]);
+}
+
 #[test]
 fn of_a_container_it_speaks_as_write_does() {
     for options in [&[][..], &["--container", "main"], &["--container", "other", "--labels"], &["--otel"]] {
@@ -209,7 +290,7 @@ fn what_is_required_and_not_known_any_more_leaves_the_files() {
     watching.wait_for_label("red");
     volume.publish(&[("labels", "tier=\"web\"")]);
     let line = watching.wait_for_lines(1, "introspod: error: ");
-    assert!(line.contains("POD_LABEL_TEAM") && line.ends_with("; the files stay as they are"), "{line}");
+    assert!(line.contains("POD_LABEL_TEAM") && line.ends_with("; keeping the files as they are"), "{line}");
     assert_eq!(watching.document().unwrap()["pod"]["labels"], json!({"team": "red"}));
     volume.label("blue");
     watching.wait_for_label("blue");
@@ -290,7 +371,7 @@ fn what_it_does_not_understand_is_a_usage_error() {
     let out = "--out=/tmp/introspod-never-written.json";
     for (arguments, why) in [
         (&[][..], "watch needs a file to write: --out FILE"),
-        (&["--out", "pod.txt"], "suffix"),
+        (&["--out", "pod.txt"], "must name files that end in"),
         (&[out, "--explian"], "unknown option --explian"),
         (&[out, "--explain"], "unknown option --explain"),
         (&[out, "--notfy=http://127.0.0.1/"], "did you mean --notify?"),

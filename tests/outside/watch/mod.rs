@@ -6,6 +6,8 @@ mod keeping;
 mod telling;
 mod vanishing;
 
+pub use keeping::resources_of_a_volume_that_change;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};

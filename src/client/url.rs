@@ -1,0 +1,266 @@
+//! The URLs that a user gives: of the API server, and of the application to notify.
+//!
+//! A URL may hold a password or a token. [`shown`] is the only way in which one gets into a message.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use reqwest::Url;
+
+use crate::system::environment::Environment;
+
+/// Examples for messages.
+const API_SERVER: &str = "https://10.96.0.1:443";
+const APPLICATION: &str = "http://127.0.0.1:9090/-/reload";
+
+/// A URL cannot be used. No message repeats user information or a query.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UrlError {
+    #[error("missing scheme: use {0}")]
+    NoScheme(String),
+    #[error("must be a full URL, such as {0}")]
+    Incomplete(&'static str),
+    #[error("not a valid URL: {0}")]
+    Invalid(#[source] <Url as FromStr>::Err),
+    #[error("the scheme {0}:// is not supported: use https://")]
+    Scheme(String),
+    #[error(
+        "plain http:// is for a kubectl proxy on a loopback address, such as http://127.0.0.1:8001: \
+         elsewhere others could read and change the answer; use https://"
+    )]
+    PlainHttp,
+    #[error("must be an http:// URL with a loopback address, such as {APPLICATION}")]
+    NotLoopback,
+    #[error("must not hold credentials: the service account's token is used")]
+    Credentials,
+    #[error("must not hold credentials: notifications are sent without them")]
+    CredentialsOfApplication,
+    #[error("must not have a query or a fragment: give the server's address only")]
+    Query,
+}
+
+/// No address of the API server is given or can be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EndpointError {
+    #[error("{0} is not set")]
+    NotSet(&'static str),
+    #[error("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not make a usable URL: {0}")]
+    Url(#[source] UrlError),
+}
+
+/// Where the API server is.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiUrl(Url);
+
+impl ApiUrl {
+    /// Whether the URL is that of a `kubectl proxy`, which has credentials of its own.
+    pub(super) fn is_plain(&self) -> bool {
+        self.0.scheme() == "http"
+    }
+
+    /// The host: a name, or an IP address without brackets.
+    pub(super) fn host(&self) -> &str {
+        host(&self.0)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(443)
+    }
+
+    /// Host and port, for messages.
+    pub(super) fn address(&self) -> String {
+        format!("{}:{}", self.0.host_str().unwrap_or_default(), self.port())
+    }
+
+    /// The URL of `path`, which may have a query, on this server.
+    pub(super) fn join(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        url.set_path(&(base + path));
+        url.set_query(query);
+        url
+    }
+
+    /// The URL of the cluster's API server, from the variables that the kubelet sets in every container
+    /// (`k8s.io/client-go/rest/config.go`, `InClusterConfig`).
+    ///
+    /// # Errors
+    /// A variable is not set, or both together are not an address.
+    pub(super) fn in_cluster(environment: &Environment) -> Result<Self, EndpointError> {
+        let variable = |name| environment.get_nonempty(name).ok_or(EndpointError::NotSet(name));
+        let host = variable("KUBERNETES_SERVICE_HOST")?;
+        let port = variable("KUBERNETES_SERVICE_PORT")?;
+        let url = match host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(address)) => format!("https://[{address}]:{port}"),
+            _ => format!("https://{host}:{port}"),
+        };
+        url.parse().map_err(EndpointError::Url)
+    }
+}
+
+impl FromStr for ApiUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let url = parse(text, API_SERVER)?;
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback(&url) => {}
+            "http" => return Err(UrlError::PlainHttp),
+            scheme => return Err(UrlError::Scheme(scheme.to_owned())),
+        }
+        if has_credentials(&url) {
+            return Err(UrlError::Credentials);
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(UrlError::Query);
+        }
+        Ok(ApiUrl(url))
+    }
+}
+
+/// Where the application listens: containers of a pod share the loopback interface.
+#[derive(Clone, Debug)]
+pub(crate) struct NotifyUrl(Url);
+
+impl NotifyUrl {
+    pub(super) fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl FromStr for NotifyUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let url = parse(text, APPLICATION)?;
+        if url.scheme() != "http" || !is_loopback(&url) {
+            return Err(UrlError::NotLoopback);
+        }
+        match has_credentials(&url) {
+            true => Err(UrlError::CredentialsOfApplication),
+            false => Ok(NotifyUrl(url)),
+        }
+    }
+}
+
+/// A URL with a scheme and a host, such as `example`.
+fn parse(text: &str, example: &'static str) -> Result<Url, UrlError> {
+    let parsed = Url::parse(text);
+    // `localhost:8001` parses as the scheme `localhost`, `10.96.0.1:443` not at all.
+    let is_opaque = parsed.as_ref().is_ok_and(Url::cannot_be_a_base);
+    if is_opaque || (parsed.is_err() && !text.contains("://")) {
+        return Err(suggestion(text).map_or(UrlError::Incomplete(example), UrlError::NoScheme));
+    }
+    let url = parsed.map_err(|error| match text.ends_with("://") {
+        true => UrlError::Incomplete(example),
+        false => UrlError::Invalid(error),
+    })?;
+    match host(&url).is_empty() {
+        true => Err(UrlError::Incomplete(example)),
+        false => Ok(url),
+    }
+}
+
+/// The URL that `text` would be with a scheme, if it begins with a host's name or address.
+fn suggestion(text: &str) -> Option<String> {
+    let with = |scheme: &str| Url::parse(&format!("{scheme}://{text}")).ok();
+    let url = with("http").filter(is_loopback).or_else(|| with("https"))?;
+    let host = url.host_str()?;
+    // A lone number is an IPv4 address to a URL's parser, but a port to a person.
+    let is_host = text.contains(|letter: char| letter.is_ascii_alphabetic() || matches!(letter, '.' | '['));
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    is_host.then(|| format!("{}://{host}{port}", url.scheme()))
+}
+
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_matches(['[', ']'])
+}
+
+/// Whether the URL's host is this machine; `localhost` is checked again when it is resolved.
+fn is_loopback(url: &Url) -> bool {
+    let host = host(url);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// The URL without user information, query and fragment, which may be secrets.
+pub(super) fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+/// A path of the API server without its query, which may hold a secret.
+pub(crate) fn shown_path(path: &str) -> &str {
+    path.split(['?', '#']).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+
+    fn in_cluster(host: &str, port: &str) -> Result<String, String> {
+        let entries = [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", port)];
+        let entries = entries.map(|(name, value)| CString::new(format!("{name}={value}")).unwrap());
+        let url = ApiUrl::in_cluster(&Environment::new(entries.to_vec()));
+        url.map(|url| url.0.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn both_variables_must_be_set_and_ipv6_gets_brackets() {
+        assert_eq!(in_cluster("10.96.0.1", "443").unwrap(), "https://10.96.0.1/");
+        assert_eq!(in_cluster("fd00::1", "6443").unwrap(), "https://[fd00::1]:6443/");
+        assert!(in_cluster("", "443").unwrap_err().contains("KUBERNETES_SERVICE_HOST is not set"));
+        assert!(in_cluster("10.96.0.1", "").unwrap_err().contains("KUBERNETES_SERVICE_PORT is not set"));
+        assert!(in_cluster("10.96.0.1", "http").is_err());
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for url in ["http://127.0.0.1:8001", "http://[::1]:8001", "http://localhost:8001", "https://a.b"] {
+            assert!(url.parse::<ApiUrl>().is_ok(), "{url}");
+        }
+        for (url, why) in [
+            ("http://10.0.0.1", "loopback"),
+            ("http://localhost.evil.example", "loopback"),
+            ("http://127.0.0.1.evil.example", "loopback"),
+            ("ftp://127.0.0.1", "https"),
+            ("https://user:password@a.b", "credentials"),
+            ("https://a.b/?x=1", "query"),
+            ("10.96.0.1:443", "missing scheme: use https://10.96.0.1"),
+            ("localhost:8001", "missing scheme: use http://localhost:8001"),
+            ("8001", "must be a full URL, such as https://"),
+            ("https://", "must be a full URL, such as https://"),
+            ("", "must be a full URL, such as https://"),
+            ("https://[::1", "not a valid URL: invalid IPv6 address"),
+        ] {
+            let error = url.parse::<ApiUrl>().unwrap_err().to_string();
+            assert!(error.contains(why), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_notified() {
+        for url in ["http://127.0.0.1:9090/-/reload", "http://[::1]/x?y=1", "http://localhost:1/"] {
+            assert!(url.parse::<NotifyUrl>().is_ok(), "{url}");
+        }
+        let with_credentials = "http://user:password@127.0.0.1/";
+        for url in
+            ["http://10.0.0.1/", "https://127.0.0.1/", "http://localhost.example/", with_credentials, "x", ""]
+        {
+            assert!(url.parse::<NotifyUrl>().is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let url = Url::parse("https://user:password@a.b:8443/c/d?token=e#f").unwrap();
+        assert_eq!(shown(&url), "https://a.b:8443/c/d");
+        assert_eq!(shown_path("/c/d?token=e"), "/c/d");
+    }
+}

@@ -1,0 +1,280 @@
+//! An object of the Kubernetes API, parsed from JSON within a bound on memory.
+//!
+//! JSON can be far larger in memory than it is in bytes: 8 MiB of empty arrays take 200 MiB. An
+//! object that a cluster really holds is bounded by etcd, which takes requests of at most 1.5 MiB
+//! (`--max-request-bytes`), so a larger one is refused while it is read.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// The most bytes that are accepted as one object.
+pub(crate) const BYTES_LIMIT: usize = 8 << 20;
+/// The most bytes that one string of it may have, as JSON.
+const STRING_LIMIT: usize = 3 << 19;
+/// How deep it may be nested; what a Pod holds is nested less than 20 deep.
+const DEPTH_LIMIT: usize = 100;
+/// The most heap memory that is built from it, in bytes. More than 20,000 labels fit.
+const HEAP_LIMIT: usize = 5 << 20;
+/// The most memory that the bytes, the parser's copy of a string, and what is built take together.
+const TOTAL_LIMIT: usize = 10 << 20;
+
+/// What an allocation takes beside its content, in bytes, at most.
+const ALLOCATION: usize = 16;
+/// What the first entry of a map allocates: a node of 11 entries (`B` in Rust's `btree/node.rs`).
+const NODE: usize = 11 * size_of::<(String, Value)>();
+
+/// Lists and maps that take much space and that nothing reads: the key of each, and the key of what
+/// it stands in. Arrays do not count: `env` stands in `containers`.
+const NEVER_READ: [(&str, &str); 16] = [
+    ("metadata", "managedFields"),
+    ("spec", "volumes"),
+    ("spec", "affinity"),
+    ("spec", "tolerations"),
+    ("spec", "topologySpreadConstraints"),
+    ("containers", "env"),
+    ("containers", "envFrom"),
+    ("containers", "volumeMounts"),
+    ("initContainers", "env"),
+    ("initContainers", "envFrom"),
+    ("initContainers", "volumeMounts"),
+    ("ephemeralContainers", "env"),
+    ("ephemeralContainers", "envFrom"),
+    ("ephemeralContainers", "volumeMounts"),
+    ("status", "conditions"),
+    ("status", "images"),
+];
+
+/// The bytes are not an object that is accepted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObjectError {
+    #[error("not JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// What there is more of than Kubernetes allows.
+    #[error("the object has {0} than a Kubernetes object can have")]
+    TooLarge(&'static str),
+}
+
+/// Parses an object, without the parts that nothing reads.
+///
+/// # Errors
+/// Bytes that are not JSON, and an object larger than one in a cluster can be.
+pub(crate) fn parse(content: &[u8]) -> Result<Value, ObjectError> {
+    // The buffer that the parser unescapes strings in grows by doubling.
+    let needed = content.len() + 2 * check_shape(content)?;
+    let left = TOTAL_LIMIT.checked_sub(needed).ok_or(ObjectError::TooLarge("longer strings"))?;
+    let left = Cell::new(Some(left.min(HEAP_LIMIT)));
+    let mut deserializer = serde_json::Deserializer::from_slice(content);
+    let builder = Builder { left: &left, parent: "" };
+    let value = builder.deserialize(&mut deserializer);
+    let value = value.and_then(|value| deserializer.end().map(|()| value));
+    value.map_err(|error| match left.get() {
+        Some(_) => ObjectError::NotJson(error),
+        None => ObjectError::TooLarge("more entries"),
+    })
+}
+
+/// The length of the longest string. Refuses what makes the parser itself allocate much: it copies a
+/// string with escape sequences, and remembers every level of what it skips.
+fn check_shape(content: &[u8]) -> Result<usize, ObjectError> {
+    if content.len() > BYTES_LIMIT {
+        return Err(ObjectError::TooLarge("more bytes"));
+    }
+    let (mut depth, mut longest): (usize, usize) = (0, 0);
+    let mut rest = content;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let length = string_length(rest);
+                longest = longest.max(length);
+                rest = rest.get(length + 1..).unwrap_or_default();
+            }
+            _ => {}
+        }
+        if depth > DEPTH_LIMIT {
+            return Err(ObjectError::TooLarge("more levels"));
+        }
+    }
+    if longest > STRING_LIMIT {
+        return Err(ObjectError::TooLarge("longer strings"));
+    }
+    Ok(longest)
+}
+
+/// The length of the string that `text` begins with, up to its closing quote.
+fn string_length(text: &[u8]) -> usize {
+    let mut length = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', text.get(length..).unwrap_or_default()) {
+        length += found;
+        if text[length] == b'"' {
+            return length;
+        }
+        // The backslash, and the character that it escapes.
+        length += 2;
+    }
+    text.len()
+}
+
+/// Builds a value, and counts what it takes.
+#[derive(Clone, Copy)]
+struct Builder<'a> {
+    /// How many bytes may still be allocated; none once too many were asked for.
+    left: &'a Cell<Option<usize>>,
+    /// The key of the map that the value stands in.
+    parent: &'a str,
+}
+
+impl Builder<'_> {
+    fn charge<E: Error>(&self, bytes: usize) -> Result<(), E> {
+        self.left.set(self.left.get().and_then(|left| left.checked_sub(bytes)));
+        self.left.get().map(drop).ok_or_else(|| E::custom("too large"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Builder<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Builder<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.charge(ALLOCATION + value.len())?;
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            if list.len() == list.capacity() {
+                // The capacity becomes twice what it was, and at least 4 (`RawVec` in Rust's `alloc`).
+                self.charge(ALLOCATION + size_of::<Value>() * list.len().max(4))?;
+            }
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if NEVER_READ.contains(&(self.parent, key.as_str())) {
+                entries.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            // Nodes but the first are at least half full.
+            let entry = if map.is_empty() { NODE } else { 2 * size_of::<(String, Value)>() };
+            self.charge(ALLOCATION + entry + ALLOCATION + key.len())?;
+            let value = entries.next_value_seed(Builder { left: self.left, parent: &key })?;
+            map.insert(key, value);
+        }
+        Ok(map.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            (-1e9..1e9).prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 60, 6, |inner| {
+            let map = prop::collection::btree_map(any::<String>(), inner.clone(), 0..6);
+            prop_oneof![
+                prop::collection::vec(inner, 0..6).prop_map(Value::from),
+                map.prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_serde_json_reads(value in json()) {
+            let text = value.to_string();
+            prop_assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
+        }
+
+        #[test]
+        fn what_is_not_json_is_refused(text in "[\\[\\]{}\",:\\\\0-9a-f ]{0,24}") {
+            let expected = serde_json::from_str::<Value>(&text).ok();
+            prop_assert_eq!(parse(text.as_bytes()).ok(), expected);
+        }
+    }
+
+    #[test]
+    fn parts_that_nothing_reads_are_left_out_and_labels_of_their_names_are_not() {
+        let object = json!({
+            "metadata": {"name": "a", "managedFields": [{}], "labels": {"env": "prod", "volumes": "1"}},
+            "spec": {"volumes": [{}], "containers": [{"name": "c", "env": [{"name": "A"}]}], "env": 1},
+            "status": {"conditions": [{}], "phase": "Running"},
+        });
+        let expected = json!({
+            "metadata": {"name": "a", "labels": {"env": "prod", "volumes": "1"}},
+            "spec": {"containers": [{"name": "c"}], "env": 1},
+            "status": {"phase": "Running"},
+        });
+        assert_eq!(parse(object.to_string().as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_object_larger_than_a_cluster_holds_is_refused() {
+        let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        for (text, what) in [
+            (deep(DEPTH_LIMIT + 1), "more levels"),
+            (format!("{{\"metadata\":{{\"managedFields\":{}}}}}", deep(1_000_000)), "more levels"),
+            (format!("\"{}\"", "x".repeat(STRING_LIMIT + 1)), "longer strings"),
+            (format!("{{\"{}\":1}}", "\\n".repeat(STRING_LIMIT)), "longer strings"),
+            (" ".repeat(BYTES_LIMIT + 1), "more bytes"),
+            (format!("[\"{}\",{}0]", "x".repeat(STRING_LIMIT), "0,".repeat(3 << 20)), "longer strings"),
+            (format!("[{}0]", "0,".repeat(1 << 20)), "more entries"),
+            (format!("[{}0]", "{\"\":0},".repeat(10_000)), "more entries"),
+        ] {
+            let error = parse(text.as_bytes()).unwrap_err();
+            assert!(matches!(error, ObjectError::TooLarge(told) if told == what), "{what}: {error}");
+        }
+        assert!(parse(deep(DEPTH_LIMIT).as_bytes()).is_ok());
+        assert!(parse(format!("\"{}\"", "\\\"".repeat(STRING_LIMIT / 2)).as_bytes()).is_ok());
+    }
+}
