@@ -85,7 +85,10 @@ fn without_a_last_default_every_operand_is_named() {
     let options = ["--set=V=limits.cpu:-spec.nodeName"];
     let outcome = run_with_pod("print", options, &labelled()).expect_code(0);
     let line = only_line(&outcome);
-    assert!(line.contains("V is not set: the container has no limits.cpu; the pod has no spec.nodeName"), "{line}");
+    assert!(
+        line.contains("V is not set: the container has no limits.cpu; the pod has no spec.nodeName"),
+        "{line}"
+    );
 }
 
 #[test]
