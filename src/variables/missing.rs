@@ -111,7 +111,12 @@ fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String>
         NotQueried::Never if is_only => {
             format!("{reference} comes only from the API, which --api=never turns off")
         }
-        NotQueried::Root | NotQueried::Never => return None,
+        NotQueried::Root => {
+            format!("no source at hand has {reference}, and --root turns the API off; add --api-url")
+        }
+        NotQueried::Never => {
+            format!("no source at hand has {reference}, and --api=never turns the API off")
+        }
     })
 }
 
@@ -160,7 +165,6 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
     if row.place.is_some() {
         match gathered.not_queried {
             Some(NotQueried::NotRequested) => ways.push(format!("--require {name} with the API")),
-            Some(NotQueried::Root) => ways.push("--api-url".to_owned()),
             _ => {}
         }
     }
