@@ -55,15 +55,15 @@ fn parse_line(line: &str) -> Option<Group<'_>> {
 fn tell_path(groups: &[Group], told: &mut Told) {
     let paths = || groups.iter().map(|group| group.path);
     if let Some(pod) = paths().find_map(pod_of) {
-        told.text(Field::PodUid, pod.uid);
-        told.text(Field::QosClass, pod.qos_class);
+        told.text(Field::POD_UID, pod.uid);
+        told.text(Field::QOS_CLASS, pod.qos_class);
     } else {
         told.absent(
             "the path of the control group names no pod: a private cgroup namespace (cgroup v2) shows \"/\"",
         );
     }
     if let Some(id) = paths().find_map(container_id) {
-        told.text(Field::ContainerId, id);
+        told.text(Field::CONTAINER_ID, id);
     }
 }
 

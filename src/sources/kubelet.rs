@@ -44,9 +44,9 @@ fn tell_mounts(surroundings: &Surroundings, told: &mut Told) {
             false => "the mounts name several pods: a hostPath or subPath that looks like the kubelet's own?",
         });
     };
-    told.text(Field::PodUid, pod.rsplit('/').next().unwrap_or_default());
+    told.text(Field::POD_UID, pod.rsplit('/').next().unwrap_or_default());
     if let Some(container) = only(&containers) {
-        told.text(Field::ContainerName, container);
+        told.text(Field::CONTAINER_NAME, container);
     }
 }
 
@@ -110,8 +110,8 @@ fn tell_hosts(surroundings: &Surroundings, told: &mut Told) -> bool {
     let addresses = addresses_of(&hostname, &hosts);
     match addresses.first() {
         Some(first) => {
-            told.text(Field::PodIp, *first);
-            told.text(Field::PodIps, addresses.join(","));
+            told.text(Field::POD_IP, *first);
+            told.text(Field::POD_IPS, addresses.join(","));
         }
         None => told.absent(format!("/etc/hosts has no line for the hostname {hostname:?}")),
     }
@@ -134,8 +134,8 @@ fn tell_resolv_conf(surroundings: &Surroundings, told: &mut Told) {
     };
     match cluster_domain(&resolv_conf) {
         Some((namespace, domain)) => {
-            told.text(Field::PodNamespace, namespace);
-            told.value(Field::ClusterDomain, Value::Text(domain.to_owned()));
+            told.text(Field::POD_NAMESPACE, namespace);
+            told.value(Field::CLUSTER_DOMAIN, Value::Text(domain.to_owned()));
         }
         None => {
             told.absent("/etc/resolv.conf has no search list of a cluster: dnsPolicy is not ClusterFirst?")

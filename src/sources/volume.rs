@@ -247,7 +247,7 @@ fn tell_map(field: Field, path: &dyn Fn() -> String, file: impl Read, told: &mut
     for line in broken {
         told.broken(format!("{}: line {}: {}; the other lines are used", path(), line.number, line.reason));
     }
-    if field == Field::Annotations {
+    if field == Field::ANNOTATIONS {
         map.retain(|key, _| !is_of_kubelet(key));
     }
     told.value(field, Value::Map(map));

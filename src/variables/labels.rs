@@ -37,8 +37,8 @@ impl Map {
     /// The field that holds it.
     pub(crate) fn field(self) -> Field {
         match self {
-            Map::Labels => Field::Labels,
-            Map::Annotations => Field::Annotations,
+            Map::Labels => Field::LABELS,
+            Map::Annotations => Field::ANNOTATIONS,
         }
     }
 

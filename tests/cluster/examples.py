@@ -134,7 +134,6 @@ class Examples:
             f"NODE_NAME={pod['spec']['nodeName']}",
             "WORKLOAD_NAME=entrypoint",
             "POD_LABEL_APP_KUBERNETES_IO_NAME=entrypoint",
-            "GOMAXPROCS=1",
             "GOMEMLIMIT=60397977",
         )
 
