@@ -1,29 +1,34 @@
-# introspod alone in an image, static for the platform that it runs on:
+# An image that holds introspod alone, built from source:
 #
-#     docker buildx build --platform linux/amd64,linux/arm64 --tag registry.example.com/introspod .
+#     docker buildx build --platform linux/amd64,linux/arm64 --build-arg VERSION="$(release/version)" \
+#         --tag registry.example.com/introspod .
 #
-# The build stage runs on the target platform itself, native or emulated: a cross-compiler for the C
-# and assembly in ring would be one more thing to keep.
+# The build stage runs on the target platform itself, natively or emulated. `release/build` makes the
+# same image for both platforms without Docker, from binaries that it has cross-compiled.
 
-FROM docker.io/library/rust:1-slim-bookworm AS build
+# musl is the C library of Alpine, so this build is static. Before you publish what you build, pin the
+# base image by its digest here: rust:1-alpine@sha256:… (`docker buildx imagetools inspect rust:1-alpine`).
+FROM docker.io/library/rust:1-alpine AS build
 WORKDIR /source
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
-# The dependencies are a layer of their own, built with nothing in place of the sources: they seldom change.
+# The dependencies are a layer of their own, built with an empty program: they seldom change.
 RUN mkdir src \
  && echo 'fn main() {}' > src/main.rs \
  && touch src/lib.rs \
  && cargo build --release --locked
 COPY src src
-# Cargo goes by time, and the sources may be older than what stood in their place.
+# Cargo compares times, and the sources may be older than the empty program.
 RUN touch src/main.rs src/lib.rs \
  && cargo build --release --locked \
  && cp target/*/release/introspod ..
 
 FROM scratch
+# As `release/version` prints it.
+ARG VERSION
 LABEL org.opencontainers.image.title="introspod" \
       org.opencontainers.image.description="Makes a Kubernetes pod know itself: gathers, renders and becomes the application" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.source="https://github.com/introspod/introspod" \
       org.opencontainers.image.documentation="https://github.com/introspod/introspod#readme"

@@ -91,10 +91,14 @@ fn parts<const COUNT: usize>(data: &[u8]) -> [&[u8]; COUNT] {
 
 fn labels(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let (map, broken) = key_value::parse(text);
+    let parse = |text: &str| {
+        let mut reader = key_value::Reader::default();
+        text.split('\n').try_for_each(|line| reader.line(line)).map(|()| reader.finish()).ok()
+    };
+    let Some((map, broken)) = parse(text) else { return };
     assert!(broken.iter().all(|line| (1..=text.split('\n').count()).contains(&line.number)));
     let is_read_back = |map: BTreeMap<String, String>| {
-        assert_eq!(key_value::parse(&key_value::format(&map)), (map, Vec::new()));
+        assert_eq!(parse(&key_value::format(&map)), Some((map, Vec::new())));
     };
     is_read_back(map);
     is_read_back(BTreeMap::from([("key".to_owned(), text.to_owned())]));
@@ -118,7 +122,7 @@ fn mounts(data: &[u8]) {
         let _ = (mount.root(), mount.mount_point(), mount.has_super_option("memory"));
     }
     let told = told(sources::kubelet::tell, &[("proc/self/mountinfo", data)], Environment::default());
-    for field in [Field::PodUid, Field::ContainerName] {
+    for field in [Field::POD_UID, Field::CONTAINER_NAME] {
         assert!(text_of(&told, &field).is_none_or(|name| !name.is_empty() && !name.contains('/')));
     }
     // As the kernel writes it (`mangle` in `fs/proc_namespace.c`).
@@ -144,7 +148,7 @@ fn hosts(data: &[u8]) {
     let files = [("etc/hosts", hosts), ("etc/hostname", hostname)];
     let told = told(sources::kubelet::tell, &files, Environment::default());
     let is_own = |ip: &str| ip.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback());
-    match (text_of(&told, &Field::PodIp), text_of(&told, &Field::PodIps)) {
+    match (text_of(&told, &Field::POD_IP), text_of(&told, &Field::POD_IPS)) {
         (Some(ip), Some(ips)) => {
             assert_eq!(ips.split(',').next(), Some(ip));
             assert!(ips.split(',').all(is_own), "{ips:?}");
@@ -157,7 +161,7 @@ fn resolv_conf(data: &[u8]) {
     let tell = |text: &[u8]| {
         let told = told(sources::kubelet::tell, &[("etc/resolv.conf", text)], Environment::default());
         let text = |field| text_of(&told, &field).map(str::to_owned);
-        text(Field::PodNamespace).zip(text(Field::ClusterDomain))
+        text(Field::POD_NAMESPACE).zip(text(Field::CLUSTER_DOMAIN))
     };
     if let Some((namespace, domain)) = tell(data) {
         let list = format!("search {namespace}.svc.{domain} svc.{domain} {domain}\n");
@@ -166,10 +170,15 @@ fn resolv_conf(data: &[u8]) {
 }
 
 fn cgroup(data: &[u8]) {
-    // No path is below this root, so that the group is what is mounted.
-    let mountinfo = "1 2 0:1 /elsewhere /sys/fs/cgroup rw - cgroup2 cgroup rw\n\
-                     1 2 0:2 /elsewhere /sys/fs/cgroup rw - cgroup cgroup rw,memory,cpu\n";
     let [group, memory, cpu, period] = parts(data);
+    // What is mounted is the first group, so that its limits are read. One mount lies upon the other.
+    let text = String::from_utf8_lossy(group);
+    let path = text.lines().next().and_then(|line| line.splitn(3, ':').nth(2)).unwrap_or("/");
+    let root = path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+    let mountinfo = format!(
+        "1 0 0:1 {root} /sys/fs/cgroup rw - cgroup2 cgroup rw\n\
+         2 0 0:2 {root} /sys/fs/cgroup/. rw - cgroup cgroup rw,memory,cpu\n"
+    );
     let files = [
         ("proc/self/mountinfo", mountinfo.as_bytes()),
         ("proc/self/cgroup", group),
@@ -180,10 +189,10 @@ fn cgroup(data: &[u8]) {
         ("sys/fs/cgroup/cpu.cfs_period_us", period),
     ];
     let told = told(sources::cgroup::tell, &files, Environment::default());
-    if let Some(id) = text_of(&told, &Field::ContainerId) {
+    if let Some(id) = text_of(&told, &Field::CONTAINER_ID) {
         assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}");
     }
-    if let Some(class) = text_of(&told, &Field::QosClass) {
+    if let Some(class) = text_of(&told, &Field::QOS_CLASS) {
         assert!(["Guaranteed", "Burstable", "BestEffort"].contains(&class), "{class:?}");
     }
     let mut facts = Facts::new(4096);
@@ -309,8 +318,8 @@ fn defaults(data: &[u8]) {
     let labels = BTreeMap::from([("team".to_owned(), "core".to_owned())]);
     let cpu = Quantity::from_milli(1500);
     let values = vec![
-        (Field::PodName, Value::Text("web-0".to_owned())),
-        (Field::Labels, Value::Map(labels)),
+        (Field::POD_NAME, Value::Text("web-0".to_owned())),
+        (Field::LABELS, Value::Map(labels)),
         (Field::Resource(List::Limits, "cpu".into()), Value::Quantity(cpu)),
     ];
     facts.add(Source::Api, values);

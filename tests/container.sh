@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# introspod in its home: the image's last stage, built for real and run as Kubernetes would run it.
+# introspod in its home: its image, run as Kubernetes would run it.
 #
-#     tests/container.sh            plays the Dockerfile's build stage on this machine first
-#     tests/container.sh BINARY     takes this static binary for what the build stage gives
+#     tests/container.sh oci:DIRECTORY     tests the image in this OCI image layout, as release/build makes it
+#     tests/container.sh BINARY            tests an image of the Dockerfile's last stage with this static binary
+#     tests/container.sh --build-stage     runs the commands of the Dockerfile's build stage on this machine,
+#                                          without the base image, and looks at the binary that they build
 #
 # Needs root and the Debian packages podman, runc, busybox-static, python3-yaml and openssl. Pulls nothing:
 # base images may be out of reach.
@@ -10,7 +12,7 @@ set -uo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d /var/tmp/introspod-container.XXXXXX)
-image=ghcr.io/introspod/introspod:0.1.0 # as the examples call it
+image=ghcr.io/introspod/introspod:$("$top/release/version") # the name that the examples use
 secrets=/var/run/secrets/kubernetes.io/serviceaccount
 service_account=$top/examples/dry-run/root$secrets:$secrets:ro
 passed=0
@@ -71,7 +73,7 @@ play_build_stage() {
     local instruction arguments words destination source
     mkdir "$work/source" && cd "$top" && shopt -s nullglob || return
     # Dependencies that are compiled already need not be compiled again.
-    for source in target/*/release; do
+    for source in "target/$(rustc --print host-tuple)/release"; do
         mkdir -p "$(dirname "$work/source/$source")" && cp -a "$source" "$work/source/$source"
     done
     cd "$work/source" || return
@@ -97,24 +99,40 @@ play_build_stage() {
     done < <(build_stage)
 }
 
-if [ $# -gt 0 ]; then
-    cp "$1" "$work/introspod" || die "no binary"
-else
+case ${1:-} in
+--build-stage)
     (play_build_stage) >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; die "the Dockerfile's build stage fails"; }
-    passed=1
-    echo "ok      the build stage's own commands build a binary"
-fi
+    "$work/introspod" --version || die "what the Dockerfile's build stage builds does not run"
+    echo "1 passed, 0 failed"
+    exit
+    ;;
+oci:*) ;;
+'') die "which image or binary?" ;;
+*) cp "$1" "$work/introspod" || die "no binary" ;;
+esac
+
+# The image under test, as $image, and its binary as $work/introspod.
+image_under_test() {
+    local id
+    if [ -e "$work/introspod" ]; then
+        mkdir "$work/build"
+        cp "$work/introspod" "$work/build/introspod"
+        podman build --quiet --build-context "build=$work/build" --build-arg "VERSION=$("$top/release/version")" --tag "$image" "$top"
+    else
+        id=$(podman pull --quiet "$1") && podman tag "$id" "$image" &&
+            cp "$(podman image mount "$image")/introspod" "$work/introspod" && podman image umount "$image"
+    fi
+}
 
 build_images() {
     local busybox applet
     busybox=$(command -v busybox) || { echo "no busybox"; return 1; }
-    mkdir -p "$work/build" "$work/busybox/bin"
-    cp "$work/introspod" "$work/build/introspod"
+    mkdir -p "$work/busybox/bin"
     cp "$busybox" "$work/busybox/bin/busybox"
     for applet in $(busybox --list); do
         [ "$applet" = busybox ] || ln -s busybox "$work/busybox/bin/$applet"
     done
-    podman build --quiet --build-context "build=$work/build" --tag "$image" "$top" &&
+    image_under_test "$1" &&
         printf 'FROM scratch\nCOPY bin /bin\nENV PATH=/bin\nCMD ["sh"]\n' |
         podman build --quiet --tag docker.io/library/busybox:1.37 --file - "$work/busybox" &&
         podman build --quiet --tag entrypoint "$top/examples/entrypoint" &&
@@ -138,7 +156,7 @@ build_stand_ins() {
         podman build --quiet --tag docker.io/traefik/whoami:v1.11.0 --file - "$work/whoami"
 }
 
-if ! build_images >"$work/images.log" 2>&1; then
+if ! build_images "$1" >"$work/images.log" 2>&1; then
     cat "$work/images.log" >&2
     die "the images cannot be built"
 fi
@@ -150,7 +168,7 @@ fi
 image_holds_introspod_alone() {
     expect /introspod "$(cd "$(podman image mount "$image")" && find . -mindepth 1 | sed 's/^\.//')"
     expect '[/introspod] 65532:65532' "$(podman image inspect --format '{{.Config.Entrypoint}} {{.Config.User}}' "$image")"
-    expect "$(sed -n 's/^version = "\(.*\)"/\1/p' "$top/Cargo.toml" | head -n 1)" \
+    expect "$("$top/release/version")" \
         "$(podman image inspect --format '{{index .Labels "org.opencontainers.image.version"}}' "$image")"
 }
 

@@ -115,9 +115,9 @@ impl Options {
         Asked { container: self.container().map(str::to_owned), is_beside: false }
     }
 
-    /// What `write` and `watch` describe: they run beside it.
+    /// What `write` and `watch` describe: they run beside it, unless `--process` names it.
     pub(crate) fn beside(&self) -> Asked {
-        Asked { container: self.container().map(str::to_owned), is_beside: true }
+        Asked { container: self.container().map(str::to_owned), is_beside: self.process.is_none() }
     }
 
     /// These options for each container that they name, with the files that are its own; themselves

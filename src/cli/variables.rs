@@ -8,11 +8,22 @@ use crate::system::{logging, suggest};
 pub(super) const PREFIX: &str = "INTROSPOD_";
 /// Makes `exec` execute its command at once.
 const DISABLED: &str = "INTROSPOD_DISABLED";
+/// The variables that are no option's.
+const OTHERS: [&str; 2] = [DISABLED, logging::VARIABLE];
 
 /// The variable of an option: `INTROSPOD_API_URL` of `--api-url`.
 pub(super) fn variable_of(option: &str) -> String {
     let name = option.trim_start_matches('-').replace('-', "_");
     PREFIX.to_owned() + &name.to_ascii_uppercase()
+}
+
+/// Whether the variable `name` is that of `option`.
+pub(super) fn is_variable_of(name: &str, option: &str) -> bool {
+    let letters = name.strip_prefix(PREFIX).unwrap_or_default().bytes();
+    letters.eq(option.trim_start_matches('-').bytes().map(|byte| match byte {
+        b'-' => b'_',
+        byte => byte.to_ascii_uppercase(),
+    }))
 }
 
 /// Parses the value of a switch.
@@ -31,21 +42,15 @@ pub(crate) fn is_disabled(environment: &Environment) -> bool {
 
 /// Warns of variables that are nearly those of options, since they have no effect.
 pub(super) fn warn_of_near_misses(environment: &Environment) {
-    if !environment.has_prefix(PREFIX) {
-        return;
-    }
-    let mut known: Vec<String> = SUBCOMMANDS
-        .iter()
-        .flat_map(|subcommand| subcommand.flags())
-        .map(|flag| variable_of(flag.long))
-        .collect();
-    known.extend([DISABLED, logging::VARIABLE].map(str::to_owned));
+    let flags = || SUBCOMMANDS.iter().flat_map(|subcommand| subcommand.flags());
     for name in environment.names_with_prefix(PREFIX).filter(|name| !is_of_service(name)) {
-        if known.iter().any(|known| known == name) {
+        if OTHERS.contains(&name) || flags().any(|flag| is_variable_of(name, flag.long)) {
             continue;
         }
-        let names = known.iter().map(|known| &known[PREFIX.len()..]);
-        if let Some(nearest) = suggest::nearest(&name[PREFIX.len()..], names) {
+        let known: Vec<String> =
+            flags().map(|flag| variable_of(flag.long)).chain(OTHERS.map(str::to_owned)).collect();
+        let known = known.iter().map(|known| &known[PREFIX.len()..]);
+        if let Some(nearest) = suggest::nearest(&name[PREFIX.len()..], known) {
             log::warn!("the variable {name} has no effect; did you mean {PREFIX}{nearest}?");
         }
     }

@@ -10,7 +10,7 @@ use argh::{ArgsInfo, FlagInfo, FlagInfoKind, FromArgs, Optionality};
 
 use super::error::UsageError;
 use super::subcommands::Subcommand;
-use super::variables::{PREFIX, parse_boolean, variable_of};
+use super::variables::{PREFIX, is_variable_of, parse_boolean, variable_of};
 use crate::system::environment::Environment;
 use crate::system::{logging, suggest};
 
@@ -100,7 +100,8 @@ impl Words {
     /// Adds what variables say: of a repeatable option before what the command line says, of
     /// another only where the command line does not say it.
     pub(super) fn add_variables(&mut self, environment: &Environment) -> Result<(), UsageError> {
-        if !environment.has_prefix(PREFIX) {
+        let names: Vec<&str> = environment.names_with_prefix(PREFIX).collect();
+        if names.is_empty() {
             return Ok(());
         }
         let mut added = Vec::new();
@@ -108,7 +109,8 @@ impl Words {
             if self.subcommand.without_variable.contains(&flag.long) {
                 continue;
             }
-            let Some(text) = environment.get_nonempty(&variable_of(flag.long)) else { continue };
+            let Some(name) = names.iter().find(|name| is_variable_of(name, flag.long)) else { continue };
+            let Some(text) = environment.get_nonempty(name) else { continue };
             let values: Vec<&str> = match flag.optionality {
                 Optionality::Repeating => lines(text).collect(),
                 _ => vec![text],

@@ -55,15 +55,7 @@ fn advice(failure: &Failure) -> &'static str {
         Failure::NoClient(_) | Failure::NoThread(_) => {
             "raise the container's limits: a request needs two threads and a few file descriptors"
         }
-        Failure::Timeout { step: Step::Dns, .. } => {
-            "check that the cluster's DNS answers, or leave out --api-url to do without DNS"
-        }
-        Failure::Timeout { step: Step::Connect, .. } => {
-            "check that a NetworkPolicy lets the pod reach the API server, or give it more time with --timeout"
-        }
-        Failure::Timeout { step: Step::Response, .. } => {
-            "the API server is slow, or something on the way drops its answer; give it more time with --timeout"
-        }
+        Failure::Timeout { step, .. } => advice_on_timeout(*step),
         Failure::Dns { .. } | Failure::NoAddress { .. } => {
             "check the name, /etc/resolv.conf and the cluster's DNS, or leave out --api-url: \
              the pod's variables have the API server's address"
@@ -73,6 +65,24 @@ fn advice(failure: &Failure) -> &'static str {
         }
         Failure::Certificate { problem, .. } => tls::certificate_remedy(problem),
         Failure::NotLoopback { .. } => "use https://, or a loopback address such as http://127.0.0.1:8001",
+        _ => advice_on_answer(failure),
+    }
+}
+
+fn advice_on_timeout(step: Step) -> &'static str {
+    match step {
+        Step::Dns => "check that the cluster's DNS answers, or leave out --api-url to do without DNS",
+        Step::Connect => {
+            "check that a NetworkPolicy lets the pod reach the API server, or give it more time with --timeout"
+        }
+        Step::Response => {
+            "the API server is slow, or something on the way drops its answer; give it more time with --timeout"
+        }
+    }
+}
+
+fn advice_on_answer(failure: &Failure) -> &'static str {
+    match failure {
         Failure::Status { status: 401, .. } => {
             "the token has expired or is for another audience: mount the default service account token"
         }
@@ -89,11 +99,7 @@ fn advice(failure: &Failure) -> &'static str {
         Failure::WrongObject { .. } | Failure::InvalidObject { .. } => {
             "check that the API server itself answers at this address, and no proxy or login page"
         }
-        Failure::Status { .. }
-        | Failure::Forbidden { .. }
-        | Failure::Tls { .. }
-        | Failure::TooLarge
-        | Failure::Encoded(_) => "check that it is the API server that answers at this address",
+        _ => "check that it is the API server that answers at this address",
     }
 }
 
@@ -123,9 +129,16 @@ fn forbidden(
         problem.extend(request.reads_every_pod(who.stable_name).map(|word| format!("; note that {word}")));
         return Explanation { problem, advice };
     }
-    let path = one_line(shown_path(path));
-    let advice = match user {
-        _ if account.is_some() => format!("let the service account get {path}"),
+    let advice = match account {
+        Some(_) => format!("let the service account get {}", one_line(shown_path(path))),
+        None => advice_on_user(user, through_proxy, &one_line(shown_path(path))),
+    };
+    Explanation { problem, advice }
+}
+
+/// What to do where no service account is known to have been refused.
+fn advice_on_user(user: Option<&str>, through_proxy: bool, path: &str) -> String {
+    match user {
         Some(user) => format!(
             "{} is not a service account: ask with a service account's token, or let this user get {path}",
             one_line(user)
@@ -136,8 +149,7 @@ fn forbidden(
             )
         }
         None => format!("let this pod's service account get {path}"),
-    };
-    Explanation { problem, advice }
+    }
 }
 
 /// What stands in double quotes after `word`.

@@ -62,8 +62,8 @@ pub(crate) enum Failure {
     /// The answer cannot be read as an object of the kind that was asked for.
     #[error("the answer is not a valid {kind} object: {source}")]
     InvalidObject { kind: &'static str, source: Box<dyn Error + Send + Sync> },
-    /// The answer is an object of another name or namespace; both are as `NAMESPACE/NAME` or `NAME`.
-    #[error("the answer is the {kind} {found}, not the {kind} {wanted}")]
+    /// The answer is an object of another name or namespace; both are as `NAME` or `NAME in the namespace NAMESPACE`.
+    #[error("the answer is the {kind} {found}, not {wanted}")]
     WrongObject { kind: &'static str, wanted: String, found: String },
     /// The answer is an object of the right name, but not the one that the UID belongs to.
     #[error(
@@ -119,6 +119,10 @@ impl Failure {
             Failure::Status { status: 408 | 429 | 500..=599, retry_after, .. } => Some(*retry_after),
             _ => None,
         }
+    }
+
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self, Failure::Timeout { .. })
     }
 
     /// Whether the answer may have come from a cache that is behind: a request without

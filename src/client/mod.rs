@@ -99,15 +99,21 @@ impl<'a> Client<'a> {
     /// Gets `path`, which begins with a slash, trying again where that can help.
     ///
     /// # Errors
-    /// The last attempt's failure.
+    /// The last attempt's failure; if that only ran out of time, the failure that the server
+    /// answered before.
     pub(crate) fn get(&mut self, path: &str) -> Result<Answer, Failure> {
         let mut was_unauthorized = false;
+        let mut answered = None;
         loop {
             let failure = match self.attempt(path) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             log::info!("GET {}: {failure}", shown_path(path));
+            let failure = match answered.take() {
+                Some(answered) if failure.is_timeout() => answered,
+                _ => failure,
+            };
             let is_unauthorized = failure.code() == Some(401);
             let pause = match failure.retry_after() {
                 Some(pause) => pause,
@@ -115,10 +121,11 @@ impl<'a> Client<'a> {
                 None if is_unauthorized && !was_unauthorized => Duration::ZERO,
                 None => return Err(failure),
             };
-            was_unauthorized |= is_unauthorized;
             if !self.pause(pause) {
                 return Err(failure);
             }
+            was_unauthorized |= is_unauthorized;
+            answered = Some(failure).filter(|failure| failure.code().is_some() && !is_unauthorized);
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) fn run(get: &Get, environment: &Environment, clock: fn() -> Instant) 
     }
     let surroundings = Surroundings::new(root, environment, Vec::new(), None, clock);
     let facts = gather::identity(&surroundings);
-    let namespace = facts.text(&Field::PodNamespace);
+    let namespace = facts.text(&Field::POD_NAMESPACE);
     let path = match namespace {
         Some(namespace) => get.path.replace("{namespace}", namespace),
         None if get.path.contains("{namespace}") => {
@@ -35,7 +35,7 @@ pub(super) fn run(get: &Get, environment: &Environment, clock: fn() -> Instant) 
     match answer {
         Ok(answer) => print::to_standard_output(&answer.body),
         Err(failure) => {
-            let service_account = facts.text(&Field::ServiceAccount);
+            let service_account = facts.text(&Field::SERVICE_ACCOUNT);
             let who = Identity { namespace, service_account, stable_name: None };
             let Explanation { problem, advice } = explain(&failure, &path, who);
             log::error!("GET {}: {problem}", shown_path(&path));

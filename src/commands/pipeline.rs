@@ -35,15 +35,17 @@ impl<'a> Input<'a> {
         environment: &'a Environment,
         clock: fn() -> Instant,
     ) -> Result<Self, CommandError> {
-        if options.process.is_some() {
-            return Err(CommandError::Other("--process is not supported yet".to_owned()));
-        }
         if let Some(file) = &options.pod {
             return Ok(Input::Object(read_pod(file)?, Environment::default()));
         }
-        let root = Root::open(&options.root)?;
         let (volumes, token_file) = (options.volumes.clone(), options.token_file.clone());
-        Ok(Input::Container(Surroundings::new(root, environment, volumes, token_file, clock)))
+        Ok(Input::Container(match options.process {
+            Some(pid) => Surroundings::of_process(pid, volumes, token_file, clock)?,
+            None => {
+                let root = Root::open(&options.root)?;
+                Surroundings::new(root, environment, volumes, token_file, clock)
+            }
+        }))
     }
 
     /// The container, if it is one.

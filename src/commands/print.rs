@@ -72,9 +72,9 @@ fn print_values(names: &[String], prepared: &Prepared, selection: &Selection) ->
 fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> =
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
-    if gathered.facts.text(&Field::PodName).is_none()
+    if gathered.facts.text(&Field::POD_NAME).is_none()
         && let Some(surroundings) = input.surroundings()
-        && let Some(hostname) = crate::sources::kubelet::hostname(&surroundings.root)
+        && let Some(hostname) = surroundings.hostname()
     {
         lines.push((
             "hostname",

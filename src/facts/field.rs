@@ -72,29 +72,28 @@ pub(crate) enum Field {
 }
 
 /// The fields that the program refers to by name.
-#[allow(non_upper_case_globals)]
 impl Field {
-    pub(crate) const PodName: Field = Field::Plain("metadata.name");
-    pub(crate) const PodNamespace: Field = Field::Plain("metadata.namespace");
-    pub(crate) const PodUid: Field = Field::Plain("metadata.uid");
-    pub(crate) const NodeName: Field = Field::Plain("spec.nodeName");
-    pub(crate) const NodeUid: Field = Field::Plain("node.uid");
-    pub(crate) const ServiceAccount: Field = Field::Plain("spec.serviceAccountName");
-    pub(crate) const PodIp: Field = Field::Plain("status.podIP");
-    pub(crate) const PodIps: Field = Field::Plain("status.podIPs");
-    pub(crate) const Labels: Field = Field::Plain("metadata.labels");
-    pub(crate) const Annotations: Field = Field::Plain("metadata.annotations");
-    pub(crate) const ContainerName: Field = Field::Plain("container.name");
-    pub(crate) const ContainerId: Field = Field::Plain("container.id");
-    pub(crate) const ContainerImage: Field = Field::Plain("container.image");
-    pub(crate) const OwnerKind: Field = Field::Plain("owner.kind");
-    pub(crate) const OwnerName: Field = Field::Plain("owner.name");
-    pub(crate) const WorkloadKind: Field = Field::Plain("workload.kind");
-    pub(crate) const WorkloadName: Field = Field::Plain("workload.name");
-    pub(crate) const Ordinal: Field = Field::Plain("pod.ordinal");
-    pub(crate) const QosClass: Field = Field::Plain("status.qosClass");
-    pub(crate) const NodeLabels: Field = Field::Plain("node.labels");
-    pub(crate) const ClusterDomain: Field = Field::Plain("cluster.domain");
+    pub(crate) const POD_NAME: Field = Field::Plain("metadata.name");
+    pub(crate) const POD_NAMESPACE: Field = Field::Plain("metadata.namespace");
+    pub(crate) const POD_UID: Field = Field::Plain("metadata.uid");
+    pub(crate) const NODE_NAME: Field = Field::Plain("spec.nodeName");
+    pub(crate) const NODE_UID: Field = Field::Plain("node.uid");
+    pub(crate) const SERVICE_ACCOUNT: Field = Field::Plain("spec.serviceAccountName");
+    pub(crate) const POD_IP: Field = Field::Plain("status.podIP");
+    pub(crate) const POD_IPS: Field = Field::Plain("status.podIPs");
+    pub(crate) const LABELS: Field = Field::Plain("metadata.labels");
+    pub(crate) const ANNOTATIONS: Field = Field::Plain("metadata.annotations");
+    pub(crate) const CONTAINER_NAME: Field = Field::Plain("container.name");
+    pub(crate) const CONTAINER_ID: Field = Field::Plain("container.id");
+    pub(crate) const CONTAINER_IMAGE: Field = Field::Plain("container.image");
+    pub(crate) const OWNER_KIND: Field = Field::Plain("owner.kind");
+    pub(crate) const OWNER_NAME: Field = Field::Plain("owner.name");
+    pub(crate) const WORKLOAD_KIND: Field = Field::Plain("workload.kind");
+    pub(crate) const WORKLOAD_NAME: Field = Field::Plain("workload.name");
+    pub(crate) const ORDINAL: Field = Field::Plain("pod.ordinal");
+    pub(crate) const QOS_CLASS: Field = Field::Plain("status.qosClass");
+    pub(crate) const NODE_LABELS: Field = Field::Plain("node.labels");
+    pub(crate) const CLUSTER_DOMAIN: Field = Field::Plain("cluster.domain");
 }
 
 impl Field {

@@ -43,26 +43,26 @@ impl Owner {
     pub(crate) fn values(&self, hash: Option<&str>) -> Vec<(Field, Value)> {
         let workload = self.workload(hash);
         vec![
-            (Field::OwnerKind, Value::Text(self.kind.clone())),
-            (Field::OwnerName, Value::Text(self.name.clone())),
-            (Field::WorkloadKind, Value::Text(workload.kind)),
-            (Field::WorkloadName, Value::Text(workload.name)),
+            (Field::OWNER_KIND, Value::Text(self.kind.clone())),
+            (Field::OWNER_NAME, Value::Text(self.name.clone())),
+            (Field::WORKLOAD_KIND, Value::Text(workload.kind)),
+            (Field::WORKLOAD_NAME, Value::Text(workload.name)),
         ]
     }
 }
 
 /// Adds what labels and name imply, as the source [`Source::Labels`].
 pub(crate) fn derive(facts: &mut Facts) {
-    let Some(labels) = facts.map(&Field::Labels) else { return };
-    let name = facts.text(&Field::PodName).unwrap_or_default();
+    let Some(labels) = facts.map(&Field::LABELS) else { return };
+    let name = facts.text(&Field::POD_NAME).unwrap_or_default();
     let owner = from_labels(labels, name);
     let hash = labels.get("pod-template-hash").map(String::as_str);
-    let kind = match facts.told_by(Source::Api, &Field::OwnerKind) {
+    let kind = match facts.told_by(Source::Api, &Field::OWNER_KIND) {
         Some(told) => told.text(),
         None => owner.as_ref().map(|owner| owner.kind.as_str()),
     };
     let ordinal =
-        ordinal(labels, name, kind).map(|ordinal| (Field::Ordinal, Value::Text(ordinal.to_string())));
+        ordinal(labels, name, kind).map(|ordinal| (Field::ORDINAL, Value::Text(ordinal.to_string())));
     let values: Vec<_> = owner.iter().flat_map(|owner| owner.values(hash)).chain(ordinal).collect();
     facts.add(Source::Labels, values);
 }

@@ -36,11 +36,11 @@ impl std::fmt::Display for Reference {
 /// The pod's own copy of a topology label of its node, which Kubernetes 1.35 and later makes
 /// (KEP-4742): then the node need not be asked.
 pub(crate) fn topology_label(reference: &Reference, facts: &Facts) -> Option<(String, Source)> {
-    let Reference::Entry(Field::NodeLabels, key) = reference else { return None };
+    let Reference::Entry(Field::NODE_LABELS, key) = reference else { return None };
     if !is_topology(key) {
         return None;
     }
-    let fact = facts.get(&Field::Labels)?;
+    let fact = facts.get(&Field::LABELS)?;
     let Value::Map(labels) = &fact.value else { return None };
     Some((labels.get(key)?.clone(), fact.source))
 }

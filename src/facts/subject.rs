@@ -96,6 +96,6 @@ mod tests {
         assert!(!resolve(Some("app"), true, None).includes(Source::Cgroup, &limit));
         assert!(resolve(Some("app"), true, None).includes(Source::Api, &limit));
         assert!(!resolve(None, true, None).includes(Source::Api, &limit));
-        assert!(resolve(None, true, None).includes(Source::Cgroup, &Field::PodUid));
+        assert!(resolve(None, true, None).includes(Source::Cgroup, &Field::POD_UID));
     }
 }

@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn of_a_chain_nothing_is_asked_for_after_the_first_that_has_a_value() {
-        let label = Reference::Entry(Field::Labels, "team".to_owned());
-        let name = Reference::Field(Field::PodName);
+        let label = Reference::Entry(Field::LABELS, "team".to_owned());
+        let name = Reference::Field(Field::POD_NAME);
         let chain = vec![resource(List::Limits), label.clone(), name.clone(), resource(List::Requests)];
         let wanted = Wanted { awaited: vec![chain], ..Wanted::default() };
         let mut facts = Facts::new(1);
@@ -82,9 +82,9 @@ mod tests {
         assert_eq!(wanted.unsettled(&facts), all);
         let nothing = (resource(List::Limits).field().clone(), Value::Nothing);
         let labels = BTreeMap::from([("team".to_owned(), String::new())]);
-        facts.add(Source::Api, vec![nothing, (Field::Labels, Value::Map(labels))]);
+        facts.add(Source::Api, vec![nothing, (Field::LABELS, Value::Map(labels))]);
         assert_eq!(wanted.unsettled(&facts), [name, resource(List::Requests)]);
-        facts.add(Source::Api, vec![(Field::PodName, Value::Text("web-0".to_owned()))]);
+        facts.add(Source::Api, vec![(Field::POD_NAME, Value::Text("web-0".to_owned()))]);
         assert_eq!(wanted.unsettled(&facts), []);
     }
 }

@@ -16,23 +16,56 @@ pub(crate) struct BrokenLine {
     pub(crate) reason: &'static str,
 }
 
-/// Reads a `labels` or `annotations` file: what its good lines say, and which lines are broken.
-///
-/// The values are unquoted by the rules of Go's `strconv.Unquote`. Of two lines with the same key
-/// the last counts. Empty lines say nothing.
-pub(crate) fn parse(text: &str) -> (BTreeMap<String, String>, Vec<BrokenLine>) {
-    let mut map = BTreeMap::new();
-    let mut broken = Vec::new();
-    let lines = text.split('\n').enumerate();
-    for (index, line) in lines.filter(|(_, line)| !line.is_empty()) {
+/// What a `labels` or `annotations` file holds, as far as it has been read, line by line.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    map: BTreeMap<String, String>,
+    broken: Vec<BrokenLine>,
+    lines: usize,
+    size: usize,
+}
+
+/// The entries take more memory than the entries of any Kubernetes object: an object is at most 1.5 MiB
+/// in etcd, and its annotations are at most 256 KiB.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more labels or annotations than a Kubernetes object can hold")]
+pub(crate) struct TooLarge;
+
+/// The memory that an entry takes beside its bytes, about: its share of the map, and two allocations.
+const ENTRY_SIZE: usize = 128;
+/// The most memory that the entries may take, in bytes. 90,000 ordinary labels fit.
+const SIZE_LIMIT: usize = 13 << 20;
+/// How many broken lines are reported.
+const BROKEN_LIMIT: usize = 10;
+
+impl Reader {
+    /// Reads the next line, which is without its newline.
+    ///
+    /// The value is unquoted by the rules of Go's `strconv.Unquote`. Of two lines with the same key
+    /// the last counts. An empty line says nothing.
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), TooLarge> {
+        self.lines += 1;
         match parse_line(line) {
+            _ if line.is_empty() => {}
             Ok((key, value)) => {
-                map.insert(key.to_owned(), value);
+                self.size += key.len() + value.len() + ENTRY_SIZE;
+                if self.size > SIZE_LIMIT {
+                    return Err(TooLarge);
+                }
+                self.map.insert(key.to_owned(), value);
             }
-            Err(reason) => broken.push(BrokenLine { number: index + 1, reason }),
+            Err(reason) if self.broken.len() < BROKEN_LIMIT => {
+                self.broken.push(BrokenLine { number: self.lines, reason });
+            }
+            Err(_) => {}
         }
+        Ok(())
     }
-    (map, broken)
+
+    /// What the good lines say, and the first of the lines that are broken.
+    pub(crate) fn finish(self) -> (BTreeMap<String, String>, Vec<BrokenLine>) {
+        (self.map, self.broken)
+    }
 }
 
 /// Writes a `labels` or `annotations` file as the kubelet does.
@@ -51,9 +84,9 @@ pub(crate) fn format(map: &BTreeMap<String, String>) -> String {
 
 fn parse_line(line: &str) -> Result<(&str, String), &'static str> {
     // A key cannot hold `=` or `"` (`IsQualifiedName`), so the first `="` is where the value begins.
-    let (key, quoted) = line.split_once("=\"").ok_or("it is not key=\"value\"")?;
+    let (key, quoted) = line.split_once("=\"").ok_or("not key=\"value\"")?;
     if key.is_empty() {
-        return Err("it has no key");
+        return Err("no key");
     }
     Ok((key, unquote(quoted)?))
 }
@@ -64,17 +97,18 @@ fn unquote(quoted: &str) -> Result<String, &'static str> {
     let mut bytes = quoted.bytes();
     loop {
         match bytes.next() {
-            None => return Err("its value has no closing quote"),
+            None => return Err("the value has no closing quote"),
             Some(b'"') => break,
-            Some(b'\\') => unescape(&mut bytes, &mut value)
-                .ok_or("its value has an escape sequence that does not exist")?,
+            Some(b'\\') => {
+                unescape(&mut bytes, &mut value).ok_or("the value has an unknown escape sequence")?
+            }
             Some(byte) => value.push(byte),
         }
     }
     if bytes.next().is_some() {
-        return Err("something follows its value");
+        return Err("something follows the value");
     }
-    String::from_utf8(value).map_err(|_| "its value is not UTF-8")
+    String::from_utf8(value).map_err(|_| "the value is not valid UTF-8")
 }
 
 /// Appends to `value` what the escape sequence means whose backslash has been read.
@@ -156,6 +190,23 @@ mod tests {
         owned.collect()
     }
 
+    fn parse(text: &str) -> (BTreeMap<String, String>, Vec<BrokenLine>) {
+        let mut reader = Reader::default();
+        text.split('\n').for_each(|line| reader.line(line).unwrap());
+        reader.finish()
+    }
+
+    #[test]
+    fn what_no_object_can_hold_is_refused_and_broken_lines_are_counted_out() {
+        let mut reader = Reader::default();
+        let lines = (0..1_000_000).map(|number| reader.line(&format!("{number}=\"\"")));
+        assert_eq!(lines.into_iter().find(Result::is_err), Some(Err(TooLarge)));
+        let mut reader = Reader::default();
+        (0..90_000).for_each(|number| reader.line(&format!("label-{number}=\"value\"")).unwrap());
+        assert_eq!(reader.finish().0.len(), 90_000);
+        assert_eq!(parse(&"broken\n".repeat(1000)).1.len(), BROKEN_LIMIT);
+    }
+
     fn reason(line: &str) -> &'static str {
         let (map, broken) = parse(line);
         assert!(map.is_empty(), "{map:?}");
@@ -197,14 +248,14 @@ mod tests {
 
     #[test]
     fn a_broken_line_has_a_reason() {
-        assert_eq!(reason("key"), "it is not key=\"value\"");
-        assert_eq!(reason("key=value"), "it is not key=\"value\"");
-        assert_eq!(reason("=\"value\""), "it has no key");
-        assert_eq!(reason("key=\"value"), "its value has no closing quote");
-        assert_eq!(reason("key=\"value\\\""), "its value has no closing quote");
-        assert_eq!(reason("key=\"value\" "), "something follows its value");
-        assert_eq!(reason("key=\"value\"\r"), "something follows its value");
-        assert_eq!(reason("key=\"\\xff\""), "its value is not UTF-8");
+        assert_eq!(reason("key"), "not key=\"value\"");
+        assert_eq!(reason("key=value"), "not key=\"value\"");
+        assert_eq!(reason("=\"value\""), "no key");
+        assert_eq!(reason("key=\"value"), "the value has no closing quote");
+        assert_eq!(reason("key=\"value\\\""), "the value has no closing quote");
+        assert_eq!(reason("key=\"value\" "), "something follows the value");
+        assert_eq!(reason("key=\"value\"\r"), "something follows the value");
+        assert_eq!(reason("key=\"\\xff\""), "the value is not valid UTF-8");
         for escape in ["\\", "\\z", "\\x4", "\\xg0", "\\400", "\\18", "\\ud800", "\\U00110000", "\\u00e"] {
             let line = format!("key=\"{escape}\"");
             assert!(!reason(&line).is_empty(), "{line}");

@@ -81,7 +81,7 @@ impl Settings {
         if !is_wanted {
             return Some(NotQueried::NotRequested);
         }
-        if !surroundings.root.is_system() && self.url.is_none() {
+        if !surroundings.is_running() && self.url.is_none() {
             return Some(NotQueried::Root);
         }
         None
@@ -140,11 +140,11 @@ fn with(facts: &Facts, told: &Told) -> Facts {
 }
 
 fn identity(facts: &Facts) -> Identity<'_> {
-    let is_stable = facts.text(&Field::OwnerKind) == Some("StatefulSet");
+    let is_stable = facts.text(&Field::OWNER_KIND) == Some("StatefulSet");
     Identity {
-        namespace: facts.text(&Field::PodNamespace),
-        service_account: facts.text(&Field::ServiceAccount),
-        stable_name: facts.text(&Field::PodName).filter(|_| is_stable),
+        namespace: facts.text(&Field::POD_NAMESPACE),
+        service_account: facts.text(&Field::SERVICE_ACCOUNT),
+        stable_name: facts.text(&Field::POD_NAME).filter(|_| is_stable),
     }
 }
 
@@ -159,22 +159,22 @@ impl Told {
 /// have of its node's label.
 fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
     let has_copy = |reference: &Reference| match reference {
-        Reference::Entry(field, key) => *field == Field::NodeLabels && is_topology(key),
+        Reference::Entry(field, key) => *field == Field::NODE_LABELS && is_topology(key),
         Reference::Field(_) => false,
     };
     wanted.unsettled(facts).iter().any(|reference| match reference.field().object() {
         None => false,
         Some(object) if object.is_in_pod() => true,
         Some(Object::Node) => {
-            facts.text(&Field::NodeName).is_none()
-                || (has_copy(reference) && !facts.is_settled(&Field::Labels))
+            facts.text(&Field::NODE_NAME).is_none()
+                || (has_copy(reference) && !facts.is_settled(&Field::LABELS))
         }
         Some(_) => false,
     })
 }
 
 fn tell_pod(client: &mut Client, wanted: &Wanted, subject: &Subject, facts: &Facts, answer: &mut Answer) {
-    let (Some(namespace), Some(name)) = (facts.text(&Field::PodNamespace), facts.text(&Field::PodName))
+    let (Some(namespace), Some(name)) = (facts.text(&Field::POD_NAMESPACE), facts.text(&Field::POD_NAME))
     else {
         let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE with fieldRef";
         let why = "cannot be queried: the pod's name or namespace is not known";
@@ -217,15 +217,22 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     let invalid = |error: pod::PodError| Failure::InvalidObject { kind: "Pod", source: error.into() };
     let pod = pod::parse(&answer.body).map_err(invalid)?;
     let metadata = &pod["metadata"];
-    let found = [&metadata["namespace"], &metadata["name"]].map(|name| name.as_str().unwrap_or_default());
-    let wanted = [Field::PodNamespace, Field::PodName].map(|field| facts.text(&field).unwrap_or_default());
+    let described = |name: Option<&str>, namespace: Option<&str>| {
+        format!(
+            "{} in the namespace {}",
+            name.unwrap_or("without a name"),
+            namespace.unwrap_or("without a name")
+        )
+    };
+    let found = described(metadata["name"].as_str(), metadata["namespace"].as_str());
+    let wanted = described(facts.text(&Field::POD_NAME), facts.text(&Field::POD_NAMESPACE));
     if found != wanted {
-        return Err(Failure::WrongObject { kind: "Pod", wanted: wanted.join("/"), found: found.join("/") });
+        return Err(Failure::WrongObject { kind: "Pod", wanted, found });
     }
     let uid = metadata["uid"].as_str().unwrap_or("none");
     // A static pod's object is a mirror with a UID of its own.
     let mirror = metadata["annotations"]["kubernetes.io/config.mirror"].as_str();
-    match facts.text(&Field::PodUid) {
+    match facts.text(&Field::POD_UID) {
         Some(own) if own != uid && mirror != Some(own) => {
             Err(Failure::WrongUid { kind: "Pod", found: uid.to_owned(), expected: own.to_owned() })
         }
@@ -239,7 +246,7 @@ fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: 
         if !field.is_of_container() {
             return true;
         }
-        match (facts.text(&Field::ContainerName), subject) {
+        match (facts.text(&Field::CONTAINER_NAME), subject) {
             // Which container's status is meant is not known, and never will be.
             (None, _) => false,
             (Some(name), Subject::Other { own: Some(own), .. }) => pod::can_have_started(pod, name, own),
@@ -253,9 +260,9 @@ fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: 
 /// Tells what an object other than the Pod holds.
 fn tell_object(client: &mut Client, object: Object, facts: &Facts, told: &mut Told) {
     let (kind, collection, name) = match object {
-        Object::Node => ("Node", "nodes", facts.text(&Field::NodeName)),
+        Object::Node => ("Node", "nodes", facts.text(&Field::NODE_NAME)),
         Object::KubeSystem => ("Namespace", "namespaces", Some("kube-system")),
-        _ => ("Namespace", "namespaces", facts.text(&Field::PodNamespace)),
+        _ => ("Namespace", "namespaces", facts.text(&Field::POD_NAMESPACE)),
     };
     let Some(name) = name.filter(|name| names::is_subdomain(name)) else {
         return told.broken(format!("cannot be queried for the {kind} object: its name is not known"));
@@ -271,10 +278,14 @@ fn get_object(client: &mut Client, path: &str, kind: &'static str, name: &str) -
     let answer = client.get(&format!("{path}?resourceVersion=0"))?;
     let object =
         object::parse(&answer.body).map_err(|error| Failure::InvalidObject { kind, source: error.into() })?;
-    match object["kind"] == kind && object["metadata"]["name"] == name {
-        true => Ok(object),
-        false => {
-            let found = object["metadata"]["name"].as_str().unwrap_or("without a name").to_owned();
+    if object["kind"] != kind {
+        let source = format!("its kind is {}", object["kind"]).into();
+        return Err(Failure::InvalidObject { kind, source });
+    }
+    match object["metadata"]["name"].as_str() {
+        Some(found) if found == name => Ok(object),
+        found => {
+            let found = found.unwrap_or("without a name").to_owned();
             Err(Failure::WrongObject { kind, wanted: name.to_owned(), found })
         }
     }

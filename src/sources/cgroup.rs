@@ -1,5 +1,6 @@
 //! The control group of this process: `cgroups(7)`, versions 1 and 2.
 
+use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
 use crate::facts::field::{Field, List};
@@ -7,7 +8,7 @@ use crate::facts::limits::Quota;
 use crate::facts::{Told, Value};
 use crate::kubernetes::quantity::Quantity;
 use crate::system::mountinfo::Mount;
-use crate::system::surroundings::Surroundings;
+use crate::system::surroundings::{ReadError, Surroundings};
 
 /// From here on a version 1 limit is none: the greatest multiple of a page below 2^63
 /// (`PAGE_COUNTER_MAX` in `include/linux/page_counter.h`), for pages of up to 64 KiB.
@@ -16,13 +17,13 @@ const UNLIMITED: u64 = i64::MAX as u64 & !0xffff;
 /// Tells QoS class, pod UID and container ID by the path, and the limits that the kernel enforces.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
-    match surroundings.read_lossy(Path::new("/proc/self/cgroup")) {
+    match surroundings.read_process("cgroup") {
         Ok(text) => {
             let groups: Vec<_> = text.lines().filter_map(parse_line).collect();
             tell_path(&groups, &mut told);
             tell_limits(surroundings, &groups, &mut told);
         }
-        Err(why) => told.absent(why),
+        Err(error) => told.absent(error.to_string()),
     }
     told
 }
@@ -54,15 +55,15 @@ fn parse_line(line: &str) -> Option<Group<'_>> {
 fn tell_path(groups: &[Group], told: &mut Told) {
     let paths = || groups.iter().map(|group| group.path);
     if let Some(pod) = paths().find_map(pod_of) {
-        told.text(Field::PodUid, pod.uid);
-        told.text(Field::QosClass, pod.qos_class);
+        told.text(Field::POD_UID, pod.uid);
+        told.text(Field::QOS_CLASS, pod.qos_class);
     } else {
         told.absent(
             "the path of the control group names no pod: a private cgroup namespace (cgroup v2) shows \"/\"",
         );
     }
     if let Some(id) = paths().find_map(container_id) {
-        told.text(Field::ContainerId, id);
+        told.text(Field::CONTAINER_ID, id);
     }
 }
 
@@ -121,34 +122,42 @@ fn id_of_component(component: &str) -> Option<&str> {
 }
 
 fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
-    let mountinfo = match &surroundings.mountinfo {
-        Ok(mountinfo) => mountinfo,
-        Err(why) => return told.absent(format!("limits are not known: {why}")),
+    let mounts: Vec<Mount> = match surroundings.mounts() {
+        Ok(mounts) => mounts.collect(),
+        Err(error) => return told.absent(format!("limits are not known: {error}")),
     };
-    let mounts: Vec<_> = mountinfo.mounts().filter(is_cgroup).collect();
-    if mounts.is_empty() {
-        return told.absent("limits are not known: no cgroup file system is mounted");
-    }
     let hierarchy = |controller| Hierarchy::find(surroundings, groups, &mounts, controller);
     let limit = |resource: &'static str| Field::Resource(List::Limits, resource.into());
-    match hierarchy("memory").map(|memory| memory.least(memory_limit)) {
-        Some(Found::Limit(bytes)) => {
-            told.value(limit("memory"), Value::Quantity(Quantity::from_bytes(bytes)));
-        }
-        Some(Found::Unlimited) => told.value(limit("memory"), Value::Nothing),
-        Some(Found::Unreadable(why)) => told.absent(format!("the memory limit is not known: {why}")),
-        None => told.absent("the memory limit is not known: its controller is not mounted"),
+    match hierarchy("memory").and_then(|memory| memory.least(memory_limit)) {
+        Ok(Some(bytes)) => told.value(limit("memory"), Value::Quantity(Quantity::from_bytes(bytes))),
+        Ok(None) => told.value(limit("memory"), Value::Nothing),
+        Err(error) => told.absent(format!("the memory limit is not known: {error}")),
     }
-    match hierarchy("cpu").map(|cpu| cpu.least(cpu_quota)) {
-        Some(Found::Limit(quota)) => told.value(limit("cpu"), Value::Quota(quota.0)),
-        Some(Found::Unlimited) => told.value(limit("cpu"), Value::Nothing),
-        Some(Found::Unreadable(why)) => told.absent(format!("the CPU limit is not known: {why}")),
-        None => told.absent("the CPU limit is not known: its controller is not mounted"),
+    match hierarchy("cpu").and_then(|cpu| cpu.least(cpu_quota)) {
+        Ok(Some(share)) => told.value(limit("cpu"), Value::Quota(share.0)),
+        Ok(None) => told.value(limit("cpu"), Value::Nothing),
+        Err(error) => told.absent(format!("the CPU limit is not known: {error}")),
     }
 }
 
-fn is_cgroup(mount: &Mount) -> bool {
-    matches!(mount.file_system, "cgroup" | "cgroup2")
+/// A limit is not known.
+#[derive(Debug, thiserror::Error)]
+enum LimitError {
+    #[error("/proc/self/cgroup names no control group of the controller {controller}")]
+    NoGroup { controller: &'static str },
+    #[error("the controller {controller} is not mounted")]
+    NotMounted { controller: &'static str },
+    #[error(
+        "the mounted control group is not the one of this process: the process is in {path}, and {root} is \
+         mounted at {mount_point}; a hostPath?"
+    )]
+    NotOwn { path: String, root: String, mount_point: String },
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("{file}: {text:?} is not a number")]
+    NotANumber { file: &'static str, text: String, source: ParseIntError },
+    #[error("a CPU quota of {quota:?} in a period of {period:?} is not valid")]
+    NotAQuota { quota: String, period: String },
 }
 
 /// The groups of one controller, from the process's own up to the container's.
@@ -158,71 +167,79 @@ struct Hierarchy<'a> {
     directories: Vec<PathBuf>,
 }
 
-enum Found<T> {
-    Limit(T),
-    Unlimited,
-    Unreadable(String),
-}
-
 impl<'a> Hierarchy<'a> {
+    /// Finds the process's own group. Several hierarchies may be mounted, as where a hostPath shows the
+    /// node's: the one whose root leads to the group counts.
     fn find(
         surroundings: &'a Surroundings<'a>,
         groups: &[Group],
         mounts: &[Mount],
-        controller: &str,
-    ) -> Option<Self> {
-        let version_1 = groups.iter().find(|group| group.has(controller)).and_then(|group| {
-            let is_its = |mount: &&Mount| mount.has_super_option(controller);
-            Some((group, mounts.iter().filter(|mount| mount.file_system == "cgroup").find(is_its)?))
-        });
-        let unified = || {
-            let group = groups.iter().find(|group| group.is_unified())?;
-            Some((group, mounts.iter().find(|mount| mount.file_system == "cgroup2")?))
+        controller: &'static str,
+    ) -> Result<Self, LimitError> {
+        let of_controller = groups.iter().find(|group| group.has(controller));
+        let group = of_controller.or_else(|| groups.iter().find(|group| group.is_unified()));
+        let group = group.ok_or(LimitError::NoGroup { controller })?;
+        let is_its = |mount: &&Mount| match group.is_unified() {
+            true => mount.file_system == "cgroup2",
+            false => mount.file_system == "cgroup" && mount.has_super_option(controller),
         };
-        let (group, mount) = version_1.or_else(unified)?;
-        Some(Hierarchy {
-            surroundings,
-            is_unified: group.is_unified(),
-            directories: directories(group.path, &mount.root(), &mount.mount_point()),
-        })
+        let mut error = LimitError::NotMounted { controller };
+        for mount in mounts.iter().filter(is_its).filter(|mount| mount.is_visible(mounts)) {
+            let (root, mount_point) = (mount.root(), mount.mount_point());
+            if let Some(relative) = relative(group.path, &root) {
+                let directories = directories(relative, &mount_point);
+                return Ok(Hierarchy { surroundings, is_unified: group.is_unified(), directories });
+            }
+            error = LimitError::NotOwn {
+                path: group.path.to_owned(),
+                root: root.into_owned(),
+                mount_point: mount_point.into_owned(),
+            };
+        }
+        Err(error)
     }
 
-    /// The least limit on the way: a process in a group of its own beneath the container's
-    /// is held by both.
-    fn least<T: Ord>(&self, read: fn(&Self, &Path) -> Result<Option<T>, String>) -> Found<T> {
-        let mut least = None;
-        let mut unreadable = None;
-        let mut was_read = false;
+    /// The least limit on the way, if there is one: a process in a group of its own beneath the
+    /// container's is held by both.
+    fn least<T: Ord>(
+        &self,
+        read: fn(&Self, &Path) -> Result<Option<T>, LimitError>,
+    ) -> Result<Option<T>, LimitError> {
+        let mut limits = Vec::new();
+        let mut first_error = None;
         for directory in &self.directories {
             match read(self, directory) {
-                Ok(limit) => {
-                    was_read = true;
-                    least = least.into_iter().chain(limit).min();
-                }
-                Err(why) => unreadable = unreadable.or(Some(why)),
+                Ok(limit) => limits.push(limit),
+                Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        match (least, unreadable) {
-            (Some(limit), _) => Found::Limit(limit),
-            (None, Some(why)) if !was_read => Found::Unreadable(why),
-            (None, _) => Found::Unlimited,
+        match first_error {
+            Some(error) if limits.is_empty() => Err(error),
+            _ => Ok(limits.into_iter().flatten().min()),
         }
     }
 
-    fn read(&self, directory: &Path, name: &str) -> Result<String, String> {
+    fn read(&self, directory: &Path, name: &str) -> Result<String, ReadError> {
         let text = self.surroundings.read_text(&directory.join(name))?;
         Ok(text.trim_end().to_owned())
     }
 }
 
-/// The directories of the group at `path`, where `root` of its hierarchy is mounted at `mount_point`,
-/// and of its parents up to the container's own group, which is the last that limits just this one.
-fn directories(path: &str, root: &str, mount_point: &str) -> Vec<PathBuf> {
-    let root = root.trim_end_matches('/');
-    // Another namespace's view of the tree has nothing in common with the mount: then what is
-    // mounted is the container's group.
-    let below = path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    let mut relative = Path::new(below.unwrap_or_default().trim_matches('/'));
+/// The path of a process's group below `root`, which is the group that is mounted; none if the mounted
+/// group is another one.
+///
+/// Outside of the reader's cgroup namespace the kernel shows both with `..` at their beginning
+/// (`cgroup_namespaces(7)`). Below a common beginning a `..` leads out of what is mounted.
+fn relative<'p>(path: &'p str, root: &str) -> Option<&'p str> {
+    let below = path.strip_prefix(root.trim_end_matches('/'))?;
+    let is_below = below.is_empty() || below.starts_with('/');
+    (is_below && below.split('/').all(|name| name != "..")).then(|| below.trim_matches('/'))
+}
+
+/// The directories of the group at `relative` below `mount_point`, and of its parents up to the
+/// container's own group, which is the last that limits just this one.
+fn directories(relative: &str, mount_point: &str) -> Vec<PathBuf> {
+    let mut relative = Path::new(relative);
     let mut directories = Vec::new();
     loop {
         directories.push(Path::new(mount_point).join(relative));
@@ -235,14 +252,16 @@ fn directories(path: &str, root: &str, mount_point: &str) -> Vec<PathBuf> {
     }
 }
 
-fn memory_limit(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<u64>, String> {
+fn memory_limit(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<u64>, LimitError> {
     let file = if hierarchy.is_unified { "memory.max" } else { "memory.limit_in_bytes" };
     let text = hierarchy.read(directory, file)?;
     if text == "max" {
         return Ok(None);
     }
-    let bytes = text.parse::<u64>().map_err(|_| format!("{file}: {text:?} is not a number"))?;
-    Ok(Some(bytes).filter(|bytes| *bytes < UNLIMITED))
+    match text.parse::<u64>() {
+        Ok(bytes) => Ok(Some(bytes).filter(|bytes| *bytes < UNLIMITED)),
+        Err(source) => Err(LimitError::NotANumber { file, text, source }),
+    }
 }
 
 /// A quota, ordered by the share of a CPU that it is.
@@ -269,7 +288,7 @@ impl PartialEq for Share {
 
 impl Eq for Share {}
 
-fn cpu_quota(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<Share>, String> {
+fn cpu_quota(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<Share>, LimitError> {
     let (quota, period) = match hierarchy.is_unified {
         true => {
             let text = hierarchy.read(directory, "cpu.max")?;
@@ -285,7 +304,7 @@ fn cpu_quota(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<Share>, S
     }
     match (quota.parse::<u64>(), period.parse::<u64>()) {
         (Ok(quota), Ok(period)) if quota > 0 && period > 0 => Ok(Some(Share(Quota { quota, period }))),
-        _ => Err(format!("a CPU quota of {quota:?} in a period of {period:?} makes no sense")),
+        _ => Err(LimitError::NotAQuota { quota, period }),
     }
 }
 
@@ -362,7 +381,8 @@ mod tests {
     #[test]
     fn directories_up_to_the_container_s() {
         let paths = |path: &str, root: &str| -> Vec<String> {
-            let found = directories(path, root, "/sys/fs/cgroup");
+            let Some(relative) = relative(path, root) else { return Vec::new() };
+            let found = directories(relative, "/sys/fs/cgroup");
             found.iter().map(|path| path.display().to_string()).collect()
         };
         assert_eq!(paths("/", "/"), ["/sys/fs/cgroup/"]);
@@ -373,6 +393,24 @@ mod tests {
         assert_eq!(paths(&container, "/"), [own.as_str()]);
         assert_eq!(paths(&format!("{container}/init"), "/"), [format!("{own}/init"), own]);
         assert_eq!(paths("/init", "/"), ["/sys/fs/cgroup/init", "/sys/fs/cgroup/"]);
-        assert_eq!(paths("/../other", "/elsewhere"), ["/sys/fs/cgroup/"]);
+        // Seen from another cgroup namespace.
+        assert_eq!(paths("/../other", "/../other"), ["/sys/fs/cgroup/"]);
+        assert_eq!(paths("/../other/init", "/../other"), ["/sys/fs/cgroup/init", "/sys/fs/cgroup/"]);
+    }
+
+    #[test]
+    fn a_group_that_is_not_the_process_s_own_has_no_directories() {
+        for (path, root) in [
+            ("/../other", "/elsewhere"),
+            ("/", "/../.."),
+            ("/", "/../../kubepods"),
+            ("/", "/kubepods"),
+            ("/../other", "/"),
+            ("/../../other", "/.."),
+            ("/kubepods/podx", "/kube"),
+            ("/kubepods/../x", "/kubepods"),
+        ] {
+            assert_eq!(relative(path, root), None, "{path} {root}");
+        }
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn identity(surroundings: &Surroundings) -> Facts {
 fn start(page_size: u64, asked: &Asked, own: Option<&str>) -> Gathered {
     let subject = Subject::resolve(asked, own);
     let mut told = Told::default();
-    told.text(Field::ContainerName, asked.container.as_deref().unwrap_or_default());
+    told.text(Field::CONTAINER_NAME, asked.container.as_deref().unwrap_or_default());
     if !subject.is_container() {
         told.absent("facts about a container are left out; name the container with --container NAME");
     }
@@ -125,7 +125,7 @@ fn start(page_size: u64, asked: &Asked, own: Option<&str>) -> Gathered {
 /// read before anything that describes a container.
 fn gather_local(surroundings: &Surroundings, asked: &Asked) -> Gathered {
     let kubelet = ask(Source::Kubelet, surroundings, kubelet::tell);
-    let own = kubelet.values.iter().find(|(field, _)| *field == Field::ContainerName);
+    let own = kubelet.values.iter().find(|(field, _)| *field == Field::CONTAINER_NAME);
     let mut gathered = start(surroundings.page_size, asked, own.and_then(|(_, value)| value.text()));
     let mut token = ask(Source::Token, surroundings, token::tell);
     let mut others = vec![(Source::Kubelet, kubelet)];
@@ -168,9 +168,9 @@ fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gat
 
 /// Takes back a name of `--container` that no container of the pod has.
 fn drop_wrong_name(pod: &Json, facts: &mut Facts) {
-    let named = facts.told_by(Source::Option, &Field::ContainerName).and_then(Value::text);
+    let named = facts.told_by(Source::Option, &Field::CONTAINER_NAME).and_then(Value::text);
     if named.is_some_and(|name| !pod::has_container(pod, name)) {
-        facts.retract(Source::Option, &Field::ContainerName);
+        facts.retract(Source::Option, &Field::CONTAINER_NAME);
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use crate::facts::field::Field;
 use crate::facts::{Told, Value};
-use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
 
 /// The first line of a hosts file that the kubelet manages (`pkg/kubelet/kubelet_pods.go`).
@@ -23,112 +22,100 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
 }
 
 fn tell_mounts(surroundings: &Surroundings, told: &mut Told) {
-    let mountinfo = match &surroundings.mountinfo {
-        Ok(mountinfo) => mountinfo,
-        Err(why) => return told.absent(why.clone()),
+    let mounts = match surroundings.mounts() {
+        Ok(mounts) => mounts,
+        Err(error) => return told.absent(error.to_string()),
     };
-    let mut uid = Only::Nothing;
-    let mut name = Only::Nothing;
-    for mount in mountinfo.mounts() {
+    let mut pods = Vec::new();
+    let mut containers = Vec::new();
+    for mount in mounts {
         let root = mount.root();
-        if let Some((pod, container)) = termination_log(&root) {
-            uid.add(pod);
-            name.add(container);
-        } else if let Some(pod) = etc_hosts(&root) {
-            uid.add(pod);
-        }
+        let of_log = termination_log(&root);
+        let of_hosts = || etc_hosts(&root).filter(|_| mount.mount_point() == ETC_HOSTS);
+        let Some(pod) = of_log.map(|(pod, _)| pod).or_else(of_hosts) else { continue };
+        pods.push((mount.device, pod.to_owned()));
+        containers.extend(of_log.map(|(_, container)| container.to_owned()));
     }
-    match uid {
-        Only::One(uid) => told.text(Field::PodUid, uid),
-        Only::Several => told.absent("the mounts name several pods: a hostPath of the kubelet's directory?"),
-        Only::Nothing => told.absent(
-            "no mount of the kubelet's is to be seen in /proc/self/mountinfo: \
-             a sandboxed runtime, or not a pod",
-        ),
-    }
-    if let Only::One(name) = name {
-        told.text(Field::ContainerName, name);
+    // An author can mount a subPath with such a name. All the kubelet's own mounts of a container come
+    // from one directory, so of several directories none can be believed.
+    let Some((_, pod)) = only(&pods) else {
+        return told.absent(match pods.is_empty() {
+            true => "/proc/self/mountinfo shows no mount of the kubelet's: a sandboxed runtime, or not a pod",
+            false => "the mounts name several pods: a hostPath or subPath that looks like the kubelet's own?",
+        });
+    };
+    told.text(Field::POD_UID, pod.rsplit('/').next().unwrap_or_default());
+    if let Some(container) = only(&containers) {
+        told.text(Field::CONTAINER_NAME, container);
     }
 }
 
-/// One value, unless several contradict each other.
-enum Only {
-    Nothing,
-    One(String),
-    Several,
+/// The value that all are, if there is one.
+fn only<T: PartialEq>(all: &[T]) -> Option<&T> {
+    all.first().filter(|first| all.iter().all(|it| it == *first))
 }
 
-impl Only {
-    fn add(&mut self, value: &str) {
-        match self {
-            Only::Nothing => *self = Only::One(value.to_owned()),
-            Only::One(known) if known == value => {}
-            _ => *self = Only::Several,
-        }
-    }
-}
+/// Where the kubelet mounts its hosts file (`etcHostsPath` in `pkg/kubelet/kubelet_pods.go`).
+const ETC_HOSTS: &str = "/etc/hosts";
 
 /// The length of the termination log's name: eight hexadecimal digits.
 const LOG_NAME: usize = 8;
 
-/// Pod UID and container of a root that ends in `/pods/<uid>/containers/<name>/<8 hex>`.
+/// The pod's directory and the container of a root that ends in `/pods/<uid>/containers/<name>/<8 hex>`.
 fn termination_log(root: &str) -> Option<(&str, &str)> {
     // Most roots end otherwise, and are not worth taking apart.
     if root.as_bytes().iter().rev().nth(LOG_NAME) != Some(&b'/') {
         return None;
     }
-    let mut parts = root.rsplit('/');
-    let (file, container, containers) = (parts.next()?, parts.next()?, parts.next()?);
-    let (uid, pods) = (parts.next()?, parts.next()?);
+    let (container_directory, file) = root.rsplit_once('/')?;
+    let (containers, container) = container_directory.rsplit_once('/')?;
+    let pod = pod_directory(containers.strip_suffix("/containers")?)?;
     let is_file = file.len() == LOG_NAME && file.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let matches = is_file && containers == "containers" && pods == "pods" && parts.next().is_some();
-    (matches && !uid.is_empty() && !container.is_empty()).then_some((uid, container))
+    (is_file && !container.is_empty()).then_some((pod, container))
 }
 
-/// Pod UID of a root that ends in `/pods/<uid>/etc-hosts`.
+/// The pod's directory of a root that ends in `/pods/<uid>/etc-hosts`.
 fn etc_hosts(root: &str) -> Option<&str> {
-    let (directory, uid) = root.strip_suffix("/etc-hosts")?.rsplit_once('/')?;
-    (directory.ends_with("/pods") && !uid.is_empty()).then_some(uid)
+    pod_directory(root.strip_suffix("/etc-hosts")?)
+}
+
+/// The path, if it ends in `/pods/<uid>`.
+fn pod_directory(path: &str) -> Option<&str> {
+    let (pods, uid) = path.rsplit_once('/')?;
+    (pods.ends_with("/pods") && !uid.is_empty()).then_some(path)
 }
 
 /// Tells the pod's addresses; answers whether the pod is on the host's network.
 fn tell_hosts(surroundings: &Surroundings, told: &mut Told) -> bool {
-    let hosts = match surroundings.read_text(Path::new("/etc/hosts")) {
+    let hosts = match surroundings.read_text(Path::new(ETC_HOSTS)) {
         Ok(hosts) => hosts,
-        Err(why) => {
-            told.absent(why);
+        Err(error) => {
+            told.absent(error.to_string());
             return false;
         }
     };
     let header = hosts.lines().next().unwrap_or_default();
     let Some(kind) = header.strip_prefix(MANAGED_HOSTS) else {
-        told.absent("/etc/hosts is not the kubelet's: the image or a volume brought its own?");
+        told.absent("/etc/hosts is not the kubelet's own: an image or a volume replaced it?");
         return false;
     };
     if kind != "." {
-        told.absent("/etc/hosts tells no pod IP: the pod is on the host network");
+        told.absent("/etc/hosts has no pod IP: the pod is on the host network");
         return true;
     }
-    let Some(hostname) = hostname(&surroundings.root) else {
-        told.absent("/etc/hosts tells no pod IP: the hostname is not known");
+    let Some(hostname) = surroundings.hostname() else {
+        told.absent("the pod IP in /etc/hosts is not found: the hostname is not known");
         return false;
     };
     let addresses = addresses_of(&hostname, &hosts);
     match addresses.first() {
         Some(first) => {
-            told.text(Field::PodIp, *first);
-            told.text(Field::PodIps, addresses.join(","));
+            told.text(Field::POD_IP, *first);
+            told.text(Field::POD_IPS, addresses.join(","));
         }
         None => told.absent(format!("/etc/hosts has no line for the hostname {hostname:?}")),
     }
     false
-}
-
-/// The hostname of the container's UTS namespace. It is not the pod's name: see section 3 of the design.
-pub(crate) fn hostname(root: &Root) -> Option<String> {
-    let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
-    let names = files.iter().filter_map(|file| String::from_utf8(root.read(Path::new(file)).ok()?).ok());
-    names.map(|name| name.trim().to_owned()).find(|name| !name.is_empty())
 }
 
 fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
@@ -143,12 +130,12 @@ fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
 fn tell_resolv_conf(surroundings: &Surroundings, told: &mut Told) {
     let resolv_conf = match surroundings.read_text(Path::new("/etc/resolv.conf")) {
         Ok(text) => text,
-        Err(why) => return told.absent(why),
+        Err(error) => return told.absent(error.to_string()),
     };
     match cluster_domain(&resolv_conf) {
         Some((namespace, domain)) => {
-            told.text(Field::PodNamespace, namespace);
-            told.value(Field::ClusterDomain, Value::Text(domain.to_owned()));
+            told.text(Field::POD_NAMESPACE, namespace);
+            told.value(Field::CLUSTER_DOMAIN, Value::Text(domain.to_owned()));
         }
         None => {
             told.absent("/etc/resolv.conf has no search list of a cluster: dnsPolicy is not ClusterFirst?")
@@ -177,7 +164,8 @@ mod tests {
     fn the_termination_log_names_pod_and_container() {
         for prefix in ["/var/lib/kubelet", "", "/data/docker/volumes/x/_data/lib/kubelet"] {
             let root = format!("{prefix}/pods/0123/containers/main/0a1b2c3d");
-            assert_eq!(termination_log(&root), Some(("0123", "main")), "{root}");
+            let pod = format!("{prefix}/pods/0123");
+            assert_eq!(termination_log(&root), Some((pod.as_str(), "main")), "{root}");
         }
         for root in [
             "/pods/u/containers/main/0a1b2c3",
@@ -194,8 +182,8 @@ mod tests {
 
     #[test]
     fn etc_hosts_names_the_pod() {
-        assert_eq!(etc_hosts("/var/lib/kubelet/pods/u-1/etc-hosts"), Some("u-1"));
-        assert_eq!(etc_hosts("/pods/u-1/etc-hosts"), Some("u-1"));
+        assert_eq!(etc_hosts("/var/lib/kubelet/pods/u-1/etc-hosts"), Some("/var/lib/kubelet/pods/u-1"));
+        assert_eq!(etc_hosts("/pods/u-1/etc-hosts"), Some("/pods/u-1"));
         for root in ["/etc-hosts", "/u/etc-hosts", "/pods//etc-hosts", "/pods/u/etc-hosts/x"] {
             assert_eq!(etc_hosts(root), None, "{root}");
         }

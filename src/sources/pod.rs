@@ -42,7 +42,7 @@ pub(crate) fn tell(pod: &Json, subject: &Subject, facts: &Facts) -> Told {
     tell_rows(Object::Pod, pod, &mut told);
     tell_owner(pod, &mut told);
     if subject.is_container() {
-        match container(pod, facts.text(&Field::ContainerName)) {
+        match container(pod, facts.text(&Field::CONTAINER_NAME)) {
             Ok(container) => tell_container(pod, container, &mut told),
             Err(why) => told.notes.push(why),
         }
@@ -109,7 +109,7 @@ fn tell_owner(pod: &Json, told: &mut Told) {
             told.values.extend(owner.values(hash));
         }
         None => {
-            let fields = [Field::OwnerKind, Field::OwnerName, Field::WorkloadKind, Field::WorkloadName];
+            let fields = [Field::OWNER_KIND, Field::OWNER_NAME, Field::WORKLOAD_KIND, Field::WORKLOAD_NAME];
             told.values.extend(fields.map(|field| (field, Value::Nothing)));
         }
     }
@@ -166,7 +166,7 @@ fn container<'a>(pod: &'a Json, name: Option<&str>) -> Result<Container<'a>, Not
         Some(name) => {
             let found = all(pod).find(|container| container.spec["name"] == name);
             found.ok_or_else(|| Note {
-                about: Some(Field::ContainerName),
+                about: Some(Field::CONTAINER_NAME),
                 ..Note::new(format!("no container {name:?}; containers: {list}"), true)
             })
         }

@@ -29,18 +29,18 @@ pub(crate) const OUTRANKED_BY: [Source; 2] = [Source::Kubelet, Source::Cgroup];
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
     tell_claims(surroundings, &mut told);
-    if !told.values.iter().any(|(field, _)| *field == Field::PodNamespace) {
+    if !told.values.iter().any(|(field, _)| *field == Field::POD_NAMESPACE) {
         let namespace = surroundings.read_text(&Surroundings::service_account_file("namespace"));
-        told.text(Field::PodNamespace, namespace.unwrap_or_default().trim());
+        told.text(Field::POD_NAMESPACE, namespace.unwrap_or_default().trim());
     }
     told
 }
 
 /// Drops everything that a token told which is another pod's by what `others` told.
 pub(crate) fn check<'a>(token: &mut Told, others: impl Iterator<Item = &'a (Source, Told)>) {
-    let uid = |told: &'a Told| told.text_of(&Field::PodUid);
+    let uid = |told: &'a Told| told.text_of(&Field::POD_UID);
     let Some(own) = others.into_iter().find_map(|(_, told)| uid(told)) else { return };
-    if token.text_of(&Field::PodUid).is_some_and(|claimed| claimed != own) {
+    if token.text_of(&Field::POD_UID).is_some_and(|claimed| claimed != own) {
         *token = Told::default();
         token.broken(format!(
             "the token belongs to another pod, for the UID of this one is {own}; its claims are not used"
@@ -95,12 +95,12 @@ fn is_absent(error: &std::io::Error) -> bool {
 /// What is told by a token that the kubelet projected (`pkg/serviceaccount/claims.go`).
 fn tell_pod(claims: &Json, told: &mut Told) {
     let mut text = |field, value: &Json| told.text(field, value.as_str().unwrap_or_default());
-    text(Field::PodNamespace, &claims["namespace"]);
-    text(Field::ServiceAccount, &claims["serviceaccount"]["name"]);
-    text(Field::NodeName, &claims["node"]["name"]);
-    text(Field::NodeUid, &claims["node"]["uid"]);
-    text(Field::PodName, &claims["pod"]["name"]);
-    text(Field::PodUid, &claims["pod"]["uid"]);
+    text(Field::POD_NAMESPACE, &claims["namespace"]);
+    text(Field::SERVICE_ACCOUNT, &claims["serviceaccount"]["name"]);
+    text(Field::NODE_NAME, &claims["node"]["name"]);
+    text(Field::NODE_UID, &claims["node"]["uid"]);
+    text(Field::POD_NAME, &claims["pod"]["name"]);
+    text(Field::POD_UID, &claims["pod"]["uid"]);
 }
 
 /// A token that names no pod may be any service account's: only its namespace is believed. The claims
@@ -108,8 +108,8 @@ fn tell_pod(claims: &Json, told: &mut Told) {
 fn tell_namespace(claims: &Json, told: &mut Told) {
     let nested = claims["kubernetes.io"]["namespace"].as_str();
     let flat = claims["kubernetes.io/serviceaccount/namespace"].as_str();
-    if told.text_of(&Field::PodNamespace).is_none() {
-        told.text(Field::PodNamespace, nested.or(flat).unwrap_or_default());
+    if told.text_of(&Field::POD_NAMESPACE).is_none() {
+        told.text(Field::POD_NAMESPACE, nested.or(flat).unwrap_or_default());
     }
 }
 

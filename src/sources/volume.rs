@@ -1,7 +1,7 @@
 //! downwardAPI volumes.
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::facts::field::{Field, Kind, List, Row, TABLE};
@@ -42,7 +42,10 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
             match error.kind() {
                 io::ErrorKind::NotFound if surroundings.volumes.is_empty() => {}
                 io::ErrorKind::NotADirectory => {
-                    told.broken(format!("{place}: it is not a directory, so not a downwardAPI volume"));
+                    told.broken(format!("{place}: not a directory, so not a downwardAPI volume"));
+                }
+                io::ErrorKind::CrossesDevices => {
+                    told.broken(format!("{place}/{DATA}: {}; the volume is not used", describe(&error)));
                 }
                 _ => told.broken(format!("{place}: {error}; is the downwardAPI volume mounted there?")),
             }
@@ -68,8 +71,8 @@ fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
 
 fn tell_volume(surroundings: &Surroundings, place: &Path, told: &mut Told) -> io::Result<()> {
     let volume = surroundings.root.directory(place)?;
-    // Held open, the directory behind the link stays the same when the kubelet swaps the link, but
-    // is emptied right after: what was read is whole if the link is still the same.
+    // The open directory stays the same when the kubelet swaps the link, but the kubelet then empties it.
+    // The files are of one version if the link still leads to the same directory afterwards.
     for _ in 0..ATTEMPTS {
         let data = data(&volume)?;
         let read = read_version(data.as_ref().unwrap_or(&volume), surroundings, place)?;
@@ -79,7 +82,7 @@ fn tell_volume(surroundings: &Surroundings, place: &Path, told: &mut Told) -> io
             return Ok(());
         }
     }
-    Err(io::Error::other("it changes faster than it can be read"))
+    Err(io::Error::other("the volume changes faster than it can be read"))
 }
 
 /// The directory that the volume's link names, if there is a link.
@@ -104,17 +107,20 @@ fn read_version(directory: &Directory, surroundings: &Surroundings, place: &Path
     let mut told = Told::default();
     for name in directory.names()? {
         let Some(meaning) = meaning(&name) else { continue };
-        // Seldom needed, and not for nothing to be had.
         let path = || surroundings.root.display(&place.join(&name));
-        match directory.read(&name) {
-            Ok(content) => match String::from_utf8(content) {
-                Ok(text) => meaning.tell(&path, text, &mut told),
-                Err(_) => told.broken(format!("{}: it is not UTF-8; it is not used", path())),
-            },
-            Err(error) => told.broken(format!("{}: {error}; it is not used", path())),
+        if let Err(error) = meaning.tell(&path, directory, &name, &mut told) {
+            told.broken(format!("{}: {}; not used", path(), describe(&error)));
         }
     }
     Ok(told)
+}
+
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::CrossesDevices => "the link leads out of the volume".to_owned(),
+        io::ErrorKind::InvalidData => "not valid UTF-8".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// What a file's name says that it holds.
@@ -172,42 +178,85 @@ fn is_separated(name: &str, camel: &str) -> bool {
 }
 
 impl Meaning {
-    fn tell(self, path: &dyn Fn() -> String, text: String, told: &mut Told) {
+    /// Tells what the file `name` in `directory` holds; `path` is how messages name it.
+    fn tell(
+        self,
+        path: &dyn Fn() -> String,
+        directory: &Directory,
+        name: &str,
+        told: &mut Told,
+    ) -> io::Result<()> {
         match self {
-            Meaning::Text(row) if row.kind.accepts(&text) => told.text(row.field(), text),
-            Meaning::Text(_) if text.is_empty() => {}
-            Meaning::Text(row) => told.broken_field(
-                row.field(),
-                format!("{}: the content is not {}; it is not used", path(), row.kind.noun()),
-            ),
-            Meaning::Map(field) => tell_map(field, path, &text, told),
-            Meaning::Resource(field, unit) => match text.trim().parse::<u64>() {
-                Ok(number) => {
-                    // 0 stands for a request that is not set.
-                    let quantity = Quantity::of_units(number, unit).filter(|quantity| !quantity.is_zero());
-                    told.values.extend(quantity.map(|quantity| (field, Value::Quantity(quantity))));
-                }
-                Err(_) => told.broken(format!("{}: {text:?} is not a number; it is not used", path())),
+            Meaning::Text(row) => match read_short(directory, name)? {
+                text if row.kind.accepts(&text) => told.text(row.field(), text),
+                text if text.is_empty() => {}
+                _ => told.broken_field(
+                    row.field(),
+                    format!("{}: the content is not {}; not used", path(), row.kind.noun()),
+                ),
             },
+            Meaning::Map(field) => tell_map(field, path, directory.file(name)?, told)?,
+            Meaning::Resource(field, unit) => {
+                let text = read_short(directory, name)?;
+                match text.trim().parse::<u64>() {
+                    Ok(number) => {
+                        // 0 stands for a request that is not set.
+                        let quantity = Quantity::of_units(number, unit).filter(|it| !it.is_zero());
+                        told.values.extend(quantity.map(|quantity| (field, Value::Quantity(quantity))));
+                    }
+                    Err(_) => told.broken(format!("{}: {text:?} is not a number; not used", path())),
+                }
+            }
             Meaning::WithoutUnit => told.absent(format!(
                 "{} is a number without a unit in its name, so it is not used: \
                  name the file containerCpuLimitMilliCores or containerMemoryLimitBytes, after its divisor",
                 path()
             )),
         }
+        Ok(())
     }
 }
 
-fn tell_map(field: Field, path: &dyn Fn() -> String, text: &str, told: &mut Told) {
-    let (mut map, broken) = key_value::parse(text);
+/// The most that a file of one value may hold, in bytes: a name, a UID or a number is far shorter.
+const SHORT: u64 = 4096;
+
+/// The text of a file of one value.
+fn read_short(directory: &Directory, name: &str) -> io::Result<String> {
+    let mut text = String::new();
+    directory.file(name)?.take(SHORT + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > SHORT {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "too long for the value of one field")),
+        false => Ok(text),
+    }
+}
+
+/// Tells a map, reading line by line: the text of the file is never in memory as a whole.
+fn tell_map(field: Field, path: &dyn Fn() -> String, file: impl Read, told: &mut Told) -> io::Result<()> {
+    let mut reader = key_value::Reader::default();
+    let mut file = BufReader::new(file);
+    let mut line = String::new();
+    while file.by_ref().take(LONGEST_LINE).read_line(&mut line)? > 0 {
+        if !line.ends_with('\n') && line.len() as u64 == LONGEST_LINE {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a line is longer than 2 MiB"));
+        }
+        let added = reader.line(line.strip_suffix('\n').unwrap_or(&line));
+        added.map_err(|error| io::Error::new(io::ErrorKind::FileTooLarge, error))?;
+        line.clear();
+    }
+    let (mut map, broken) = reader.finish();
     for line in broken {
         told.broken(format!("{}: line {}: {}; the other lines are used", path(), line.number, line.reason));
     }
-    if field == Field::Annotations {
+    if field == Field::ANNOTATIONS {
         map.retain(|key, _| !is_of_kubelet(key));
     }
     told.value(field, Value::Map(map));
+    Ok(())
 }
+
+/// The longest line of a map file, in bytes: annotations are at most 256 KiB, and a quoted byte takes
+/// at most four.
+const LONGEST_LINE: u64 = 2 << 20;
 
 #[cfg(test)]
 mod tests {

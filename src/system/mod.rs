@@ -10,3 +10,4 @@ pub(crate) mod process;
 pub(crate) mod root;
 pub(crate) mod suggest;
 pub(crate) mod surroundings;
+pub(crate) mod target;

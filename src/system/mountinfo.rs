@@ -1,11 +1,14 @@
 //! `/proc/self/mountinfo`, as `proc_pid_mountinfo(5)` describes it.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 /// One mount.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mount<'a> {
+    id: &'a str,
+    parent: &'a str,
+    /// The device of the file system, `major:minor`.
+    pub(crate) device: &'a str,
     root: &'a str,
     mount_point: &'a str,
     /// The type of the file system: `ext4`, `cgroup2`.
@@ -29,41 +32,41 @@ impl<'a> Mount<'a> {
     pub(crate) fn has_super_option(&self, option: &str) -> bool {
         self.super_options.split(',').any(|it| it == option)
     }
-}
 
-/// The mounts of a process, parsed once for all who look.
-#[derive(Debug)]
-pub(crate) struct Mountinfo {
-    text: String,
-    /// Of each mount where its four parts stand in the text.
-    parts: Vec<[Range<usize>; 4]>,
-}
-
-impl Mountinfo {
-    /// The mounts in `text`.
-    pub(crate) fn new(text: String) -> Self {
-        let start = text.as_ptr().addr();
-        let range = |part: &str| {
-            let offset = part.as_ptr().addr() - start;
-            offset..offset + part.len()
+    /// Whether a lookup of its mount point in the mount tree `all` ends at this mount: no other mount
+    /// covers it.
+    pub(crate) fn is_visible(&self, all: &[Mount]) -> bool {
+        let is_on_the_way = |mount: &&Mount| is_below(self.mount_point, mount.mount_point);
+        let on_the_way: Vec<_> = all.iter().filter(is_on_the_way).collect();
+        let is_listed = |id: &str| on_the_way.iter().any(|mount| mount.id == id);
+        // The mounts that a lookup meets next: first those whose parent is outside this root directory.
+        let next = |at: Option<&Mount>| {
+            let is_next = |mount: &&&Mount| match at {
+                Some(at) => mount.parent == at.id && mount.id != at.id,
+                None => !is_listed(mount.parent) || mount.parent == mount.id,
+            };
+            // The last of several at one place is on top.
+            on_the_way.iter().rev().filter(is_next).min_by_key(|mount| mount.mount_point.len()).copied()
         };
-        let parts = parse(&text)
-            .map(|mount| [mount.root, mount.mount_point, mount.file_system, mount.super_options].map(range));
-        let parts = parts.collect();
-        Mountinfo { text, parts }
-    }
-
-    /// The mounts, in order.
-    pub(crate) fn mounts(&self) -> impl Iterator<Item = Mount<'_>> {
-        self.parts.iter().map(|parts| {
-            let [root, mount_point, file_system, super_options] =
-                parts.each_ref().map(|part| &self.text[part.clone()]);
-            Mount { root, mount_point, file_system, super_options }
-        })
+        let mut at = next(None);
+        // A tree that a file invents may hold a circle.
+        for _ in 0..on_the_way.len() {
+            match next(at) {
+                Some(mount) => at = Some(mount),
+                None => break,
+            }
+        }
+        at == Some(self)
     }
 }
 
-/// The mounts in `text`; a line that is none is passed over.
+/// Whether `path` is `directory` or below it. Both are escaped alike.
+fn is_below(path: &str, directory: &str) -> bool {
+    let rest = path.strip_prefix(directory.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The mounts in `text`; a line that is not a mount is skipped.
 pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
     text.lines().filter_map(parse_line)
 }
@@ -71,27 +74,27 @@ pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
 // Mount ID, parent ID, major:minor, root, mount point, options, any number of optional fields,
 // a hyphen, then file system, source, super options.
 fn parse_line(line: &str) -> Option<Mount<'_>> {
-    let mut blanks = memchr::memchr_iter(b' ', line.as_bytes());
-    let before_root = blanks.nth(2)?;
-    let after_root = blanks.next()?;
-    let after_mount_point = blanks.next()?;
-    let mut before = blanks.next()?;
-    let hyphen = loop {
-        let after = blanks.next()?;
-        if line.as_bytes()[before + 1..after] == *b"-" {
-            break after;
-        }
-        before = after;
+    let (before, after) = split_at_hyphen(line)?;
+    let mut fields = before.split(' ');
+    let mut after = after.splitn(3, ' ');
+    let mount = Mount {
+        id: fields.next()?,
+        parent: fields.next()?,
+        device: fields.next()?,
+        root: fields.next()?,
+        mount_point: fields.next()?,
+        file_system: after.next()?,
+        super_options: after.nth(1)?,
     };
-    let after_file_system = blanks.next()?;
-    let after_source = blanks.next()?;
-    let super_options = &line[after_source + 1..];
-    (!super_options.is_empty()).then(|| Mount {
-        root: &line[before_root + 1..after_root],
-        mount_point: &line[after_root + 1..after_mount_point],
-        file_system: &line[hyphen + 1..after_file_system],
-        super_options,
-    })
+    fields.next()?;
+    (!mount.super_options.is_empty()).then_some(mount)
+}
+
+/// What stands before and after the hyphen that ends the optional fields: the first after six fields.
+fn split_at_hyphen(line: &str) -> Option<(&str, &str)> {
+    let options = line.match_indices(' ').nth(5)?.0;
+    let hyphen = options + line.get(options..)?.find(" - ")?;
+    Some((line.get(..hyphen)?, line.get(hyphen + 3..)?))
 }
 
 /// Undoes the kernel's `\ooo` for blank, tab, newline, backslash (`mangle` in `fs/proc_namespace.c`).
@@ -133,12 +136,30 @@ mod tests {
         parse(line).next().expect("a mount")
     }
 
+    /// Which of the mounts, by their IDs, are visible.
+    fn visible(text: &str) -> Vec<&str> {
+        let all: Vec<_> = parse(text).collect();
+        all.iter().filter(|mount| mount.is_visible(&all)).map(|mount| mount.id).collect()
+    }
+
     #[test]
-    fn parsed_once_they_are_the_same() {
-        let text = "1 2 0:1 / /m rw - proc proc rw\nbroken\n1 2 0:1 /r /n rw shared:1 - ext4 d rw,x\n";
-        let mountinfo = Mountinfo::new(text.to_owned());
-        assert!(mountinfo.mounts().eq(parse(text)));
-        assert_eq!(mountinfo.mounts().count(), 2);
+    fn a_mount_on_top_of_another_covers_it_and_what_is_below() {
+        let root =
+            "1 0 0:1 / / rw - ext4 d rw\n2 1 0:2 / /sys rw - sysfs s rw\n3 2 0:3 / /sys/fs rw - tmpfs t rw\n";
+        assert_eq!(visible(root), ["1", "2", "3"]);
+        assert_eq!(visible(&format!("{root}4 3 0:4 / /sys/fs rw - cgroup2 c rw\n")), ["1", "2", "4"]);
+        assert_eq!(visible(&format!("{root}4 2 0:4 / /sys rw - sysfs s rw\n")), ["1", "4"]);
+        let both = format!("{root}4 2 0:4 / /sys rw - sysfs s rw\n5 4 0:5 / /sys/fs rw - tmpfs t rw\n");
+        assert_eq!(visible(&both), ["1", "4", "5"]);
+        // A directory that the mount point's name begins with is another one.
+        assert_eq!(visible(&format!("{root}4 1 0:4 / /s rw - tmpfs t rw\n")), ["1", "2", "3", "4"]);
+    }
+
+    #[test]
+    fn a_tree_without_a_root_or_with_a_circle_ends() {
+        assert_eq!(visible("7 6 0:1 / /a rw - tmpfs t rw\n9 8 0:1 / /b rw - tmpfs t rw\n"), ["7", "9"]);
+        assert_eq!(visible("1 1 0:1 / / rw - tmpfs t rw\n"), ["1"]);
+        visible("1 2 0:1 / / rw - tmpfs t rw\n2 1 0:1 / / rw - tmpfs t rw\n");
     }
 
     #[test]
@@ -177,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_lines_are_passed_over() {
+    fn broken_lines_are_skipped() {
         for line in ["", "1 2 3", "1 2 0:1 / /m rw", "1 2 0:1 / /m rw - ext4", " - - - "] {
             assert_eq!(parse(line).next(), None, "{line:?}");
         }

@@ -7,14 +7,14 @@
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, open, openat, readlinkat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
+use nix::sys::stat::{Mode, fstat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 /// The most that is read of one file, in bytes; what the kubelet and the kernel write is far smaller.
 const FILE_LIMIT: u64 = 8 << 20;
@@ -22,46 +22,65 @@ const FILE_LIMIT: u64 = 8 << 20;
 /// What files without a size are expected to hold, in bytes.
 const PROC_SIZE: usize = 4096;
 
-/// The root directory could not be used.
+/// How a directory is opened that paths start from.
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// The root directory cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("--root {path}: {source}")]
-pub struct RootError {
-    path: String,
-    source: io::Error,
+pub(crate) enum RootError {
+    #[error("--root {path}: {source}")]
+    Open { path: String, source: io::Error },
+    #[error(
+        "--root {path}: this directory shows the live /proc of a running system, where /proc/self is introspod \
+         itself; to describe a running container, use --process PID with the ID of one of its processes"
+    )]
+    LiveProc { path: String },
 }
 
 /// A root directory.
 #[derive(Debug)]
-pub struct Root {
+pub(crate) struct Root {
     path: PathBuf,
-    // None: the system's own root, where nothing needs to be confined.
-    directory: Option<OwnedFd>,
+    // None: the root directory of this process, where nothing needs to be confined.
+    top: Option<Directory>,
 }
 
 impl Root {
     /// Opens the directory at `path`.
-    pub fn open(path: &Path) -> Result<Root, RootError> {
+    ///
+    /// # Errors
+    /// Those of `open(2)`; a directory that is not this process's root and shows a live `/proc`.
+    pub(crate) fn open(path: &Path) -> Result<Root, RootError> {
+        let display = || path.display().to_string();
         if path == Path::new("/") {
-            return Ok(Root { path: path.to_owned(), directory: None });
+            return Ok(Root { path: path.to_owned(), top: None });
         }
-        let failed = |source: io::Error| RootError { path: path.display().to_string(), source };
-        let canonical = path.canonicalize().map_err(failed)?;
-        if canonical == Path::new("/") {
-            return Ok(Root { path: canonical, directory: None });
+        // The path is not canonicalised: the link /proc/PID/root reads "/", and leads elsewhere.
+        let descriptor = open(path, DIRECTORY, Mode::empty())
+            .map_err(|errno| RootError::Open { path: display(), source: errno.into() })?;
+        if is_own_root(&descriptor) {
+            return Ok(Root { path: PathBuf::from("/"), top: None });
         }
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let directory = open(&canonical, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
-        Ok(Root { path: path.to_owned(), directory: Some(directory) })
+        let top = Directory { descriptor, is_recorded: true };
+        if top.open_in(Path::new("/proc"), DIRECTORY, Bounds::Root).is_ok_and(|proc| is_live_proc(&proc)) {
+            return Err(RootError::LiveProc { path: display() });
+        }
+        Ok(Root { path: path.to_owned(), top: Some(top) })
     }
 
-    /// Whether this is the root directory of the process, and not of a recorded container.
-    pub fn is_system(&self) -> bool {
-        self.directory.is_none()
+    /// The root directory of another process; `path` is how messages name it.
+    pub(crate) fn of_process(path: PathBuf, descriptor: OwnedFd) -> Root {
+        Root { path, top: Some(Directory { descriptor, is_recorded: false }) }
+    }
+
+    /// Whether this is the root directory of the process, and not of another container.
+    pub(crate) fn is_system(&self) -> bool {
+        self.top.is_none()
     }
 
     /// The path as a person would find it: below the root directory.
     pub(crate) fn display(&self, path: &Path) -> String {
-        match self.directory {
+        match self.top {
             None => path.display().to_string(),
             Some(_) => self.path.join(path.strip_prefix("/").unwrap_or(path)).display().to_string(),
         }
@@ -72,23 +91,43 @@ impl Root {
     /// # Errors
     /// Those of `open(2)` and `read(2)`; a file that is not regular, or larger than 8 MiB.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        read_regular(self.open_at(path, OFlag::O_RDONLY)?)
+        read_regular(self.open_at(path, READ)?)
     }
 
     /// The directory at `path`.
     pub(crate) fn directory(&self, path: &Path) -> io::Result<Directory> {
-        let descriptor = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-        Ok(Directory { descriptor, confined: self.directory.is_some() })
+        let descriptor = self.open_at(path, READ | OFlag::O_DIRECTORY)?;
+        let is_recorded = self.top.as_ref().is_some_and(|top| top.is_recorded);
+        Ok(Directory { descriptor, is_recorded })
     }
 
-    fn open_at(&self, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
-        let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let descriptor = match &self.directory {
-            None => openat(AT_FDCWD, path, flags, Mode::empty())?,
-            Some(directory) => open_below(directory, path, flags)?,
-        };
-        Ok(descriptor)
+    fn open_at(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+        match &self.top {
+            None => openat(AT_FDCWD, path, flags, Mode::empty()),
+            Some(top) => top.open_in(path, flags, Bounds::Root),
+        }
     }
+}
+
+/// Whether `directory` is the root directory of this process: the same directory in the same mount.
+/// Another mount namespace may show the same directory with other mounts below it.
+fn is_own_root(directory: &OwnedFd) -> bool {
+    let identity = |directory: &OwnedFd| {
+        let status = fstat(directory).ok()?;
+        Some((status.st_dev, status.st_ino, mount_id(directory)))
+    };
+    let own = open("/", DIRECTORY, Mode::empty()).ok().and_then(|own| identity(&own));
+    own.is_some() && own == identity(directory)
+}
+
+/// The ID of the mount that `directory` is in (`proc_pid_fdinfo(5)`), which no two namespaces share.
+fn mount_id(directory: &OwnedFd) -> Option<String> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", directory.as_raw_fd())).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(|id| id.trim().to_owned())
+}
+
+fn is_live_proc(directory: &OwnedFd) -> bool {
+    fstatfs(directory).is_ok_and(|status| status.filesystem_type() == PROC_SUPER_MAGIC)
 }
 
 /// An open directory: what is read through it is read from that very directory,
@@ -96,142 +135,166 @@ impl Root {
 #[derive(Debug)]
 pub(crate) struct Directory {
     descriptor: OwnedFd,
-    confined: bool,
+    /// It is part of a recorded container, whose symbolic links may be kept as files.
+    is_recorded: bool,
 }
 
 impl Directory {
+    /// Opens the directory at `path`, which is not looked up below any root.
+    pub(crate) fn open(path: &Path) -> io::Result<Directory> {
+        let descriptor = open(path, READ | OFlag::O_DIRECTORY, Mode::empty())?;
+        Ok(Directory { descriptor, is_recorded: false })
+    }
+
     /// The names in the directory, sorted, without `.` and `..`.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut directory = nix::dir::Dir::from_fd(self.descriptor.as_fd().try_clone_to_owned()?)?;
         let mut names: Vec<String> = Vec::new();
         for entry in directory.iter() {
-            if let Some(name) = listed_name(entry?.file_name()) {
-                let place = names.partition_point(|before| *before < name);
-                names.insert(place, name);
-            }
+            names.extend(listed_name(entry?.file_name()));
         }
+        names.sort_unstable();
         Ok(names)
     }
 
-    /// The content of the regular file `name`.
+    /// The content of the regular file `name`, bounded as [`Directory::file`] is.
     pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        read_regular(self.open_at(name, OFlag::O_RDONLY)?)
+        read_regular(self.open_in(Path::new(name), READ, Bounds::Beneath)?)
+    }
+
+    /// The regular file `name`, at most 8 MiB of it. A link is followed only while it stays in this
+    /// directory or below; one that leads out of it fails with `EXDEV` (`openat2(2)`, `RESOLVE_BENEATH`).
+    pub(crate) fn file(&self, name: &str) -> io::Result<io::Take<File>> {
+        let (file, _) = regular(self.open_in(Path::new(name), READ, Bounds::Beneath)?)?;
+        Ok(file.take(FILE_LIMIT))
+    }
+
+    /// The directory `name` in this one, bounded as [`Directory::read`] is.
+    pub(crate) fn directory(&self, name: &str) -> io::Result<Directory> {
+        let descriptor = self.open_in(Path::new(name), READ | OFlag::O_DIRECTORY, Bounds::Beneath)?;
+        Ok(Directory { descriptor, is_recorded: self.is_recorded })
+    }
+
+    /// What the magic link `name` of `/proc` leads to (`proc(5)`): `root` of a process.
+    pub(crate) fn follow(&self, name: &str) -> io::Result<OwnedFd> {
+        Ok(openat(&self.descriptor, name, DIRECTORY, Mode::empty())?)
     }
 
     /// A path that leads to this very directory, for calls that take no descriptor.
     pub(crate) fn path(&self) -> String {
-        format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.descriptor))
+        format!("/proc/self/fd/{}", self.descriptor.as_raw_fd())
     }
 
     /// Whether both are one directory, whatever its name is by now.
     pub(crate) fn is(&self, other: &Directory) -> bool {
         let identity = |directory: &Directory| {
-            let status = nix::sys::stat::fstat(&directory.descriptor).ok()?;
+            let status = fstat(&directory.descriptor).ok()?;
             Some((status.st_dev, status.st_ino))
         };
         identity(self) == identity(other)
     }
 
-    /// The directory `name` in this one.
-    pub(crate) fn directory(&self, name: &str) -> io::Result<Directory> {
-        let descriptor = self.open_at(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-        Ok(Directory { descriptor, confined: self.confined })
+    /// Opens `path` from this directory.
+    fn open_in(&self, path: &Path, flags: OFlag, bounds: Bounds) -> nix::Result<OwnedFd> {
+        if !self.is_recorded {
+            let resolve = match bounds {
+                Bounds::Root => ResolveFlag::RESOLVE_IN_ROOT,
+                Bounds::Beneath => ResolveFlag::RESOLVE_BENEATH,
+            };
+            match openat2(&self.descriptor, path, OpenHow::new().flags(flags).resolve(resolve)) {
+                // Before Linux 5.6, in a sandbox that forbids what it does not know, or in a race.
+                Err(Errno::ENOSYS | Errno::EPERM | Errno::EAGAIN) => {}
+                opened => return opened,
+            }
+        }
+        self.walk(path, flags, bounds)
     }
 
-    fn open_at(&self, name: &str, flags: OFlag) -> io::Result<OwnedFd> {
-        let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let descriptor = match self.confined {
-            false => openat(&self.descriptor, name, flags, Mode::empty())?,
-            true => open_below(&self.descriptor, Path::new(name), flags)?,
-        };
-        Ok(descriptor)
+    /// Opens `path` step by step, as `openat2(2)` would.
+    fn walk(&self, path: &Path, flags: OFlag, bounds: Bounds) -> nix::Result<OwnedFd> {
+        let mut parents: Vec<OwnedFd> = Vec::new();
+        let mut rest = path.to_owned();
+        let mut links = 0;
+        loop {
+            let parent = parents.last().unwrap_or(&self.descriptor);
+            let mut components = rest.components();
+            let Some(component) = components.next() else {
+                return openat(parent, ".", flags, Mode::empty());
+            };
+            let after = components.as_path().to_owned();
+            let is_last = after.as_os_str().is_empty();
+            match component {
+                Component::RootDir | Component::ParentDir if bounds.are_left(component, &parents) => {
+                    return Err(Errno::EXDEV);
+                }
+                Component::RootDir => parents.clear(),
+                Component::ParentDir => drop(parents.pop()),
+                Component::Normal(name) => match self.link(parent, name)? {
+                    Some(_) if links == LINK_LIMIT => return Err(Errno::ELOOP),
+                    Some(target) => {
+                        links += 1;
+                        rest = target.join(after);
+                        continue;
+                    }
+                    None if is_last => return openat(parent, name, flags | OFlag::O_NOFOLLOW, Mode::empty()),
+                    None => {
+                        let next = openat(parent, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
+                        parents.push(next);
+                    }
+                },
+                Component::CurDir | Component::Prefix(_) => {}
+            }
+            rest = after;
+        }
+    }
+
+    /// The target of the symbolic link `name` in `parent`, if it is one.
+    fn link(&self, parent: &OwnedFd, name: &OsStr) -> nix::Result<Option<PathBuf>> {
+        match readlinkat(parent, name) {
+            Ok(target) => Ok(Some(PathBuf::from(target))),
+            Err(Errno::EINVAL) if self.is_recorded => Ok(kept_link(parent, name)),
+            Err(Errno::EINVAL) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// How far a path may lead.
+#[derive(Clone, Copy, PartialEq)]
+enum Bounds {
+    /// The directory is the path's root directory: `/` and `..` lead no further.
+    Root,
+    /// The path must stay below the directory.
+    Beneath,
+}
+
+impl Bounds {
+    /// Whether `component`, which is `/` or `..`, leads out of the bounds.
+    fn are_left(self, component: Component, parents: &[OwnedFd]) -> bool {
+        self == Bounds::Beneath && (component == Component::RootDir || parents.is_empty())
     }
 }
 
 /// How many symbolic links one path may lead through, as `path_resolution(7)`.
 const LINK_LIMIT: u32 = 40;
 
-/// Opens `path` with `root` as its root directory, as `openat2(2)` does with `RESOLVE_IN_ROOT`, which
-/// older kernels, sandboxed runtimes and tools that count instructions do not have.
-fn open_below(root: &OwnedFd, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
-    walk(root, Vec::new(), path, flags, LINK_LIMIT)
-}
-
-/// Opens `path` from the last of `parents`, which are the directories from below `root` on.
-fn walk(
-    root: &OwnedFd,
-    mut parents: Vec<OwnedFd>,
-    path: &Path,
-    flags: OFlag,
-    links: u32,
-) -> nix::Result<OwnedFd> {
-    let mut components = path.components();
-    while let Some(component) = components.next() {
-        let name = match component {
-            Component::Normal(name) => name,
-            Component::RootDir => {
-                parents.clear();
-                continue;
-            }
-            Component::ParentDir => {
-                parents.pop();
-                continue;
-            }
-            Component::CurDir | Component::Prefix(_) => continue,
-        };
-        let rest = components.as_path();
-        let is_last = rest.as_os_str().is_empty();
-        let on_the_way = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let parent = parents.last().unwrap_or(root);
-        let flags_here = OFlag::O_NOFOLLOW | if is_last { flags } else { on_the_way };
-        match openat(parent, name, flags_here, Mode::empty()) {
-            Ok(descriptor) if is_last => match kept_link(&descriptor) {
-                Some(target) => return follow(root, parents, &target, flags, links),
-                None => return Ok(descriptor),
-            },
-            Ok(descriptor) => parents.push(descriptor),
-            Err(errno @ (Errno::ELOOP | Errno::ENOTDIR)) => {
-                let kept = || kept_link(&openat(parent, name, READ, Mode::empty()).ok()?);
-                let target = readlinkat(parent, name).ok().map(PathBuf::from).or_else(kept);
-                // What is no link either stays what it is.
-                let target = target.ok_or(errno)?.join(rest);
-                return follow(root, parents, &target, flags, links);
-            }
-            Err(errno) => return Err(errno),
-        }
-    }
-    openat(parents.last().unwrap_or(root), ".", flags, Mode::empty())
-}
-
-fn follow(
-    root: &OwnedFd,
-    parents: Vec<OwnedFd>,
-    target: &Path,
-    flags: OFlag,
-    links: u32,
-) -> nix::Result<OwnedFd> {
-    walk(root, parents, target, flags, links.checked_sub(1).ok_or(Errno::ELOOP)?)
-}
-
-/// How a file is opened to be looked at.
-const READ: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
+/// How a file is opened to be read. A FIFO must not block.
+const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
 
 /// The target of one of the kubelet's links in a recorded container that was copied to where there
 /// are no links: a file that holds it, as git keeps links with `core.symlinks` off (`git-config(1)`).
-fn kept_link(file: &OwnedFd) -> Option<PathBuf> {
-    let mut content = [0; NAME_LIMIT + 1];
-    let length = File::from(file.try_clone().ok()?).read_at(&mut content, 0).ok()?;
-    if !content.starts_with(b"..") {
-        return None;
-    }
-    let target = std::str::from_utf8(content.get(..length)?).ok()?;
+fn kept_link(parent: &OwnedFd, name: &OsStr) -> Option<PathBuf> {
+    let file = openat(parent, name, READ | OFlag::O_NOFOLLOW, Mode::empty()).ok()?;
+    let mut content = Vec::new();
+    File::from(file).take(NAME_LIMIT + 1).read_to_end(&mut content).ok()?;
+    let target = std::str::from_utf8(&content).ok()?;
     let is_link = target.starts_with("..data/") || (target.starts_with("..2") && !target.contains('/'));
-    let is_path = length <= NAME_LIMIT && !target.contains(char::is_control);
+    let is_path = content.len() as u64 <= NAME_LIMIT && !target.contains(char::is_control);
     (is_link && is_path).then(|| PathBuf::from(target))
 }
 
 /// The longest name of a file, in bytes (`NAME_MAX`); the kubelet's links are no longer.
-const NAME_LIMIT: usize = 255;
+const NAME_LIMIT: u64 = 255;
 
 fn listed_name(name: &CStr) -> Option<String> {
     match OsStr::from_bytes(name.to_bytes()).to_str()? {
@@ -241,20 +304,31 @@ fn listed_name(name: &CStr) -> Option<String> {
 }
 
 fn read_regular(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
-    let file = File::from(descriptor);
-    // A FIFO would hang, a device would never end.
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
+    let (file, size) = regular(descriptor)?;
     // Files of /proc and of control groups say that they are empty; most are read whole by one read(2).
-    let size = usize::try_from(metadata.len().min(FILE_LIMIT)).unwrap_or_default();
     let mut content = Vec::with_capacity((size + 1).max(PROC_SIZE));
     file.take(FILE_LIMIT + 1).read_to_end(&mut content)?;
     if content.len() as u64 > FILE_LIMIT {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 8 MiB"));
+        return Err(too_large());
     }
     Ok(content)
+}
+
+/// The regular file and its size: a FIFO would hang, a device would never end.
+fn regular(descriptor: OwnedFd) -> io::Result<(File, usize)> {
+    let file = File::from(descriptor);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if metadata.len() > FILE_LIMIT {
+        return Err(too_large());
+    }
+    Ok((file, usize::try_from(metadata.len()).unwrap_or_default()))
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, "larger than 8 MiB")
 }
 
 #[cfg(test)]
@@ -335,5 +409,54 @@ mod tests {
         for path in ["/", "/.", "/proc/self/root"] {
             assert!(Root::open(Path::new(path)).unwrap().is_system(), "{path}");
         }
+    }
+
+    /// The same directory, by openat2(2) and step by step.
+    fn both(path: &Path) -> [Directory; 2] {
+        [false, true].map(|is_recorded| Directory { is_recorded, ..Directory::open(path).unwrap() })
+    }
+
+    #[test]
+    fn a_link_of_a_directory_leads_only_below_it() {
+        let (keep, _root) = root();
+        let volume = keep.path().join("etc");
+        std::fs::create_dir(volume.join("..1")).unwrap();
+        std::fs::write(volume.join("..1/name"), "below").unwrap();
+        symlink("..1", volume.join("..data")).unwrap();
+        symlink("..data/name", volume.join("name")).unwrap();
+        symlink("../etc/hosts", volume.join("climbing")).unwrap();
+        symlink("/etc/hostname", volume.join("absolute")).unwrap();
+        symlink("..data/../..", volume.join("above")).unwrap();
+        for directory in both(&volume) {
+            assert_eq!(directory.read("name").unwrap(), b"below");
+            assert_eq!(directory.directory("..data").unwrap().names().unwrap(), ["name"]);
+            for name in ["climbing", "absolute", "above"] {
+                let error = directory.read(name).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(Errno::EXDEV as i32), "{name}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_to_a_root_s_files_are_one() {
+        let (keep, _root) = root();
+        symlink("/etc", keep.path().join("directory")).unwrap();
+        symlink("../../etc/hosts", keep.path().join("climbing")).unwrap();
+        for directory in both(keep.path()) {
+            for path in ["/directory/hosts", "/climbing", "/../directory/../climbing"] {
+                let file = directory.open_in(Path::new(path), READ, Bounds::Root).unwrap();
+                assert_eq!(read_regular(file).unwrap(), b"inside", "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_kept_as_a_file_is_followed_in_a_recorded_container() {
+        let (keep, root) = root();
+        std::fs::create_dir(keep.path().join("etc/..2026")).unwrap();
+        std::fs::write(keep.path().join("etc/..2026/name"), "kept").unwrap();
+        std::fs::write(keep.path().join("etc/..data"), "..2026").unwrap();
+        std::fs::write(keep.path().join("etc/name"), "..data/name").unwrap();
+        assert_eq!(root.read(Path::new("/etc/name")).unwrap(), b"kept");
     }
 }

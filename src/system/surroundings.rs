@@ -1,18 +1,20 @@
-//! Where introspod is: all that the sources look at, given to them as arguments.
+//! The context of a run: the container that is described, and all that the sources read of it.
 
 use std::borrow::Cow;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::system::environment::Environment;
-use crate::system::mountinfo::Mountinfo;
+use crate::system::mountinfo::{self, Mount};
 use crate::system::root::Root;
+use crate::system::target::{Target, TargetError};
 
 /// Where the kubelet mounts the credentials of the service account
 /// (`plugin/pkg/admission/serviceaccount`, `DefaultAPITokenMountPath`).
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// The surroundings of this process, or of a recorded container.
+/// The container of this process, that of another process, or a recorded one.
 #[derive(Debug)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) root: Root,
@@ -22,11 +24,21 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) volumes: Vec<PathBuf>,
     /// `--token-file`: a token to be read for its claims, and never sent.
     pub(crate) token_file: Option<PathBuf>,
-    /// `/proc/self/mountinfo`, or why it could not be read.
-    pub(crate) mountinfo: Result<Mountinfo, String>,
     /// The size of a memory page, in bytes.
     pub(crate) page_size: u64,
     pub(crate) clock: fn() -> Instant,
+    /// The process of `--process`.
+    target: Option<Target>,
+    mountinfo: Result<String, ReadError>,
+}
+
+/// A file is not readable as text.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("{path}: {source}")]
+    Read { path: String, source: io::Error },
+    #[error("{path}: not valid UTF-8")]
+    NotUtf8 { path: String, source: std::string::FromUtf8Error },
 }
 
 impl<'a> Surroundings<'a> {
@@ -39,10 +51,59 @@ impl<'a> Surroundings<'a> {
         clock: fn() -> Instant,
     ) -> Self {
         let environment = environment_below(&root, environment);
-        let mountinfo = read_lossy(&root, Path::new("/proc/self/mountinfo")).map(Mountinfo::new);
+        Self::of(None, root, environment, volumes, token_file, clock)
+    }
+
+    /// The surroundings of another process: the files below its root directory, its environment,
+    /// mounts and control groups.
+    ///
+    /// # Errors
+    /// There is no such process, or this one may not read it.
+    pub(crate) fn of_process(
+        pid: u32,
+        volumes: Vec<PathBuf>,
+        token_file: Option<PathBuf>,
+        clock: fn() -> Instant,
+    ) -> Result<Self, TargetError> {
+        let (target, root, environment) = Target::open(pid)?;
+        Ok(Self::of(Some(target), root, Cow::Owned(environment), volumes, token_file, clock))
+    }
+
+    fn of(
+        target: Option<Target>,
+        root: Root,
+        environment: Cow<'a, Environment>,
+        volumes: Vec<PathBuf>,
+        token_file: Option<PathBuf>,
+        clock: fn() -> Instant,
+    ) -> Self {
         let page_size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
         let page_size = page_size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
-        Surroundings { root, environment, volumes, token_file, mountinfo, page_size, clock }
+        let mountinfo = read_process(target.as_ref(), &root, "mountinfo");
+        Surroundings { root, environment, volumes, token_file, page_size, clock, target, mountinfo }
+    }
+
+    /// Whether the container is running, so that its API server and its token may be used.
+    pub(crate) fn is_running(&self) -> bool {
+        self.root.is_system() || self.target.is_some()
+    }
+
+    /// The mounts that the process sees (`/proc/self/mountinfo`), in order.
+    ///
+    /// # Errors
+    /// Why the file could not be read, which was when these surroundings were made.
+    pub(crate) fn mounts(&self) -> Result<impl Iterator<Item = Mount<'_>>, &ReadError> {
+        self.mountinfo.as_deref().map(mountinfo::parse)
+    }
+
+    /// The hostname of the container. It need not be the pod's name: `spec.hostname`, the host network
+    /// and others give another one.
+    pub(crate) fn hostname(&self) -> Option<String> {
+        // /proc/sys shows the hostname of whoever reads it.
+        let of_kernel = self.target.is_none().then_some("/proc/sys/kernel/hostname");
+        let files = of_kernel.into_iter().chain(["/etc/hostname"]);
+        let mut names = files.filter_map(|file| self.read_text(Path::new(file)).ok());
+        names.find_map(|name| Some(name.trim().to_owned()).filter(|name| !name.is_empty()))
     }
 
     /// A file of the service account's credentials.
@@ -50,14 +111,17 @@ impl<'a> Surroundings<'a> {
         Path::new(SERVICE_ACCOUNT).join(name)
     }
 
-    /// The text of a file whose bytes need not be UTF-8, or why it could not be read, naming it.
-    pub(crate) fn read_lossy(&self, path: &Path) -> Result<String, String> {
-        read_lossy(&self.root, path)
+    /// The text of a file of the process, such as `cgroup`, whose bytes need not be UTF-8.
+    pub(crate) fn read_process(&self, name: &str) -> Result<String, ReadError> {
+        read_process(self.target.as_ref(), &self.root, name)
     }
 
-    /// The text of a file below the root, or why it could not be read, naming it.
-    pub(crate) fn read_text(&self, path: &Path) -> Result<String, String> {
-        read_text(&self.root, path)
+    /// The text of a file below the root.
+    pub(crate) fn read_text(&self, path: &Path) -> Result<String, ReadError> {
+        let content = self.root.read(path);
+        let content = content.map_err(|source| ReadError::Read { path: self.root.display(path), source })?;
+        String::from_utf8(content)
+            .map_err(|source| ReadError::NotUtf8 { path: self.root.display(path), source })
     }
 }
 
@@ -70,18 +134,14 @@ fn environment_below<'a>(root: &Root, own: &'a Environment) -> Cow<'a, Environme
     Cow::Owned(recorded.map(|content| Environment::from_proc(&content)).unwrap_or_default())
 }
 
-fn read(root: &Root, path: &Path) -> Result<Vec<u8>, String> {
-    root.read(path).map_err(|error| format!("{}: {error}", root.display(path)))
-}
-
-fn read_text(root: &Root, path: &Path) -> Result<String, String> {
-    let content = read(root, path)?;
-    String::from_utf8(content).map_err(|_| format!("{}: it is not UTF-8", root.display(path)))
-}
-
 // Names of directories and of control groups may be any bytes; those that matter are ASCII.
-fn read_lossy(root: &Root, path: &Path) -> Result<String, String> {
-    let content = read(root, path)?;
+fn read_process(target: Option<&Target>, root: &Root, name: &str) -> Result<String, ReadError> {
+    let own = Path::new("/proc/self").join(name);
+    let (content, path) = match target {
+        Some(target) => (target.read(name), target.path(name).display().to_string()),
+        None => (root.read(&own), root.display(&own)),
+    };
+    let content = content.map_err(|source| ReadError::Read { path, source })?;
     Ok(String::from_utf8(content)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

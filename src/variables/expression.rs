@@ -92,7 +92,7 @@ mod tests {
         let mut facts = Facts::new(4096);
         let labels = BTreeMap::from([("team".to_owned(), "core".to_owned())]);
         let name = Value::Text("web-0".to_owned());
-        facts.add(Source::Api, vec![(Field::PodName, name), (Field::Labels, Value::Map(labels))]);
+        facts.add(Source::Api, vec![(Field::POD_NAME, name), (Field::LABELS, Value::Map(labels))]);
         Expression::parse(expression).unwrap().evaluate(&facts)
     }
 

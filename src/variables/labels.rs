@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::facts::field::{Field, Source};
 use crate::variables::variable::{Variable, Variables};
@@ -36,8 +37,8 @@ impl Map {
     /// The field that holds it.
     pub(crate) fn field(self) -> Field {
         match self {
-            Map::Labels => Field::Labels,
-            Map::Annotations => Field::Annotations,
+            Map::Labels => Field::LABELS,
+            Map::Annotations => Field::ANNOTATIONS,
         }
     }
 
@@ -57,21 +58,27 @@ impl Map {
             let name = self.name_of(key);
             if value.contains('\0') {
                 with_nul.add(|| name);
-            } else if variables.contains_key(&name) {
-                colliding.add(|| {
-                    let is_first = |(first, value): &(&String, &String)| {
-                        !value.contains('\0') && self.name_of(first) == name
-                    };
-                    let first = entries.iter().find(is_first).map_or("", |(first, _)| first);
-                    format!("{key:?} ({name} is {first:?})")
-                });
-            } else {
-                let source = Cow::Borrowed(source.name());
-                variables.insert(name, Variable::new(value.clone(), source));
+                continue;
+            }
+            match variables.entry(name) {
+                Entry::Vacant(entry) => {
+                    entry.insert(Variable::new(value.clone(), Cow::Borrowed(source.name())));
+                }
+                Entry::Occupied(entry) => colliding.add(|| {
+                    let name = entry.key();
+                    format!("{key:?} ({name} is {:?})", self.first_of(name, entries))
+                }),
             }
         }
         with_nul.warn(self, "a variable cannot contain NUL");
         colliding.warn(self, "another key has the same name as a variable");
+    }
+
+    /// The key of `entries` that has become the variable `name`.
+    fn first_of<'a>(self, name: &str, entries: &'a BTreeMap<String, String>) -> &'a str {
+        let mut entries = entries.iter();
+        let first = entries.find(|(key, value)| !value.contains('\0') && self.name_of(key) == name);
+        first.map_or("", |(key, _)| key)
     }
 
     /// A name for a key: upper case, and `_` for everything outside `[A-Z0-9]`.

@@ -111,7 +111,12 @@ fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String>
         NotQueried::Never if is_only => {
             format!("{reference} comes only from the API, which --api=never turns off")
         }
-        NotQueried::Root | NotQueried::Never => return None,
+        NotQueried::Root => {
+            format!("no source at hand has {reference}, and --root turns the API off; add --api-url")
+        }
+        NotQueried::Never => {
+            format!("no source at hand has {reference}, and --api=never turns the API off")
+        }
     })
 }
 
@@ -134,7 +139,7 @@ pub(crate) fn explain(
 /// What the pod's author can do to make the field of `row` known: the two easiest ways.
 fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
     let has = |source: Source| row.sources.contains(&source);
-    let has_token = gathered.facts.told_by(Source::Token, &Field::PodName).is_some();
+    let has_token = gathered.facts.told_by(Source::Token, &Field::POD_NAME).is_some();
     let is_downward = ["metadata.", "spec.", "status."].iter().any(|start| row.path.starts_with(start));
     let mut ways = Vec::new();
     if gathered.not_queried == Some(NotQueried::Object) {
@@ -146,7 +151,7 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
     if has(Source::Environment) && is_downward {
         ways.push(format!("set {name} with fieldRef {}", row.path));
     }
-    if has(Source::Labels) && gathered.facts.map(&Field::Labels).is_none() {
+    if has(Source::Labels) && gathered.facts.map(&Field::LABELS).is_none() {
         ways.push("mount labels in a downwardAPI volume".to_owned());
     }
     // Where no limit is set, the kubelet puts what the node can give into the variable.
@@ -160,7 +165,6 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
     if row.place.is_some() {
         match gathered.not_queried {
             Some(NotQueried::NotRequested) => ways.push(format!("--require {name} with the API")),
-            Some(NotQueried::Root) => ways.push("--api-url".to_owned()),
             _ => {}
         }
     }

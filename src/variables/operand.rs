@@ -175,7 +175,7 @@ type KeyCheck = fn(&str) -> Result<(), String>;
 /// How the keys of a map are checked; none for a field that is no map.
 fn key_check(row: &Row) -> Option<KeyCheck> {
     match row.kind {
-        Kind::Map if row.field() == Field::Annotations => Some(qualified_name::check_annotation),
+        Kind::Map if row.field() == Field::ANNOTATIONS => Some(qualified_name::check_annotation),
         Kind::Map => Some(qualified_name::check),
         _ => None,
     }
@@ -222,7 +222,7 @@ fn unknown(path: &str) -> OperandError {
     let paths = rows.map(|row| row.path).chain(RESOURCES.into_iter().filter(|_| key.is_none()));
     let hint = suggest::nearest(map, paths).map(|near| {
         let is_map = by_path(near).is_some_and(|row| key_check(row).is_some());
-        let key = key.and_then(|key| Some(key.strip_prefix('\'')?.strip_suffix("']")?));
+        let key = key.and_then(|key| key.strip_prefix('\'')?.strip_suffix("']"));
         let subscript = if is_map { format!("['{}']", key.unwrap_or("KEY")) } else { String::new() };
         format!("did you mean {near}{subscript}? ")
     });
@@ -240,7 +240,7 @@ mod tests {
         let quantity = Value::Quantity(Quantity::parse(quantity).unwrap());
         let field = Field::Resource(List::Limits, Cow::Borrowed(resource));
         let labels = BTreeMap::from([("team".to_owned(), "core".to_owned())]);
-        let values = vec![(field, quantity), (Field::Labels, Value::Map(labels))];
+        let values = vec![(field, quantity), (Field::LABELS, Value::Map(labels))];
         facts.add(Source::Api, values);
         facts
     }
@@ -293,7 +293,7 @@ mod tests {
     fn a_key_may_hold_a_slash() {
         let operand = Operand::parse_field("metadata.labels['app.kubernetes.io/name']").unwrap();
         let key = "app.kubernetes.io/name".to_owned();
-        assert_eq!(operand.reference(), Some(&Reference::Entry(Field::Labels, key)));
+        assert_eq!(operand.reference(), Some(&Reference::Entry(Field::LABELS, key)));
     }
 
     #[test]

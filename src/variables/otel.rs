@@ -28,22 +28,22 @@ const WORKLOADS: [&str; 5] = ["Deployment", "ReplicaSet", "StatefulSet", "Daemon
 /// What `--otel` wants to know.
 pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
     let mut fields = vec![
-        Field::PodName,
-        Field::PodUid,
-        Field::PodNamespace,
-        Field::NodeName,
-        Field::ContainerName,
-        Field::Labels,
-        Field::Annotations,
+        Field::POD_NAME,
+        Field::POD_UID,
+        Field::POD_NAMESPACE,
+        Field::NODE_NAME,
+        Field::CONTAINER_NAME,
+        Field::LABELS,
+        Field::ANNOTATIONS,
     ];
     let mut attributes = Attributes::new(facts);
     attributes.add_what_is_said();
     // The image is for its version only.
     if !attributes.known.contains_key("service.version") {
-        fields.push(Field::ContainerImage);
+        fields.push(Field::CONTAINER_IMAGE);
     }
     if !attributes.known.contains_key("service.name") {
-        fields.push(Field::WorkloadName);
+        fields.push(Field::WORKLOAD_NAME);
     }
     fields
 }
@@ -77,11 +77,11 @@ pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool
 
 /// Whether the API server said that no controller owns the pod. Labels say less: a pod may have none.
 fn is_without_owner(facts: &Facts) -> bool {
-    facts.told_by(Source::Api, &Field::OwnerKind) == Some(&Value::Nothing)
+    facts.told_by(Source::Api, &Field::OWNER_KIND) == Some(&Value::Nothing)
 }
 
 fn warn_of_no_name(facts: &Facts) {
-    let (why, remedy) = match facts.text(&Field::OwnerKind) {
+    let (why, remedy) = match facts.text(&Field::OWNER_KIND) {
         Some(kind) => (format!("its workload is a {kind}"), ""),
         None => (
             "the workload of the pod is not known".to_owned(),
@@ -147,32 +147,32 @@ impl<'a> Attributes<'a> {
         let mut attributes = Attributes::new(facts);
         attributes.add_what_is_said();
         for (name, field) in [
-            ("k8s.pod.name", Field::PodName),
-            ("k8s.pod.uid", Field::PodUid),
-            ("k8s.namespace.name", Field::PodNamespace),
-            ("k8s.node.name", Field::NodeName),
-            ("k8s.container.name", Field::ContainerName),
-            ("container.id", Field::ContainerId),
-            ("service.namespace", Field::PodNamespace),
+            ("k8s.pod.name", Field::POD_NAME),
+            ("k8s.pod.uid", Field::POD_UID),
+            ("k8s.namespace.name", Field::POD_NAMESPACE),
+            ("k8s.node.name", Field::NODE_NAME),
+            ("k8s.container.name", Field::CONTAINER_NAME),
+            ("container.id", Field::CONTAINER_ID),
+            ("service.namespace", Field::POD_NAMESPACE),
         ] {
             attributes.add_text(name, field);
         }
         attributes.add_workload();
         // Else a service would get as many names as it has pods.
         if is_without_owner(facts) {
-            attributes.add_text("service.name", Field::PodName);
+            attributes.add_text("service.name", Field::POD_NAME);
         }
-        let version = facts.text(&Field::ContainerImage).and_then(version_of);
-        attributes.add("service.version", &Field::ContainerImage, &version.unwrap_or_default());
-        attributes.add("service.instance.id", &Field::PodName, &instance_id(facts).unwrap_or_default());
+        let version = facts.text(&Field::CONTAINER_IMAGE).and_then(version_of);
+        attributes.add("service.version", &Field::CONTAINER_IMAGE, &version.unwrap_or_default());
+        attributes.add("service.instance.id", &Field::POD_NAME, &instance_id(facts).unwrap_or_default());
         attributes.known
     }
 
     /// What the pod's author says of the service, by annotations and then by well-known labels.
     fn add_what_is_said(&mut self) {
-        for (key, value) in self.facts.map(&Field::Annotations).into_iter().flatten() {
+        for (key, value) in self.facts.map(&Field::ANNOTATIONS).into_iter().flatten() {
             if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
-                self.add(name, &Field::Annotations, value);
+                self.add(name, &Field::ANNOTATIONS, value);
             }
         }
         for label in NAME_LABELS {
@@ -183,16 +183,16 @@ impl<'a> Attributes<'a> {
 
     /// The workload as an attribute of its own, and as the service's name.
     fn add_workload(&mut self) {
-        let kind = self.facts.text(&Field::WorkloadKind).unwrap_or_default();
+        let kind = self.facts.text(&Field::WORKLOAD_KIND).unwrap_or_default();
         if WORKLOADS.contains(&kind) {
-            self.add_text(&format!("k8s.{}.name", kind.to_ascii_lowercase()), Field::WorkloadName);
-            self.add_text("service.name", Field::WorkloadName);
+            self.add_text(&format!("k8s.{}.name", kind.to_ascii_lowercase()), Field::WORKLOAD_NAME);
+            self.add_text("service.name", Field::WORKLOAD_NAME);
         }
     }
 
     fn add_label(&mut self, name: &str, label: &str) {
-        let value = self.facts.map(&Field::Labels).and_then(|labels| labels.get(label));
-        self.add(name, &Field::Labels, value.map(String::as_str).unwrap_or_default());
+        let value = self.facts.map(&Field::LABELS).and_then(|labels| labels.get(label));
+        self.add(name, &Field::LABELS, value.map(String::as_str).unwrap_or_default());
     }
 
     fn add_text(&mut self, name: &str, field: Field) {
@@ -218,7 +218,7 @@ fn version_of(image: &str) -> Option<String> {
 }
 
 fn instance_id(facts: &Facts) -> Option<String> {
-    let fields = [Field::PodNamespace, Field::PodName, Field::ContainerName];
+    let fields = [Field::POD_NAMESPACE, Field::POD_NAME, Field::CONTAINER_NAME];
     let parts: Option<Vec<&str>> = fields.iter().map(|field| facts.text(field)).collect();
     Some(parts?.join("."))
 }

@@ -29,6 +29,7 @@ def document_facts(document):
                 walk(child, here)
             else:
                 found[here] = child
+
     walk({key: value for key, value in document.items() if key not in NOT_FACTS}, "")
     return found
 
@@ -107,8 +108,11 @@ def _amounts(kind, resource, truth, kernel):
         return [(quantity.parse(manifest), RIGHT)] if manifest is not None else []
     now = getattr(kernel, resource)
     if now is UNSEEN:
-        return [] if manifest is None else [(quantity.parse(manifest), RIGHT),
-                                            (quantity.enforced(resource, manifest), ROUNDED)]
+        return (
+            []
+            if manifest is None
+            else [(quantity.parse(manifest), RIGHT), (quantity.enforced(resource, manifest), ROUNDED)]
+        )
     if now is None:
         # No memory limit in the kernel is none. A CPU limit may be kept by other means than a quota.
         return [(quantity.parse(manifest), RIGHT)] if manifest is not None and resource == "cpu" else []

@@ -24,7 +24,9 @@ RACK = "example.com/rack"
 
 def names():
     """The examples that are applied: the folders with a kustomization, but for those looked at elsewhere."""
-    return sorted(each.parent.name for each in FOLDER.glob("*/kustomization.yaml") if each.parent.name not in ELSEWHERE)
+    return sorted(
+        each.parent.name for each in FOLDER.glob("*/kustomization.yaml") if each.parent.name not in ELSEWHERE
+    )
 
 
 class Examples:
@@ -68,15 +70,24 @@ class Examples:
 
     def _bind_cluster_role(self):
         """What a cluster administrator does for `node-zone`, under a name of this run's own."""
-        text = self.run.kubectl.need("create", "--dry-run=client", "--output=json",
-                                     f"--filename={FOLDER / 'node-zone' / 'cluster-role.yaml'}")
+        text = self.run.kubectl.need(
+            "create",
+            "--dry-run=client",
+            "--output=json",
+            f"--filename={FOLDER / 'node-zone' / 'cluster-role.yaml'}",
+        )
         role = json.loads(text)
         role["metadata"]["name"] += f"-{self.run.id}"
         self.run.remove_at_the_end("clusterrole", role["metadata"]["name"])
         self.run.remove_at_the_end("clusterrolebinding", role["metadata"]["name"])
         self.run.kubectl.need("create", "--filename=-", stdin=json.dumps(role))
-        self.run.kubectl.need("create", "clusterrolebinding", role["metadata"]["name"],
-                              f"--clusterrole={role['metadata']['name']}", f"--serviceaccount={self.ns.name}:node-zone")
+        self.run.kubectl.need(
+            "create",
+            "clusterrolebinding",
+            role["metadata"]["name"],
+            f"--clusterrole={role['metadata']['name']}",
+            f"--serviceaccount={self.ns.name}:node-zone",
+        )
 
     def _pods(self, name, count=1):
         return self.ns.wait_for_pods(f"app.kubernetes.io/name={name}", count)
@@ -88,6 +99,7 @@ class Examples:
         def lacking():
             log = self.ns.need("logs", name, f"--container={container}").splitlines()
             return [line for line in wanted if line not in log]
+
         try:
             self.ns.until(lambda: not lacking(), 30, lambda: "")
         except Failed:
@@ -97,7 +109,11 @@ class Examples:
     def _web(self, pod, *wanted):
         """Asks the web server of a pod, through the API server, and tells which lines its answer lacks."""
         path = f"/api/v1/namespaces/{self.ns.name}/pods/{pod['metadata']['name']}:8080/proxy/?env=true"
-        answer = self.ns.until(lambda: self.run.kubectl.run("get", "--raw", path).out, 30, lambda: "the web server does not answer")
+        answer = self.ns.until(
+            lambda: self.run.kubectl.run("get", "--raw", path).out,
+            30,
+            lambda: "the web server does not answer",
+        )
         lacking = [line for line in wanted if line not in answer.splitlines()]
         return f"the web server's answer lacks {lacking}: {answer}" if lacking else None
 
@@ -111,8 +127,15 @@ class Examples:
 
     def _entrypoint(self):
         [pod] = self._pods("entrypoint")
-        return self._log(pod, "app", f"POD_NAME={pod['metadata']['name']}", f"NODE_NAME={pod['spec']['nodeName']}",
-                         "WORKLOAD_NAME=entrypoint", "POD_LABEL_APP_KUBERNETES_IO_NAME=entrypoint", "GOMAXPROCS=1", "GOMEMLIMIT=60397977")
+        return self._log(
+            pod,
+            "app",
+            f"POD_NAME={pod['metadata']['name']}",
+            f"NODE_NAME={pod['spec']['nodeName']}",
+            "WORKLOAD_NAME=entrypoint",
+            "POD_LABEL_APP_KUBERNETES_IO_NAME=entrypoint",
+            "GOMEMLIMIT=60397977",
+        )
 
     def _init_container(self):
         [pod] = self._pods("init-container")
@@ -127,7 +150,9 @@ class Examples:
 
     def _wrapped(self, name):
         [pod] = self._pods(name)
-        return self._web(pod, f"Name: {pod['metadata']['name']} on {pod['spec']['nodeName']}", "GOMEMLIMIT=60397977")
+        return self._web(
+            pod, f"Name: {pod['metadata']['name']} on {pod['spec']['nodeName']}", "GOMEMLIMIT=60397977"
+        )
 
     def _wrap_image(self):
         return self._wrapped("wrap-image")
@@ -147,6 +172,7 @@ class Examples:
         def look():
             pods = self.ns.pods("app.kubernetes.io/name=kustomize-component")
             return [pod for pod in pods if pod["status"].get("phase") == "Running"]
+
         return self.ns.until(look, 120, lambda: f"{self.ns.need('get', 'pods')}")
 
     def _node_zone(self):
@@ -166,15 +192,28 @@ class Examples:
         log = self.ns.need("logs", pod["metadata"]["name"], "--container=app").splitlines()
         text = next((line for line in log if line.startswith("OTEL_RESOURCE_ATTRIBUTES=")), "")
         pairs = text.partition("=")[2].split(",")
-        wanted = {"k8s.deployment.name=otel", "service.version=1.4.2", "service.namespace=shop", "deployment.environment.name=production",
-                  f"k8s.pod.name={pod['metadata']['name']}", f"k8s.pod.uid={pod['metadata']['uid']}", f"k8s.node.name={pod['spec']['nodeName']}"}
+        wanted = {
+            "k8s.deployment.name=otel",
+            "service.version=1.4.2",
+            "service.namespace=shop",
+            "deployment.environment.name=production",
+            f"k8s.pod.name={pod['metadata']['name']}",
+            f"k8s.pod.uid={pod['metadata']['uid']}",
+            f"k8s.node.name={pod['spec']['nodeName']}",
+        }
         return why or (f"it lacks {wanted - set(pairs)}: {text}" if wanted - set(pairs) else None)
 
     def _ambassador(self):
         [pod] = self._pods("ambassador")
         spec, status = truth.container(pod, "app")
-        return self._log(pod, "app", f"CONTAINER_IMAGE={spec['image']}", f"CONTAINER_IMAGE_ID={status['imageID']}",
-                         f"POD_OWNER_NAME={truth.controller(pod)['name']}", f"POD_NAME={pod['metadata']['name']}")
+        return self._log(
+            pod,
+            "app",
+            f"CONTAINER_IMAGE={spec['image']}",
+            f"CONTAINER_IMAGE_ID={status['imageID']}",
+            f"POD_OWNER_NAME={truth.controller(pod)['name']}",
+            f"POD_NAME={pod['metadata']['name']}",
+        )
 
     def _watch(self):
         [pod] = self._pods("watch")
@@ -184,11 +223,14 @@ class Examples:
         def labels():
             done = self.run.kubectl.run("get", "--raw", path)
             return json.loads(done.out)["pod"]["labels"] if done.code == 0 else {}
+
         first = self.ns.until(labels, 30, lambda: "the web server does not answer")
         if first != pod["metadata"]["labels"]:
             return f"the first answer has {first}"
         self.ns.need("label", "pod", name, "team=blue")
-        self.ns.until(lambda: labels().get("team") == "blue", 100, lambda: f"the web server still says {labels()}")
+        self.ns.until(
+            lambda: labels().get("team") == "blue", 100, lambda: f"the web server still says {labels()}"
+        )
         return None
 
 

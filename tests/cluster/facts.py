@@ -31,8 +31,17 @@ def set_name(kind, resource, divisor):
 
 def _set_options():
     words = [f"--set {set_name(*what)}={what[0]}.{what[1]}/{what[2]}" for what in RESOURCE_FILES]
-    words += [f"--set \"NODE_LABEL_{index}=node.labels['{label}']\"" for index, label in enumerate(NODE_LABELS)]
-    return " ".join([*words, "--set \"TEST=metadata.labels['test']\"", "--set NAMESPACE_UID=namespace.uid", "--set CLUSTER_UID=cluster.uid"])
+    words += [
+        f"--set \"NODE_LABEL_{index}=node.labels['{label}']\"" for index, label in enumerate(NODE_LABELS)
+    ]
+    return " ".join(
+        [
+            *words,
+            "--set \"TEST=metadata.labels['test']\"",
+            "--set NAMESPACE_UID=namespace.uid",
+            "--set CLUSTER_UID=cluster.uid",
+        ]
+    )
 
 
 SCRIPT = f"""
@@ -71,13 +80,18 @@ class Asked:
     def document(self, name):
         """What introspod printed, which must have succeeded."""
         if self.codes[name]:
-            raise Failed(f"introspod print ({name}) ended with {self.codes[name]}: {self.texts[name + '.err']}")
+            raise Failed(
+                f"introspod print ({name}) ended with {self.codes[name]}: {self.texts[name + '.err']}"
+            )
         return json.loads(self.texts[name])
 
     def files(self):
         """The files of the kubelet's volume."""
-        return {name.removeprefix("file:"): body.removesuffix("\n")
-                for name, body in self.texts.items() if name.startswith("file:")}
+        return {
+            name.removeprefix("file:"): body.removesuffix("\n")
+            for name, body in self.texts.items()
+            if name.startswith("file:")
+        }
 
     def start(self):
         """The environment that the application was started with."""
@@ -127,11 +141,16 @@ def known(pod, name, mode, asked, hidden=frozenset()):
         if truth.ordinal(pod) is not None:
             found.add("pod.ordinal")
     kernel = asked.kernel()
-    found |= {f"container.resources.limits.{resource}" for resource in compare.Kernel._fields
-              if isinstance(getattr(kernel, resource), Fraction)}
+    found |= {
+        f"container.resources.limits.{resource}"
+        for resource in compare.Kernel._fields
+        if isinstance(getattr(kernel, resource), Fraction)
+    }
     if mode == "api" and token:
         facts = truth.facts(pod, name, None, None)
-        found |= {fact for fact, value in facts.items() if value not in (None, {}) and not fact.startswith("node.")}
+        found |= {
+            fact for fact, value in facts.items() if value not in (None, {}) and not fact.startswith("node.")
+        }
     return found - hidden
 
 
@@ -163,7 +182,9 @@ class Facts:
         for case in self.cases:
             done = self.ns.run("create", "--filename=-", stdin=json.dumps(case.object))
             if done.code and case.may_be_refused and not self.run.at_least(case.may_be_refused):
-                self.report.skip(self._check(case), f"Kubernetes before {case.may_be_refused} does not take such a pod")
+                self.report.skip(
+                    self._check(case), f"Kubernetes before {case.may_be_refused} does not take such a pod"
+                )
             elif done.code:
                 self.report.check(self._check(case), False, done)
             elif case.object["kind"] == "CronJob":
@@ -218,9 +239,14 @@ class Facts:
     def _of_container(self, case, pod, container, asked, in_init):
         where = f"{pod['metadata']['name']}/{container}"
         facts, kernel = self._truth(pod, container), asked.kernel()
+        foreign = frozenset()
+        if case.foreign:
+            # The groups at /sys/fs/cgroup are not this container's.
+            kernel = compare.Kernel(compare.UNSEEN, compare.UNSEEN)
+            foreign = frozenset({"container.id", "pod.qosClass", *truth.RESOURCE_FACTS})
         compared = 0
         for mode in ("local", "api"):
-            hidden = frozenset()
+            hidden = foreign if mode == "local" else frozenset()
             if in_init and mode == "api":
                 # While an initContainer runs the API may lack its own IDs: it does not wait unless they are wanted.
                 hidden = frozenset({"container.id", "container.imageID", "pod.ip", "pod.ips"})
@@ -247,7 +273,9 @@ class Facts:
         for mode, can_ask in (("sets", True), ("local-sets", False)):
             told = asked.document(mode)["variables"]
             for what in RESOURCE_FILES:
-                verdict = compare.resource_variable(f"--set {what[0]}.{what[1]}", told.get(set_name(*what)), facts, kernel, *what)
+                verdict = compare.resource_variable(
+                    f"--set {what[0]}.{what[1]}", told.get(set_name(*what)), facts, kernel, *what
+                )
                 self._kubelet_agrees(files, container, what, own)
                 if verdict.verdict == MISSING and not (can_ask and _has_token(pod, container)):
                     verdict = verdict._replace(verdict=UNKNOWABLE)
@@ -268,7 +296,10 @@ class Facts:
 
     def _others(self, pod, container, where, told, mode, can_ask):
         node = self.run.nodes[pod["spec"]["nodeName"]]["metadata"]["labels"]
-        wanted = {f"NODE_LABEL_{index}": ("node.labels['…']", node[label]) for index, label in enumerate(NODE_LABELS)}
+        wanted = {
+            f"NODE_LABEL_{index}": ("node.labels['…']", node[label])
+            for index, label in enumerate(NODE_LABELS)
+        }
         wanted["TEST"] = ("metadata.labels['…']", pod["metadata"]["labels"]["test"])
         wanted["NAMESPACE_UID"] = ("namespace.uid", self.run.namespace_uid)
         wanted["CLUSTER_UID"] = ("cluster.uid", self.run.cluster_uid)
@@ -281,26 +312,50 @@ class Facts:
 
     def _object(self, pod, container, facts, where):
         """`print --pod` of the object that kubectl gives."""
-        done = self.ns.exec(self.run.shell_pod, "main", INTROSPOD, "print", "--pod=-", "--format=json",
-                            f"--container={container}", stdin=json.dumps(pod))
+        done = self.ns.exec(
+            self.run.shell_pod,
+            "main",
+            INTROSPOD,
+            "print",
+            "--pod=-",
+            "--format=json",
+            f"--container={container}",
+            stdin=json.dumps(pod),
+        )
         if done.code:
             raise Failed(f"print --pod: {done}")
-        in_object = {name: value for name, value in facts.items()
-                     if name not in ("node.uid", "node.labels", "cluster.domain")}
+        in_object = {
+            name: value
+            for name, value in facts.items()
+            if name not in ("node.uid", "node.labels", "cluster.domain")
+        }
         must = {name for name, value in in_object.items() if value not in (None, {})}
         return self._record(compare.document(json.loads(done.out), in_object, must), f"{where} (print --pod)")
 
     def _of_debugger(self, case, pod):
         """An ephemeral container with introspod's own image, which knows what it shares with the pod."""
         name = pod["metadata"]["name"]
-        self.ns.need("debug", name, f"--image={self.run.maker.image}", "--container=debugger", "--profile=general",
-                     "--attach=false", "--", "/introspod", "print", "--format=json")
+        self.ns.need(
+            "debug",
+            name,
+            f"--image={self.run.maker.image}",
+            "--container=debugger",
+            "--profile=general",
+            "--attach=false",
+            "--",
+            "/introspod",
+            "print",
+            "--format=json",
+        )
 
         def printed():
             done = self.ns.run("logs", name, "--container=debugger")
             return done.out if done.code == 0 and done.out.rstrip().endswith("}") else None
+
         told = json.loads(self.ns.until(printed, 60, lambda: "the debugger printed nothing"))
-        pod = self.ns.wait(name, lambda pod: "terminated" in truth.container(pod, "debugger")[1].get("state", {}))
+        pod = self.ns.wait(
+            name, lambda pod: "terminated" in truth.container(pod, "debugger")[1].get("state", {})
+        )
         must = {"container.name", "pod.uid", "pod.ip", "pod.ips", "pod.namespace", "cluster.domain"}
         return self._record(compare.document(told, self._truth(pod, "debugger"), must), f"{name}/debugger")
 
@@ -313,4 +368,3 @@ def _own_variables(pod, container):
 def _has_token(pod, container):
     mounts = truth.container(pod, container)[0].get("volumeMounts", [])
     return any(each["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount" for each in mounts)
-

@@ -39,11 +39,19 @@ class Kubectl:
         text = stdin if stdin is None else stdin.encode()
         try:
             # Ctrl-C ends every kubectl of the terminal's process group, but those that clean up.
-            done = subprocess.run([*self.command, *words], input=text, capture_output=True, timeout=timeout,
-                                  start_new_session=even_if_stopping, check=False)
+            done = subprocess.run(
+                [*self.command, *words],
+                input=text,
+                capture_output=True,
+                timeout=timeout,
+                start_new_session=even_if_stopping,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
             return Output(124, "", f"kubectl {shlex.join(words)} took more than {timeout} s")
-        return Output(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+        return Output(
+            done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+        )
 
     def need(self, *words, **options):
         """Standard output of a call that must succeed."""
@@ -60,8 +68,9 @@ class Kubectl:
         """Starts kubectl and leaves it running, with its standard output to be read line by line."""
         if self.stopping.is_set():
             raise Stopped
-        return subprocess.Popen([*self.command, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                text=True)
+        return subprocess.Popen(
+            [*self.command, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
 
 
 class Namespace:
@@ -103,17 +112,22 @@ class Namespace:
     def exec(self, pod, container, *command, stdin=None, timeout=120):
         """Runs a command in a container, and gives what came of it."""
         flags = ["--stdin"] if stdin is not None else []
-        return self.run("exec", *flags, pod, f"--container={container}", "--", *command, stdin=stdin, timeout=timeout)
+        return self.run(
+            "exec", *flags, pod, f"--container={container}", "--", *command, stdin=stdin, timeout=timeout
+        )
 
     def wait(self, name, condition, seconds=120):
         """The Pod object as soon as `condition(pod)` holds."""
+
         def look():
             pod = self.pod(name)
             return pod if condition(pod) else None
+
         return self.until(look, seconds, lambda: f"pod {name}: {self.why_not(name)}")
 
     def wait_for_pods(self, selector, count=1, seconds=150):
         """The pods with these labels, as soon as there are `count` and all their containers run."""
+
         def look():
             pods = self.pods(selector)
             return pods if len(pods) >= count and all(map(running, pods)) else None
@@ -122,6 +136,7 @@ class Namespace:
             names = [pod["metadata"]["name"] for pod in self.pods(selector)]
             bad = [f"{name}: {self.why_not(name)}" for name in names]
             return f"{len(names)} of {count} pods with {selector}; {'; '.join(bad)}"
+
         return self.until(look, seconds, why)
 
     def until(self, look, seconds, why):
@@ -136,10 +151,14 @@ class Namespace:
 
     def why_not(self, name):
         """Why a pod does not run, in the words of the last warning or of its containers' states."""
-        events = self.json("get", "events", f"--field-selector=involvedObject.name={name},type=Warning")["items"]
+        events = self.json("get", "events", f"--field-selector=involvedObject.name={name},type=Warning")[
+            "items"
+        ]
         status = self.pod(name)["status"]
         states = [state["state"] for state in container_statuses(status)]
-        words = [event.get("message", "") for event in events][-1:] or [json.dumps(states) if states else str(status)]
+        words = [event.get("message", "") for event in events][-1:] or [
+            json.dumps(states) if states else str(status)
+        ]
         return words[0][:400]
 
 

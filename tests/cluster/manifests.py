@@ -17,11 +17,16 @@ RESTRICTED = {
 }
 """A container's securityContext within the `restricted` Pod Security Standard."""
 
-RESOURCE_FILES = [(kind, resource, divisor)
-                  for kind in ("limits", "requests")
-                  for resource, divisors in (("cpu", ("1", "1m")), ("memory", ("1", "1k", "1M", "1Ki", "1Mi", "1Gi")),
-                                             ("ephemeral-storage", ("1", "1Mi")))
-                  for divisor in divisors]
+RESOURCE_FILES = [
+    (kind, resource, divisor)
+    for kind in ("limits", "requests")
+    for resource, divisors in (
+        ("cpu", ("1", "1m")),
+        ("memory", ("1", "1k", "1M", "1Ki", "1Mi", "1Gi")),
+        ("ephemeral-storage", ("1", "1Mi")),
+    )
+    for divisor in divisors
+]
 """What is asked both of the kubelet, by resourceFieldRef, and of introspod, by --set."""
 
 
@@ -35,7 +40,10 @@ def reserve(cpu_limit=None, cpu=None, memory_limit=None, memory=None, storage_li
     limits = {"cpu": cpu_limit, "memory": memory_limit, "ephemeral-storage": storage_limit}
     requests = {"cpu": cpu, "memory": memory, "ephemeral-storage": storage}
     given = {"limits": limits, "requests": requests}
-    filled = {kind: {name: value for name, value in amounts.items() if value is not None} for kind, amounts in given.items()}
+    filled = {
+        kind: {name: value for name, value in amounts.items() if value is not None}
+        for kind, amounts in given.items()
+    }
     return {kind: amounts for kind, amounts in filled.items() if amounts}
 
 
@@ -51,7 +59,9 @@ def mount(name, path, **more):
 
 def podinfo(*items, audience=None):
     """The volume `podinfo`: labels and annotations, further downwardAPI items, and a token for an audience."""
-    fields = [{"path": name, "fieldRef": {"fieldPath": f"metadata.{name}"}} for name in ("labels", "annotations")]
+    fields = [
+        {"path": name, "fieldRef": {"fieldPath": f"metadata.{name}"}} for name in ("labels", "annotations")
+    ]
     sources = [{"downwardAPI": {"items": fields + list(items)}}]
     if audience:
         sources.append({"serviceAccountToken": {"audience": audience, "path": "token"}})
@@ -83,8 +93,13 @@ class Maker:
 
     def introspod(self, name, *args, mounts=(), **more):
         """A container of introspod's own image."""
-        return {"name": name, "image": self.image, "args": list(args),
-                "volumeMounts": [mount("introspod", "/run/introspod"), *mounts], **more}
+        return {
+            "name": name,
+            "image": self.image,
+            "args": list(args),
+            "volumeMounts": [mount("introspod", "/run/introspod"), *mounts],
+            **more,
+        }
 
     def spec(self, *containers, init=(), volumes=(), with_podinfo=False, **more):
         """A pod's spec, with introspod installed before anything else starts."""
@@ -105,8 +120,16 @@ class Maker:
 
     def pod(self, name, spec, labels=None, annotations=None):
         """A pod of its own."""
-        return {"apiVersion": "v1", "kind": "Pod", "spec": spec,
-                "metadata": {"name": name, "labels": {"test": name, **(labels or {})}, "annotations": annotations or {}}}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "spec": spec,
+            "metadata": {
+                "name": name,
+                "labels": {"test": name, **(labels or {})},
+                "annotations": annotations or {},
+            },
+        }
 
     def workload(self, kind, name, spec, **more):
         """A controller's object whose pods have the label `test=<name>`."""
@@ -114,7 +137,11 @@ class Maker:
         if kind in ("Job", "CronJob"):
             template["spec"] = {**spec, "restartPolicy": "Never"}
             job = {"template": template, **more}
-            body = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": job}} if kind == "CronJob" else job
+            body = (
+                {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": job}}
+                if kind == "CronJob"
+                else job
+            )
             api = "batch/v1"
         else:
             body = {"selector": {"matchLabels": {"test": name}}, "template": template, **more}

@@ -17,9 +17,21 @@ PODINFO = "admission policy: podinfo gives an image with introspod its labels an
 TELEMETRY = "admission policy: the attributes for OpenTelemetry are those of introspod --otel"
 CHECKS = (ACCEPTED, OPT_OUT, OWN, DEBUG, PODINFO, TELEMETRY)
 
-WORKLOADS = {"policy-deployment": ("Deployment", 1), "policy-set": ("StatefulSet", 2), "policy-agent": ("DaemonSet", 1), "policy-job": ("Job", 2)}
+WORKLOADS = {
+    "policy-deployment": ("Deployment", 1),
+    "policy-set": ("StatefulSet", 2),
+    "policy-agent": ("DaemonSet", 1),
+    "policy-job": ("Job", 2),
+}
 
-NOT_ADDED = {"NODE_UID", "CONTAINER_ID", "CONTAINER_IMAGE", "CONTAINER_IMAGE_ID", "POD_QOS_CLASS", "CLUSTER_DOMAIN"}
+NOT_ADDED = {
+    "NODE_UID",
+    "CONTAINER_ID",
+    "CONTAINER_IMAGE",
+    "CONTAINER_IMAGE_ID",
+    "POD_QOS_CLASS",
+    "CLUSTER_DOMAIN",
+}
 """Variables that the README of the policies names as left out."""
 
 
@@ -56,7 +68,9 @@ class Policies:
         self.run.kubectl.need("label", "namespace", self.ns.name, *labels)
         for item in objects:
             self.run.remove_at_the_end(item["kind"], item["metadata"]["name"])
-        done = self.run.kubectl.run("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        done = self.run.kubectl.run(
+            "create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        )
         self.report.check(ACCEPTED, done.code == 0, done)
         self._wait_for_effect()
         self._create()
@@ -88,43 +102,81 @@ class Policies:
         probe = self.maker.pod("probe", {"containers": [{"name": "probe", "image": self.maker.shell_image}]})
 
         def added():
-            pod = json.loads(self.ns.need("create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(probe)))
+            pod = json.loads(
+                self.ns.need(
+                    "create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(probe)
+                )
+            )
             return "env" in pod["spec"]["containers"][0]
+
         self.ns.until(added, 60, lambda: "the policies have no effect")
 
     def _container(self, name="main", **more):
         return {"name": name, "image": self.maker.shell_image, "command": ["sh", "-c", KEEP_RUNNING], **more}
 
     def _spec(self, *containers, **more):
-        return {"nodeSelector": self.maker.node_selector, "terminationGracePeriodSeconds": 5, "containers": list(containers), **more}
+        return {
+            "nodeSelector": self.maker.node_selector,
+            "terminationGracePeriodSeconds": 5,
+            "containers": list(containers),
+            **more,
+        }
 
     def _create(self):
-        spec = self._spec(self._container(resources=reserve("100m", "5m", "64Mi", "16Mi")), self._container("side"))
-        more = {"Deployment": {"replicas": 1}, "StatefulSet": {"replicas": 2, "serviceName": "none", "podManagementPolicy": "Parallel"},
-                "DaemonSet": {}, "Job": {"completionMode": "Indexed", "completions": 2, "parallelism": 2}}
-        self.ns.create(*[self.maker.workload(kind, name, spec, **more[kind]) for name, (kind, _) in WORKLOADS.items()])
-        own = [{"name": "POD_NAME", "value": "mine"}, {"name": "REFERS", "value": "$(POD_UID)/$(CONTAINER_NAME)"}]
+        spec = self._spec(
+            self._container(resources=reserve("100m", "5m", "64Mi", "16Mi")), self._container("side")
+        )
+        more = {
+            "Deployment": {"replicas": 1},
+            "StatefulSet": {"replicas": 2, "serviceName": "none", "podManagementPolicy": "Parallel"},
+            "DaemonSet": {},
+            "Job": {"completionMode": "Indexed", "completions": 2, "parallelism": 2},
+        }
+        self.ns.create(
+            *[self.maker.workload(kind, name, spec, **more[kind]) for name, (kind, _) in WORKLOADS.items()]
+        )
+        own = [
+            {"name": "POD_NAME", "value": "mine"},
+            {"name": "REFERS", "value": "$(POD_UID)/$(CONTAINER_NAME)"},
+        ]
         out = {self._label(name): "false" for name in ("inject", "podinfo")}
         carries = self.maker.spec(self.maker.container(), automountServiceAccountToken=False)
-        self.ns.create(self.maker.pod("policy-own", self._spec(self._container(env=own))),
-                       self.maker.pod("policy-out", self._spec(self._container()), labels=out),
-                       self.maker.pod("policy-podinfo", carries, labels={"team": "blue"}))
+        self.ns.create(
+            self.maker.pod("policy-own", self._spec(self._container(env=own))),
+            self.maker.pod("policy-out", self._spec(self._container()), labels=out),
+            self.maker.pod("policy-podinfo", carries, labels={"team": "blue"}),
+        )
 
     def _workload(self, name, count):
         for pod in self.ns.wait_for_pods(f"test={name}", count):
             owner = truth.controller(pod)
-            replica_set = self.ns.json("get", "replicaset", owner["name"]) if owner["kind"] == "ReplicaSet" else None
+            replica_set = (
+                self.ns.json("get", "replicaset", owner["name"]) if owner["kind"] == "ReplicaSet" else None
+            )
             for container in ("main", "side"):
                 facts = truth.facts(pod, container, None, replica_set)
                 where = f"{pod['metadata']['name']}/{container} (admission policy)"
                 self._compare(environment(self.ns, pod["metadata"]["name"], container), facts, where)
 
     def _compare(self, told, facts, where):
-        required = {name for name, fact in truth.VARIABLES.items() if facts.get(fact) is not None and name not in NOT_ADDED}
-        required |= {name for name, (kind, resource, _) in truth.RESOURCE_VARIABLES.items()
-                     if facts.get(f"container.resources.{kind}.{resource}") is not None}
-        added = {name: value for name, value in told.items() if name in truth.VARIABLES or name in truth.RESOURCE_VARIABLES}
-        for verdict in compare.variables(added, facts, compare.Kernel(compare.UNSEEN, compare.UNSEEN), required):
+        required = {
+            name
+            for name, fact in truth.VARIABLES.items()
+            if facts.get(fact) is not None and name not in NOT_ADDED
+        }
+        required |= {
+            name
+            for name, (kind, resource, _) in truth.RESOURCE_VARIABLES.items()
+            if facts.get(f"container.resources.{kind}.{resource}") is not None
+        }
+        added = {
+            name: value
+            for name, value in told.items()
+            if name in truth.VARIABLES or name in truth.RESOURCE_VARIABLES
+        }
+        for verdict in compare.variables(
+            added, facts, compare.Kernel(compare.UNSEEN, compare.UNSEEN), required
+        ):
             self.report.fact(verdict.verdict, verdict.name, where, verdict.told, verdict.truth)
 
     def _opt_out(self):
@@ -141,21 +193,44 @@ class Policies:
     def _debug(self):
         self.ns.wait_for_pods("test=policy-own")
         for name in ("debug-1", "debug-2"):
-            self.ns.need("debug", "policy-own", f"--image={self.maker.shell_image}", f"--container={name}", "--profile=general",
-                         "--attach=false", "--", "env")
+            self.ns.need(
+                "debug",
+                "policy-own",
+                f"--image={self.maker.shell_image}",
+                f"--container={name}",
+                "--profile=general",
+                "--attach=false",
+                "--",
+                "env",
+            )
             want = f"CONTAINER_NAME={name}"
-            self.ns.until(lambda name=name, want=want: want in self.ns.run("logs", "policy-own", f"--container={name}").out.splitlines(),
-                          60, lambda name=name, want=want: f"no {want} in {self.ns.run('logs', 'policy-own', f'--container={name}')}")
+            self.ns.until(
+                lambda name=name, want=want: want
+                in self.ns.run("logs", "policy-own", f"--container={name}").out.splitlines(),
+                60,
+                lambda name=name, want=want: f"no {want} in {self.ns.run('logs', 'policy-own', f'--container={name}')}",
+            )
 
     def _podinfo(self):
         [pod] = self.ns.wait_for_pods("test=policy-podinfo")
-        done = self.ns.exec("policy-podinfo", "main", INTROSPOD, "print", "--format=json", "--labels", "--api=never")
+        done = self.ns.exec(
+            "policy-podinfo", "main", INTROSPOD, "print", "--format=json", "--labels", "--api=never"
+        )
         told = json.loads(done.out)
         facts = truth.facts(pod, "main") | {"cluster.domain": self.run.cluster_domain}
-        must = {"pod.name", "pod.namespace", "node.name", "pod.serviceAccountName", "pod.labels", "pod.annotations"}
+        must = {
+            "pod.name",
+            "pod.namespace",
+            "node.name",
+            "pod.serviceAccountName",
+            "pod.labels",
+            "pod.annotations",
+        }
         node_uid = self.run.nodes[pod["spec"]["nodeName"]]["metadata"]["uid"]
         for verdict in compare.document(told, facts | {"node.uid": node_uid}, must):
-            self.report.fact(verdict.verdict, verdict.name, "policy-podinfo/main", verdict.told, verdict.truth)
+            self.report.fact(
+                verdict.verdict, verdict.name, "policy-podinfo/main", verdict.told, verdict.truth
+            )
 
     def _telemetry(self):
         """Each pair that the policy adds is one of `introspod print --otel` of the same object."""
@@ -163,12 +238,23 @@ class Policies:
         added = _pairs(environment(self.ns, pod["metadata"]["name"], "main")["OTEL_RESOURCE_ATTRIBUTES"])
         for container in pod["spec"]["containers"]:
             container["env"] = []
-        done = self.run.namespace.exec(self.run.shell_pod, "main", INTROSPOD, "print", "--pod=-", "--otel", "--format=json",
-                                       "--container=main", stdin=json.dumps(pod))
+        done = self.run.namespace.exec(
+            self.run.shell_pod,
+            "main",
+            INTROSPOD,
+            "print",
+            "--pod=-",
+            "--otel",
+            "--format=json",
+            "--container=main",
+            stdin=json.dumps(pod),
+        )
         told = _pairs(json.loads(done.out)["variables"]["OTEL_RESOURCE_ATTRIBUTES"])
         for name in sorted({*added, *told} - {"container.id", "service.version"}):
             verdict = MISSING if name not in added else RIGHT if added[name] == told.get(name) else WRONG
-            self.report.fact(verdict, f"OTEL {name}", "policy-deployment/main", added.get(name), told.get(name))
+            self.report.fact(
+                verdict, f"OTEL {name}", "policy-deployment/main", added.get(name), told.get(name)
+            )
 
 
 def _pairs(text):

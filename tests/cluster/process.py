@@ -23,7 +23,11 @@ EXIT_CODES = {
 }
 """Exit codes that the README promises: pod -> (code, words after `introspod`)."""
 
-SIGNALS = {"killed": (137, "kill -KILL $$"), "terminated": (143, "kill -TERM $$; sleep 5"), "faulted": (139, "kill -SEGV $$; sleep 5")}
+SIGNALS = {
+    "killed": (137, "kill -KILL $$"),
+    "terminated": (143, "kill -TERM $$; sleep 5"),
+    "faulted": (139, "kill -SEGV $$; sleep 5"),
+}
 """How an application may end: pod -> (code, shell script)."""
 
 PID_1 = "the application is PID 1, and introspod has left nothing behind"
@@ -38,21 +42,28 @@ class Process:
 
     def __init__(self, run):
         self.maker, self.report, self.ns = run.maker, run.report, run.namespace
-        self.report.expect(PID_1, TERM, WAITING, DISABLED, OUT_OF_MEMORY, *map(_check, [*EXIT_CODES, *SIGNALS]))
+        self.report.expect(
+            PID_1, TERM, WAITING, DISABLED, OUT_OF_MEMORY, *map(_check, [*EXIT_CODES, *SIGNALS])
+        )
 
     def start(self):
         """Creates all pods."""
         make, run = self._pod, self.maker.exec
         pods = [make(name, [INTROSPOD, *words]) for name, (_, words) in EXIT_CODES.items()]
         # A process cannot send itself SIGKILL as PID 1: there it is another one.
-        pods += [make(name, run("sh", "-c", script.replace("$$", "$$$$")), shareProcessNamespace=True)
-                 for name, (_, script) in SIGNALS.items()]
+        pods += [
+            make(name, run("sh", "-c", script.replace("$$", "$$$$")), shareProcessNamespace=True)
+            for name, (_, script) in SIGNALS.items()
+        ]
         pods += [
             make("with-introspod", run("sh", "-c", ON_TERM)),
             make("without", ["sh", "-c", ON_TERM]),
             make("waiting", run("true", options=["--api=always", UNREACHABLE, "--timeout=100s"])),
-            make("disabled", run("sh", "-c", "echo $POD_NAME.", options=["--require=NO_SUCH_VARIABLE"]),
-                 env=[{"name": "INTROSPOD_DISABLED", "value": "1"}]),
+            make(
+                "disabled",
+                run("sh", "-c", "echo $POD_NAME.", options=["--require=NO_SUCH_VARIABLE"]),
+                env=[{"name": "INTROSPOD_DISABLED", "value": "1"}],
+            ),
             make("out-of-memory", run("tail", "/dev/zero"), resources=reserve("500m", "5m", "20Mi", "10Mi")),
         ]
         self.ns.create(*pods)
@@ -69,8 +80,12 @@ class Process:
             self._attempt(_check(name), lambda name=name, code=code: self._exit_code(name, code))
 
     def _pod(self, name, command, resources=None, env=(), **more):
-        container = self.maker.container(command=command, env=list(env), resources=resources or {},
-                                         terminationMessagePolicy="FallbackToLogsOnError")
+        container = self.maker.container(
+            command=command,
+            env=list(env),
+            resources=resources or {},
+            terminationMessagePolicy="FallbackToLogsOnError",
+        )
         return self.maker.pod(name, self.maker.spec(container, restartPolicy="Never", **more))
 
     def _attempt(self, check, look):
@@ -81,8 +96,14 @@ class Process:
             self.report.check(check, False, error)
 
     def _status(self, pod):
-        done = self.ns.exec(pod, "main", "sh", "-c", "cat /proc/1/cmdline | tr '\\0' ' '; echo; grep -E '^Sig(Ign|Blk|Cgt)' /proc/1/status; "
-                            "for exe in /proc/[0-9]*/exe; do readlink $exe; done | grep -c introspod; ls /proc/1/fd | tr '\\n' ' '")
+        done = self.ns.exec(
+            pod,
+            "main",
+            "sh",
+            "-c",
+            "cat /proc/1/cmdline | tr '\\0' ' '; echo; grep -E '^Sig(Ign|Blk|Cgt)' /proc/1/status; "
+            "for exe in /proc/[0-9]*/exe; do readlink $exe; done | grep -c introspod; ls /proc/1/fd | tr '\\n' ' '",
+        )
         return done.out if done.code == 0 else str(done)
 
     def _pid_1(self):
@@ -119,7 +140,11 @@ class Process:
 
     def _exit_code(self, name, code):
         state = self._end(name)
-        return None if state["exitCode"] == code else f"exit code {state['exitCode']}, {state.get('message', '')}"
+        return (
+            None
+            if state["exitCode"] == code
+            else f"exit code {state['exitCode']}, {state.get('message', '')}"
+        )
 
     def _log_lacks(self, name, text):
         log = self.ns.need("logs", name, "--container=main")

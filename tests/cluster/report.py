@@ -77,7 +77,9 @@ class Report:
         """The whole report: bad facts, checks, and the table."""
         lines = []
         for fact in self.bad_facts():
-            lines.append(f"{fact.verdict}: {fact.name} of {fact.where}: introspod {_told(fact.told)}; it is {fact.truth!r}")
+            lines.append(
+                f"{fact.verdict}: {fact.name} of {fact.where}: introspod {_told(fact.told)}; it is {fact.truth!r}"
+            )
         lines += self._checks() + [""] + self._table() + [""] + self._summary()
         return "\n".join(lines)
 
@@ -109,12 +111,16 @@ class Report:
         width = max(map(len, counts), default=4)
         lines = [" ".join([f"{'fact':{width}}", *(f"{verdict:>12}" for verdict in VERDICTS)])]
         for name in sorted(counts, key=lambda name: (name == "all", name)):
-            lines.append(" ".join([f"{name:{width}}", *(f"{counts[name][verdict]:12}" for verdict in VERDICTS)]))
+            lines.append(
+                " ".join([f"{name:{width}}", *(f"{counts[name][verdict]:12}" for verdict in VERDICTS)])
+            )
         return lines
 
     def _summary(self):
         outcomes = collections.Counter(self._outcome(name).outcome for name in self.expected)
-        lines = [f"{outcomes[PASSED]} checks passed, {len(self.failed())} failed, {outcomes[SKIPPED]} skipped"]
+        lines = [
+            f"{outcomes[PASSED]} checks passed, {len(self.failed())} failed, {outcomes[SKIPPED]} skipped"
+        ]
         if not any(fact.verdict == RIGHT for fact in self.facts):
             lines.append("No fact was compared.")
         return lines + ["Success." if self.succeeded() else "Failure."]

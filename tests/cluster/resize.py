@@ -12,8 +12,10 @@ from report import UNKNOWABLE
 
 STEPS = {"larger": ("250m", "30m", "96Mi", "48Mi"), "smaller": ("50m", "10m", "60000001", "24000001")}
 
-STALE = [{"name": name, "valueFrom": {"resourceFieldRef": {"resource": f"{kind}.{resource}", "divisor": divisor}}}
-         for name, (kind, resource, divisor) in truth.RESOURCE_VARIABLES.items()]
+STALE = [
+    {"name": name, "valueFrom": {"resourceFieldRef": {"resource": f"{kind}.{resource}", "divisor": divisor}}}
+    for name, (kind, resource, divisor) in truth.RESOURCE_VARIABLES.items()
+]
 """Variables that the kubelet sets at the start and that a resize makes untrue."""
 
 
@@ -50,8 +52,12 @@ class Resize:
         self.ns.wait(name, running)
         resources = reserve(*amounts)
         patch = {"spec": {"containers": [{"name": "main", "resources": resources}]}}
-        self.ns.need("patch", "pod", name, "--subresource=resize", "--type=strategic", f"--patch={json.dumps(patch)}")
-        want = compare.Kernel(*[enforced(resource, resources["limits"][resource]) for resource in compare.Kernel._fields])
+        self.ns.need(
+            "patch", "pod", name, "--subresource=resize", "--type=strategic", f"--patch={json.dumps(patch)}"
+        )
+        want = compare.Kernel(
+            *[enforced(resource, resources["limits"][resource]) for resource in compare.Kernel._fields]
+        )
 
         def resized():
             asked = self._ask(name)
@@ -60,7 +66,12 @@ class Resize:
                 raise Failed("the control group cannot be read in the container")
             close = asked.kernel().memory == want.memory and 0 <= asked.kernel().cpu - want.cpu < 0.01
             return asked if close and status.get("resources") == resources else None
-        self.ns.until(resized, 90, lambda: f"the kernel enforces {self._ask(name).kernel()}; {self.ns.pod(name)['status'].get('conditions')}")
+
+        self.ns.until(
+            resized,
+            90,
+            lambda: f"the kernel enforces {self._ask(name).kernel()}; {self.ns.pod(name)['status'].get('conditions')}",
+        )
         self._compare(name, step, self._ask(name))
 
     def _ask(self, name):
@@ -78,7 +89,9 @@ class Resize:
                 stale = mode == "local" and own and ".requests." in verdict.name
                 if verdict.name in own or stale or verdict.verdict == UNKNOWABLE:
                     continue
-                self.report.fact(verdict.verdict, verdict.name, f"{name}, {step} ({mode})", verdict.told, verdict.truth)
+                self.report.fact(
+                    verdict.verdict, verdict.name, f"{name}, {step} ({mode})", verdict.told, verdict.truth
+                )
 
 
 def _check(pod, step):

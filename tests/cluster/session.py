@@ -11,7 +11,11 @@ from examples import FOLDER, with_images
 from kubectl import Failed, Kubectl, Namespace
 from manifests import Maker
 
-VERSION = re.search(r'^version = "(.+)"', (pathlib.Path(__file__).resolve().parents[2] / "Cargo.toml").read_text(), re.MULTILINE).group(1)
+VERSION = re.search(
+    r'^version = "(.+)"',
+    (pathlib.Path(__file__).resolve().parents[2] / "Cargo.toml").read_text(),
+    re.MULTILINE,
+).group(1)
 """introspod's version, which is the tag of its image."""
 
 STANDARDS = {"": "privileged", "-examples": "restricted", "-policies": "privileged"}
@@ -29,7 +33,9 @@ class Session:
         self.id = f"introspod-test-{secrets.token_hex(3)}"
         self.images = (options.image, options.example_image)
         self.maker = Maker(options.image, options.shell_image, options.node_selector)
-        self.namespace, self.example_namespace, self.policy_namespace = (Namespace(self.kubectl, self.id + each) for each in STANDARDS)
+        self.namespace, self.example_namespace, self.policy_namespace = (
+            Namespace(self.kubectl, self.id + each) for each in STANDARDS
+        )
         self.shell_pod = SHELL_POD
         self.leftovers = []
         server = self.kubectl.json("version")["serverVersion"]
@@ -59,12 +65,21 @@ class Session:
         """Creates the namespaces, a service account that may read, and the pod with a shell."""
         for suffix, standard in STANDARDS.items():
             labels = {"pod-security.kubernetes.io/enforce": standard}
-            self._create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.id + suffix, "labels": labels}})
+            self._create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Namespace",
+                    "metadata": {"name": self.id + suffix, "labels": labels},
+                }
+            )
         for suffix in STANDARDS:
             ns = Namespace(self.kubectl, self.id + suffix)
             for kind, name in (("serviceaccount", "default"), ("configmap", "kube-root-ca.crt")):
-                ns.until(lambda ns=ns, kind=kind, name=name: ns.run("get", kind, name).code == 0, 60,
-                         lambda kind=kind, name=name: f"the namespace has no {kind} {name}")
+                ns.until(
+                    lambda ns=ns, kind=kind, name=name: ns.run("get", kind, name).code == 0,
+                    60,
+                    lambda kind=kind, name=name: f"the namespace has no {kind} {name}",
+                )
         self.namespace_uid = self.kubectl.json("get", "namespace", self.namespace.name)["metadata"]["uid"]
         self._reader()
         self.namespace.create(self.maker.pod(SHELL_POD, self.maker.spec()))
@@ -83,9 +98,15 @@ class Session:
     def remove(self):
         """Deletes everything that this run has created."""
         calls = [("delete", kind, name, "--ignore-not-found") for kind, name in self.leftovers]
-        calls += [("delete", "namespace", self.id + suffix, "--ignore-not-found", "--wait=true") for suffix in STANDARDS]
+        calls += [
+            ("delete", "namespace", self.id + suffix, "--ignore-not-found", "--wait=true")
+            for suffix in STANDARDS
+        ]
         with ThreadPoolExecutor(4) as pool:
-            for call, done in zip(calls, pool.map(lambda call: self.kubectl.run(*call, timeout=300, even_if_stopping=True), calls)):
+            for call, done in zip(
+                calls,
+                pool.map(lambda call: self.kubectl.run(*call, timeout=300, even_if_stopping=True), calls),
+            ):
                 if done.code:
                     self.report.log(f"kubectl {' '.join(call)}: {done}")
 

@@ -27,7 +27,9 @@ def memory(told, manifest, kernel, required=False):
     """The verdict on a memory limit."""
     name = f"{LIMITS}.memory"
     document = {"container": {"resources": {"limits": {"memory": told}}}} if told else {}
-    verdicts = compare.document(document, {name: manifest}, {name} if required else set(), compare.Kernel(compare.UNSEEN, kernel))
+    verdicts = compare.document(
+        document, {name: manifest}, {name} if required else set(), compare.Kernel(compare.UNSEEN, kernel)
+    )
     return verdicts[0].verdict if verdicts else None
 
 
@@ -71,8 +73,12 @@ class Answers(unittest.TestCase):
     """What a container answers."""
 
     def test_limits_of_both_versions_of_control_groups(self):
-        for cpu, memory_, want in (("10000 100000", "max", (Fraction(1, 10), None)), ("max 100000", "67108864", (None, Fraction(67108864))),
-                                   ("-1\n100000", "9223372036854771712", (None, None)), ("1100\n100000", "4096\n", (Fraction(11, 1000), Fraction(4096)))):
+        for cpu, memory_, want in (
+            ("10000 100000", "max", (Fraction(1, 10), None)),
+            ("max 100000", "67108864", (None, Fraction(67108864))),
+            ("-1\n100000", "9223372036854771712", (None, None)),
+            ("1100\n100000", "4096\n", (Fraction(11, 1000), Fraction(4096))),
+        ):
             asked = Asked(f"@@@ memory 0\n{memory_}\n@@@ cpu 0\n{cpu}\n@@@ end 0\n")
             self.assertEqual(tuple(asked.kernel()), want)
 
@@ -102,9 +108,14 @@ class Advice(unittest.TestCase):
     """The commands in the advice after a refusal."""
 
     def test_commands_are_found_and_split_as_a_shell_would(self):
-        text = ("introspod: warn: 403: pods is forbidden\n"
-                "    kubectl create role 'a b' --verb=get && kubectl create rolebinding x --role='a b'\n")
-        self.assertEqual(commands(text), [["create", "role", "a b", "--verb=get"], ["create", "rolebinding", "x", "--role=a b"]])
+        text = (
+            "introspod: warn: 403: pods is forbidden\n"
+            "    kubectl create role 'a b' --verb=get && kubectl create rolebinding x --role='a b'\n"
+        )
+        self.assertEqual(
+            commands(text),
+            [["create", "role", "a b", "--verb=get"], ["create", "rolebinding", "x", "--role=a b"]],
+        )
 
     def test_no_advice(self):
         self.assertEqual(commands("introspod: warn: 403\n"), [])
@@ -117,25 +128,44 @@ class Manifests(unittest.TestCase):
         folders = {each.name for each in FOLDER.iterdir() if each.is_dir()}
         self.assertEqual(folders, set(names()) | set(ELSEWHERE))
         for name in names():
-            self.assertTrue(hasattr(Examples, "_" + name.replace("-", "_")), f"nothing looks at examples/{name}")
+            self.assertTrue(
+                hasattr(Examples, "_" + name.replace("-", "_")), f"nothing looks at examples/{name}"
+            )
 
     def test_images_are_those_of_the_run(self):
-        spec = {"containers": [{"image": "ghcr.io/introspod/example-entrypoint:1"}, {"image": "docker.io/library/busybox:1"}],
-                "initContainers": [{"image": "ghcr.io/introspod/introspod:1"}],
-                "volumes": [{"image": {"reference": "ghcr.io/introspod/introspod:1"}}]}
+        spec = {
+            "containers": [
+                {"image": "ghcr.io/introspod/example-entrypoint:1"},
+                {"image": "docker.io/library/busybox:1"},
+            ],
+            "initContainers": [{"image": "ghcr.io/introspod/introspod:1"}],
+            "volumes": [{"image": {"reference": "ghcr.io/introspod/introspod:1"}}],
+        }
         cron = {"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": spec}}}}}
         with_images([cron, {"kind": "ConfigMap"}], "mine", "example", {"a": "b"})
-        self.assertEqual([each["image"] for each in spec["containers"] + spec["initContainers"]], ["example", "docker.io/library/busybox:1", "mine"])
+        self.assertEqual(
+            [each["image"] for each in spec["containers"] + spec["initContainers"]],
+            ["example", "docker.io/library/busybox:1", "mine"],
+        )
         self.assertEqual(spec["volumes"][0]["image"]["reference"], "mine")
         self.assertEqual(spec["nodeSelector"], {"a": "b"})
 
     def test_policies_affect_this_run_alone(self):
-        binding = {"kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": "introspod-variables"}, "spec": {
-            "policyName": "introspod-variables", "matchResources": {"namespaceSelector": {"matchLabels": {"introspod.io/inject": "true"}}}}}
+        binding = {
+            "kind": "MutatingAdmissionPolicyBinding",
+            "metadata": {"name": "introspod-variables"},
+            "spec": {
+                "policyName": "introspod-variables",
+                "matchResources": {"namespaceSelector": {"matchLabels": {"introspod.io/inject": "true"}}},
+            },
+        }
         [changed] = renamed([binding], "run-1")
         self.assertEqual(changed["metadata"]["name"], "run-1-introspod-variables")
         self.assertEqual(changed["spec"]["policyName"], "run-1-introspod-variables")
-        self.assertEqual(changed["spec"]["matchResources"]["namespaceSelector"]["matchLabels"], {"run-1.introspod.io/inject": "true"})
+        self.assertEqual(
+            changed["spec"]["matchResources"]["namespaceSelector"]["matchLabels"],
+            {"run-1.introspod.io/inject": "true"},
+        )
 
 
 FAKE = """#!{python}
@@ -160,7 +190,9 @@ class Run(unittest.TestCase):
     """The command, with a kubectl of the tests' own."""
 
     def test_without_a_cluster_it_fails(self):
-        done = subprocess.run([sys.executable, RUN, "--kubectl", "false"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, RUN, "--kubectl", "false"], capture_output=True, text=True, check=False
+        )
         self.assertEqual(done.returncode, 1)
         self.assertIn("kubectl version", done.stderr)
 
@@ -169,7 +201,9 @@ class Run(unittest.TestCase):
             log, fake = os.path.join(folder, "log"), pathlib.Path(folder, "kubectl")
             fake.write_text(FAKE.format(python=sys.executable, log=log))
             fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
-            done = subprocess.run([sys.executable, RUN, "--kubectl", str(fake)], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [sys.executable, RUN, "--kubectl", str(fake)], capture_output=True, text=True, check=False
+            )
             calls = pathlib.Path(log).read_text()
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn("this check was not reached", done.stdout)

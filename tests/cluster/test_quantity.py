@@ -10,9 +10,19 @@ class Quantities(unittest.TestCase):
     """By examples from recorded clusters and from the API's documentation."""
 
     def test_amounts(self):
-        for text, amount in (("100m", Fraction(1, 10)), ("1e-1", Fraction(1, 10)), ("1.5", Fraction(3, 2)), ("64Mi", 67108864),
-                             ("1e8", 10**8), ("128974848000m", 128974848), ("3Ti", 3 * 2**40), ("1k", 1000), ("1Ki", 1024),
-                             ("5n", Fraction(5, 10**9)), ("1E", 10**18)):
+        for text, amount in (
+            ("100m", Fraction(1, 10)),
+            ("1e-1", Fraction(1, 10)),
+            ("1.5", Fraction(3, 2)),
+            ("64Mi", 67108864),
+            ("1e8", 10**8),
+            ("128974848000m", 128974848),
+            ("3Ti", 3 * 2**40),
+            ("1k", 1000),
+            ("1Ki", 1024),
+            ("5n", Fraction(5, 10**9)),
+            ("1E", 10**18),
+        ):
             with self.subTest(text=text):
                 self.assertEqual(parse(text), amount)
 
@@ -22,7 +32,14 @@ class Quantities(unittest.TestCase):
                 parse(text)
 
     def test_a_quotient_is_rounded_up(self):
-        for amount, divisor, quotient in (("100m", "1", 1), ("1500m", "1", 2), ("11m", "1m", 11), ("100000001", "1Ki", 97657), ("64Mi", "1M", 68), ("64Mi", "1Gi", 1)):
+        for amount, divisor, quotient in (
+            ("100m", "1", 1),
+            ("1500m", "1", 2),
+            ("11m", "1m", 11),
+            ("100000001", "1Ki", 97657),
+            ("64Mi", "1M", 68),
+            ("64Mi", "1Gi", 1),
+        ):
             with self.subTest(amount=amount, divisor=divisor):
                 self.assertEqual(divided(parse(amount), divisor), quotient)
 

@@ -16,7 +16,9 @@ from report import MISSING, WRONG
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
 
-RECORDED = sorted((path.parent.name, path.name) for path in FIXTURES.glob("pods/*/*") if (path / "root").is_dir())
+RECORDED = sorted(
+    (path.parent.name, path.name) for path in FIXTURES.glob("pods/*/*") if (path / "root").is_dir()
+)
 """Every recorded container: pod and name."""
 
 
@@ -38,12 +40,26 @@ class Recorded:
     def __init__(self, pod, name):
         self.pod, self.name = load(f"pods/{pod}/pod.json"), name
         root = FIXTURES / "pods" / pod / name / "root"
-        done = subprocess.run([binary(), "print", "--format=json", f"--root={root}"], capture_output=True, check=True)
+        done = subprocess.run(
+            [binary(), "print", "--format=json", f"--root={root}"], capture_output=True, check=True
+        )
         self.told = json.loads(done.stdout)
         self.asked = facts.Asked(_script_output(root))
         owner = truth.controller(self.pod)
-        deployment = {"metadata": {"ownerReferences": [{"controller": True, "kind": "Deployment", "name": owner["name"].rpartition("-")[0]}]}} if owner else None
-        self.truth = truth.facts(self.pod, name, load("node.json"), deployment) | {"cluster.domain": "cluster.local"}
+        deployment = (
+            {
+                "metadata": {
+                    "ownerReferences": [
+                        {"controller": True, "kind": "Deployment", "name": owner["name"].rpartition("-")[0]}
+                    ]
+                }
+            }
+            if owner
+            else None
+        )
+        self.truth = truth.facts(self.pod, name, load("node.json"), deployment) | {
+            "cluster.domain": "cluster.local"
+        }
         self.known = facts.known(self.pod, name, "local", self.asked)
 
     def verdicts(self, told=None):
@@ -57,13 +73,16 @@ class Recorded:
 
 def _script_output(root):
     """What `facts.SCRIPT` would have printed of the kernel's files."""
+
     def read(*paths):
         return "".join((root / path).read_text() for path in paths if (root / path).exists())
+
     groups = "sys/fs/cgroup"
     sections = {
         "cgroup": read("proc/self/cgroup"),
         "memory": read(f"{groups}/memory.max", f"{groups}/memory/memory.limit_in_bytes"),
-        "cpu": read(f"{groups}/cpu.max") or read(f"{groups}/cpu/cpu.cfs_quota_us", f"{groups}/cpu/cpu.cfs_period_us"),
+        "cpu": read(f"{groups}/cpu.max")
+        or read(f"{groups}/cpu/cpu.cfs_quota_us", f"{groups}/cpu/cpu.cfs_period_us"),
         "end": "",
     }
     return "".join(f"@@@ {name} 0\n{body}" for name, body in sections.items())
@@ -88,7 +107,9 @@ class OnRecordedPods(unittest.TestCase):
         for each in self.all:
             for path in each.known:
                 told = copy.deepcopy(each.told)
-                *parents, key = path.split(".", 3) if path.startswith("container.resources.") else path.split(".")
+                *parents, key = (
+                    path.split(".", 3) if path.startswith("container.resources.") else path.split(".")
+                )
                 part = told
                 for parent in parents:
                     part = part[parent]
@@ -100,7 +121,9 @@ class OnRecordedPods(unittest.TestCase):
         for each in self.all:
             for path in compare.document_facts(each.told):
                 told = copy.deepcopy(each.told)
-                _change(told, path.split(".", 3) if path.startswith("container.resources.") else path.split("."))
+                _change(
+                    told, path.split(".", 3) if path.startswith("container.resources.") else path.split(".")
+                )
                 with self.subTest(pod=each.pod["metadata"]["name"], container=each.name, fact=path):
                     self.assertIn(path, each.bad(told))
 

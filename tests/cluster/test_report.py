@@ -52,7 +52,13 @@ class Reports(unittest.TestCase):
             self.assertEqual(made.succeeded(), may_skip)
 
     def test_wrong_and_missing_facts_are_failures(self):
-        for verdict, success in ((RIGHT, True), (ROUNDED, True), (UNKNOWABLE, True), (WRONG, False), (MISSING, False)):
+        for verdict, success in (
+            (RIGHT, True),
+            (ROUNDED, True),
+            (UNKNOWABLE, True),
+            (WRONG, False),
+            (MISSING, False),
+        ):
             made = report()
             made.fact(verdict, "pod.ip", "web/main", None, "10.0.0.1")
             self.assertEqual(made.succeeded(), success, verdict)

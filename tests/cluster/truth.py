@@ -5,7 +5,9 @@ Facts go by their paths in introspod's JSON document: `pod.name`, `container.res
 
 RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
-RESOURCE_FACTS = [f"container.resources.{kind}.{resource}" for kind in ("limits", "requests") for resource in RESOURCES]
+RESOURCE_FACTS = [
+    f"container.resources.{kind}.{resource}" for kind in ("limits", "requests") for resource in RESOURCES
+]
 
 MAPS = ("pod.labels", "pod.annotations", "node.labels")
 """Facts that are objects in the document: they are compared whole."""
@@ -65,7 +67,9 @@ def container(pod, name):
 
 def controller(item):
     """The owner reference of an object's controller, or None."""
-    return next((owner for owner in item["metadata"].get("ownerReferences", []) if owner.get("controller")), None)
+    return next(
+        (owner for owner in item["metadata"].get("ownerReferences", []) if owner.get("controller")), None
+    )
 
 
 def facts(pod, name, node=None, replica_set=None):
@@ -115,8 +119,11 @@ def _owners(pod, replica_set):
     if owner and owner["kind"] == "ReplicaSet" and replica_set:
         above = controller(replica_set)
         workload = above if above and above["kind"] == "Deployment" else owner
-    return {f"pod.{what}.{key}": who and who[key]
-            for what, who in (("owner", owner), ("workload", workload)) for key in ("kind", "name")}
+    return {
+        f"pod.{what}.{key}": who and who[key]
+        for what, who in (("owner", owner), ("workload", workload))
+        for key in ("kind", "name")
+    }
 
 
 def _container(pod, name):

@@ -24,10 +24,18 @@ class Watching:
 
     def start(self):
         """Creates the pod."""
-        sidecar = self.maker.introspod("watch", "watch", "--container=main", "--out=/run/introspod/pod.json",
-                                       mounts=[PODINFO_MOUNT], restartPolicy="Always")
+        sidecar = self.maker.introspod(
+            "watch",
+            "watch",
+            "--container=main",
+            "--out=/run/introspod/pod.json",
+            mounts=[PODINFO_MOUNT],
+            restartPolicy="Always",
+        )
         container = self.maker.container(command=["sh", "-c", KEEP_RUNNING])
-        spec = self.maker.spec(container, init=[sidecar], volumes=[podinfo()], terminationGracePeriodSeconds=60)
+        spec = self.maker.spec(
+            container, init=[sidecar], volumes=[podinfo()], terminationGracePeriodSeconds=60
+        )
         self.ns.create(self.maker.pod(NAME, spec, labels={"step": "0"}, annotations={"step": "0"}))
 
     def compare(self):
@@ -50,6 +58,7 @@ class Watching:
         def true():
             done = self.ns.exec(NAME, "main", "cat", "/run/introspod/pod.json")
             return done.code == 0 and json.loads(done.out)["pod"][where].get("step") == value
+
         try:
             # The kubelet may take a minute to renew a volume.
             self.ns.until(true, 100, lambda: f"{where} in the file are not those of the pod")

@@ -224,11 +224,85 @@ fn another_namespace_s_view_is_relative_to_its_own() {
     assert_eq!(told["container"], json!({"id": ID, "resources": {"limits": {"memory": "1Mi"}}}));
 }
 
+/// What `print` tells of limits, and what `--explain` says about them.
+fn limits_and_reasons(world: &World) -> (Value, String) {
+    let explained = world.run(["print", "--explain", "--format", "table"]).expect_code(0).stdout;
+    (limits(world), explained)
+}
+
 #[test]
-fn a_mount_that_has_nothing_in_common_with_the_path_is_the_container_s() {
-    let world = version_2("/../elsewhere", "/here");
-    world.write("sys/fs/cgroup/memory.max", "1048576\n").write("sys/fs/cgroup/cpu.max", "max 100000\n");
-    assert_eq!(limits(&world), json!({"memory": "1Mi"}));
+fn a_group_that_is_not_the_process_s_own_tells_no_limit() {
+    for (own, root) in [
+        ("/../elsewhere", "/here"),
+        // The node's tree, or its kubepods, by hostPath in a private namespace.
+        ("/", "/../../../.."),
+        ("/", "/../../.."),
+        ("/", "/kubepods"),
+        ("/../other", "/"),
+        ("/../../other", "/.."),
+    ] {
+        let world = version_2(own, root);
+        world.write("sys/fs/cgroup/memory.max", "25224081408\n");
+        world.write("sys/fs/cgroup/cpu.max", "200000 100000\n");
+        world.write("sys/fs/cgroup/other/memory.max", "25224081408\n");
+        let (limits, reasons) = limits_and_reasons(&world);
+        assert_eq!(limits, Value::Null, "{own} {root}");
+        assert!(reasons.contains("not the one of this process"), "{own} {root}: {reasons}");
+    }
+}
+
+#[test]
+fn of_several_hierarchies_the_process_s_own_counts() {
+    let root = "1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /proc rw - proc proc rw\n";
+    let host =
+        "3 1 0:22 / /sys rw - sysfs sysfs rw\n4 3 0:27 /../../../.. /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
+    let elsewhere = "6 1 0:27 /../../../.. /host/cgroup rw - cgroup2 cgroup rw\n";
+    let own = |id, parent| format!("{id} {parent} 0:27 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+    let world = version_2("/", "/");
+    world.write("sys/fs/cgroup/memory.max", "134217728\n").write("sys/fs/cgroup/cpu.max", "max 100000\n");
+    world.write("host/cgroup/memory.max", "25224081408\n");
+    // cAdvisor's hostPath of /sys: the container's own group is mounted on top of the node's.
+    world.write("proc/self/mountinfo", format!("{root}{host}{}", own(5, 4)));
+    assert_eq!(limits(&world), json!({"memory": "128Mi"}));
+    // The node's elsewhere, first in the list.
+    let sys = "3 1 0:22 / /sys ro - sysfs sysfs ro\n";
+    world.write("proc/self/mountinfo", format!("{root}{elsewhere}{sys}{}", own(5, 3)));
+    assert_eq!(limits(&world), json!({"memory": "128Mi"}));
+    // The node's on top of the container's own: what can be read is the node's.
+    let covered = format!("{root}{sys}{}{}", own(5, 3), host.replace("3 1", "7 1").replace("4 3", "8 7"));
+    world.write("proc/self/mountinfo", covered);
+    let (limits, reasons) = limits_and_reasons(&world);
+    assert_eq!(limits, Value::Null);
+    assert!(reasons.contains("not the one of this process"), "{reasons}");
+}
+
+#[test]
+fn the_node_s_kubepods_at_the_controllers_places_is_not_the_container_s() {
+    let own = format!("/kubepods/burstable/pod{UID}/{ID}");
+    let world = World::empty();
+    world.write("proc/self/cgroup", format!("8:memory:{own}\n3:cpu:{own}\n"));
+    let mounted = |root: &str, id: u32, parent: u32, name: &str| {
+        format!("{id} {parent} 0:3{name} {root} /sys/fs/cgroup/{name} ro - cgroup cgroup rw,{name}\n")
+    };
+    let base = "1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n";
+    let text = [
+        base,
+        &mounted(&own, 3, 2, "memory"),
+        &mounted(&own, 4, 2, "cpu"),
+        // On top, by hostPath.
+        &mounted("/kubepods", 5, 3, "memory"),
+        &mounted("/kubepods", 6, 4, "cpu"),
+    ]
+    .concat();
+    world.write("proc/self/mountinfo", text);
+    world.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "25276502016\n");
+    world.write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+    world.write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    let below = own.strip_prefix("/kubepods").unwrap();
+    world.write(&format!("sys/fs/cgroup/memory{below}/memory.limit_in_bytes"), "31457280\n");
+    world.write(&format!("sys/fs/cgroup/cpu{below}/cpu.cfs_quota_us"), "3000\n");
+    world.write(&format!("sys/fs/cgroup/cpu{below}/cpu.cfs_period_us"), "100000\n");
+    assert_eq!(limits(&world), json!({"cpu": "30m", "memory": "30Mi"}), "its own, below the node's");
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn an_api_that_is_not_asked_says_why_and_how_to_ask_it() {
 #[test]
 fn the_likely_name_is_shown_when_nothing_better_is_known() {
     let outcome = explain(&World::recorded("notoken", "main"));
-    assert!(line(&outcome, "hostname").contains("likely \"notoken\""), "{outcome:#?}");
+    assert!(line(&outcome, "hostname").contains("probably \"notoken\""), "{outcome:#?}");
     let outcome = explain(&World::recorded("bare", "web"));
     assert!(!outcome.stdout.contains("hostname"), "{outcome:#?}");
 }

@@ -208,7 +208,7 @@ fn hostile_pod() -> Value {
     ] {
         *pod.pointer_mut(path).unwrap() = "a'\nPATH='/evil\nexport PATH=/evil\n".into();
     }
-    for path in ["/spec/containers/0/image", "/status/podIP", "/status/hostIP", "/status/qosClass"] {
+    for path in ["/spec/containers/0/image", "/status/podIP", "/status/hostIP"] {
         *pod.pointer_mut(path).unwrap() = "$(touch pwned)'\nIFS='x".into();
     }
     pod

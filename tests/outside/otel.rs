@@ -210,6 +210,7 @@ fn of_a_pod_whose_api_server_refuses_or_is_overloaded_the_service_has_no_name() 
 fn a_pod_that_nothing_owns_names_its_service() {
     let mut object: Value = serde_json::from_slice(&std::fs::read(pod_json("bare")).unwrap()).unwrap();
     object["metadata"]["labels"] = json!({});
+    object["metadata"]["ownerReferences"] = json!([]);
     let server = Server::start(always(Response::json(&object)));
     let url = server.url();
     let variables = document(&server.world("bare", "web"), ["--otel", "--api-url", &url])["variables"].take();

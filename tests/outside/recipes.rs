@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::made::{annotated, pod, run_with_pod};
-use crate::world::{Outcome, World, run};
+use crate::world::{INTROSPOD, Outcome, World, run};
 
 /// A container under version 2 of control groups, with these limits.
 fn container(memory: &str, cpu: &str) -> World {
@@ -90,6 +90,35 @@ fn rayon_and_tokio() {
         &["RAYON_NUM_THREADS=limits.cpu", "TOKIO_WORKER_THREADS=limits.cpu"],
         &[("RAYON_NUM_THREADS", "3"), ("TOKIO_WORKER_THREADS", "3")],
     );
+}
+
+/// The rows of the table of recipes in docs/expressions.md, as a shell takes them.
+#[test]
+fn every_recipe_of_the_documentation_starts_with_and_without_a_limit() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/expressions.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix("` |")?.split_once(" | `--set "))
+        .map(|(_, options)| options)
+        .collect();
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    for options in rows {
+        let started = |world: &World| {
+            let mut command = std::process::Command::new("/bin/sh");
+            command.args(["-c", &format!("exec \"$0\" exec --set {options} -- env"), INTROSPOD]);
+            command.env_clear().env("PATH", "/usr/bin:/bin").env("INTROSPOD_ROOT", world.path());
+            run(command).expect_code(0)
+        };
+        let outcome = started(&limited());
+        assert_eq!(outcome.stderr, "", "{options}");
+        assert!(!outcome.stdout.contains("$("), "{outcome:?}");
+        for world in unlimited() {
+            let outcome = started(&world);
+            assert!(outcome.stderr.contains(" is not set: "), "{options}: {outcome:?}");
+            assert!(!outcome.stdout.contains("$("), "{outcome:?}");
+        }
+    }
 }
 
 /// The options of the author's that are there already are kept in front of the heap's size.

@@ -46,7 +46,8 @@ fn of_keys_that_collide_the_first_in_order_wins_with_a_warning() {
 
 #[test]
 fn however_many_keys_collide_one_line_names_the_first_few() {
-    let key = |number: usize| format!("{:05}", number / 2) + if number % 2 == 0 { "-a" } else { ".a" };
+    let key =
+        |number: usize| format!("{:05}", number / 2) + if number.is_multiple_of(2) { "-a" } else { ".a" };
     let annotations: Vec<(String, String)> =
         (0..18_000).map(|number| (key(number), "v".to_owned())).collect();
     let pairs = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -115,7 +116,6 @@ fn a_label_of_which_nothing_is_known_is_unset_with_a_warning() {
     let outcome = world.run([&options[..], &["--require", "L"]].concat()).expect_code(1);
     let line = only_line(&outcome);
     assert!(line.contains("required variable L is not known: "), "{line}");
-    assert_eq!(outcome.stdout, "");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn what_is_required_and_unknown_fails_each_subcommand_by_its_own_code() {
         assert!(
             only_line(&outcome).starts_with("introspod: error: required variable NODE_NAME is not known: ")
         );
-        assert_eq!(outcome.stdout, "");
+        assert_eq!(outcome.stdout.is_empty(), subcommand != "print", "a dry run shows what it knows");
         assert!(!out.exists());
     }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::made::{document, only_line};
-use crate::world::{World, fixtures};
+use crate::world::{World, fixtures, run};
 
 /// A world with nothing but these files in `/etc/podinfo`.
 fn podinfo(files: &[(&str, &str)]) -> World {
@@ -142,7 +142,7 @@ fn a_file_that_is_not_utf_8_loses_itself_alone() {
     world.write("etc/podinfo/labels", b"a=\"\xff\"");
     let outcome = world.run(["print", "--format", "json"]).expect_code(0);
     assert_eq!(outcome.json()["pod"], json!({"name": "web-0"}));
-    assert!(only_line(&outcome).contains("labels: it is not UTF-8"));
+    assert!(only_line(&outcome).contains("labels: not valid UTF-8"));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_fifo_and_a_directory_among_the_files_do_not_hang() {
     std::fs::create_dir(world.path().join("etc/podinfo/labels")).unwrap();
     let outcome = world.run(["print", "--format", "json"]).expect_code(0);
     assert_eq!(outcome.json()["pod"], json!({"namespace": "shop"}));
-    assert_eq!(outcome.stderr.matches("it is not a regular file").count(), 2, "{outcome:#?}");
+    assert_eq!(outcome.stderr.matches("not a regular file").count(), 2, "{outcome:#?}");
 }
 
 #[test]
@@ -184,6 +184,46 @@ fn a_resource_file_that_is_no_number_is_said() {
     let outcome = podinfo(&[("containerMemoryLimitBytes", "64Mi")]).run(["print"]).expect_code(0);
     assert!(only_line(&outcome).contains("containerMemoryLimitBytes: \"64Mi\" is not a number"));
     assert_eq!(outcome.stdout, "");
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_volume_is_refused_and_said() {
+    let world = podinfo(&[("podNamespace", "shop")]);
+    world.write("etc/secret/podName", "secret").write("etc/secret/labels", "a=\"secret\"");
+    let volume = world.path().join("etc/podinfo");
+    symlink("../secret/podName", volume.join("podName")).unwrap();
+    symlink("/etc/secret/labels", volume.join("labels")).unwrap();
+    let outcome = world.run(["print", "--format", "json"]).expect_code(0);
+    assert_eq!(outcome.json()["pod"], json!({"namespace": "shop"}));
+    assert_eq!(outcome.stderr.matches("the link leads out of the volume").count(), 2, "{outcome:#?}");
+    // The link to the whole version, too.
+    symlink("../secret", volume.join("..data")).unwrap();
+    let outcome = world.run(["print", "--format", "json"]).expect_code(0);
+    assert_eq!(outcome.json()["pod"], Value::Null);
+    assert!(only_line(&outcome).contains("..data: the link leads out of the volume"), "{outcome:#?}");
+}
+
+#[test]
+fn whatever_a_map_file_holds_takes_at_most_16_mib() {
+    let size = 8 << 20;
+    for text in [
+        "a=\"\"\n".repeat(size / 5),
+        "x\n".repeat(size / 2),
+        format!("a=\"{}\"", "x".repeat(size - 4)),
+        (0..).map(|number| format!("{number}=\"\"\n")).take(size / 12).collect(),
+        (0..).map(|number| format!("{number}=\"\\x00\"\n")).take(90_000).collect(),
+    ] {
+        for name in ["labels", "annotations", "podName", "containerMemoryLimitBytes"] {
+            let world = podinfo(&[(name, &text)]);
+            let mut command = std::process::Command::new("/usr/bin/time");
+            command.args(["--format", "%M", crate::world::INTROSPOD, "exec", "/bin/true"]);
+            command.env_clear().env("INTROSPOD_ROOT", world.path());
+            let outcome = run(command).expect_code(0);
+            let peak: usize = outcome.stderr.lines().last().unwrap().parse().unwrap();
+            assert!(peak <= 16 << 10, "{peak} KiB for {name}: {:?}...", &text[..20]);
+            assert!(outcome.stderr.lines().count() < 20, "{outcome:#?}");
+        }
+    }
 }
 
 #[test]

@@ -7,8 +7,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The binary under test.
-pub const INTROSPOD: &str = env!("CARGO_BIN_EXE_introspod");
+/// The binary under test: this build's, or the one that `TEST_BINARY` named when the tests were compiled.
+pub const INTROSPOD: &str = match option_env!("TEST_BINARY") {
+    Some(path) => path,
+    None => env!("CARGO_BIN_EXE_introspod"),
+};
 
 /// The directory of what was recorded from real pods.
 pub fn fixtures() -> PathBuf {

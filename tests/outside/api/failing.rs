@@ -128,6 +128,13 @@ fn statuses_that_pass_are_retried_until_the_deadline() {
 }
 
 #[test]
+fn running_out_of_time_does_not_hide_what_the_server_said() {
+    let hang = Answer::Part(Portion::Nothing, bare(), End::Hang);
+    let server = fails(in_order([unavailable().into(), hang]), &["503", "shutting down"]);
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
 fn a_status_that_has_passed_is_forgotten() {
     for code in [408, 429, 500, 503] {
         succeeds_after(Response::failure(code, "Passing", "not now").into());

@@ -141,7 +141,7 @@ impl Grant {
 /// The two lines that are said of a 403; what is said of each variable that lacks is another matter.
 #[track_caller]
 fn said(outcome: &Outcome) -> [&str; 2] {
-    let is_of_variable = |line: &&str| line.contains(": no variable ") || line.contains(" is not set: ");
+    let is_of_variable = |line: &&str| line.contains(" is set: ") || line.contains(" is not set: ");
     let lines = outcome.stderr.lines().filter(|line| !is_of_variable(line));
     let lines: Vec<&str> = lines.collect();
     lines.try_into().unwrap_or_else(|lines| panic!("not two lines: {lines:#?}"))
@@ -454,7 +454,7 @@ fn by_kubectl(arguments: &[String]) -> Value {
     let mut kubectl = Command::new("kubectl");
     kubectl.args(arguments).args(["--dry-run=client", "--output=json", "--server", &server.url()]);
     kubectl.env("HOME", home.path()).env_remove("KUBECONFIG").current_dir(home.path());
-    run(kubectl).expect_code(0).json()
+    serde_json::from_str(&run(kubectl).expect_code(0).stdout).unwrap()
 }
 
 /// An API server of pods, namespaces, nodes and jobs.

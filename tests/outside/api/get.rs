@@ -108,10 +108,11 @@ fn a_body_of_nine_mebibytes() {
 
 #[test]
 fn a_path_begins_with_a_slash() {
-    for arguments in [&["version"][..], &["https://example.com/version"], &[], &["/a", "/b"]] {
+    for arguments in [&["version"][..], &["https://admin:hunter2@example.com/version"], &[], &["/a", "/b"]] {
         let server = Server::start(always(Response::new(200, "text/plain", "ok")));
         let outcome = get(&server.world("bare", "web"), &server, arguments).expect_code(2);
         assert_eq!(outcome.stdout, "");
+        assert!(!outcome.stderr.contains("hunter2"), "{outcome:#?}");
         assert!(!outcome.stderr.is_empty());
         assert_eq!(server.connections(), 0);
     }
