@@ -45,7 +45,7 @@ pub(crate) struct Fact {
 }
 
 /// What one source tells.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
     pub(crate) values: Vec<(Field, Value)>,
     pub(crate) notes: Vec<Note>,
@@ -87,6 +87,12 @@ impl Told {
     /// Tells a field's value.
     pub(crate) fn value(&mut self, field: Field, value: Value) {
         self.values.push((field, value));
+    }
+
+    /// Tells what `other` tells as well.
+    pub(crate) fn extend(&mut self, other: Told) {
+        self.values.extend(other.values);
+        self.notes.extend(other.notes);
     }
 
     /// Says why something is not told.

@@ -1,7 +1,10 @@
 //! Why a variable is missing, and what would make it known.
 
+use log::Level;
+
 use crate::facts::field::{self, Field, Row, Source};
 use crate::facts::reference::Reference;
+use crate::facts::subject::Subject;
 use crate::sources::api::NotQueried;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
@@ -12,17 +15,21 @@ use crate::variables::labels::Map;
 use crate::variables::template::NoValue;
 use crate::variables::variable::{Scope, Variables};
 
+const FROM_ENVIRONMENT: &str = "its value comes from the environment, and is not shown";
+const MOUNT_TOKEN: &str = "mount the service account token";
+
 /// Why there is no variable `name` among `variables`, or why it is not shown.
 pub(crate) fn why_missing(
     name: &str,
     variables: &Variables,
     gathered: &Gathered,
     selection: &Selection,
+    environment: &Environment,
 ) -> String {
     if variables.get(name).is_some_and(|variable| variable.is_private) {
         return match field::by_variable(name) {
             Some(row) => format!("the value that was set is not {}, and is not shown", row.kind.noun()),
-            None => "its value comes from the environment, and is not shown".to_owned(),
+            None => FROM_ENVIRONMENT.to_owned(),
         };
     }
     if let Some((_, definition)) = selection.set.iter().find(|(set, _)| set == name) {
@@ -47,6 +54,7 @@ pub(crate) fn why_missing(
             format!("the pod has no {} from which it could come", map.entry())
         }
         Some(map) => why_unknown(&Reference::Field(map.field()), gathered),
+        None if environment.get_nonempty(name).is_some() => FROM_ENVIRONMENT.to_owned(),
         None => "it is not in the environment, and no option sets it; use --set NAME=EXPRESSION".to_owned(),
     }
 }
@@ -79,17 +87,26 @@ pub(crate) fn why_not_rendered(no_value: &NoValue, gathered: &Gathered, selectio
 fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
     let field = reference.field();
     if gathered.facts.is_settled(field) {
-        let whose = if matches!(field, Field::Resource(..)) { "container" } else { "pod" };
-        return format!("the {whose} has no {reference}");
+        return match (field, &gathered.subject) {
+            (Field::Resource(..), Subject::Other { name, .. }) => {
+                format!("the container {name} has no {reference}")
+            }
+            (Field::Resource(..), _) => format!("the container has no {reference}"),
+            _ => format!("the pod has no {reference}"),
+        };
     }
     let note = gathered.why_unknown(field);
-    if note.is_none_or(|note| note.about.is_none())
+    if note.is_none_or(|(_, note)| note.about.is_none())
         && let Some(why) = why_not_queried(reference, gathered)
     {
         return why;
     }
     match note {
-        Some(note) => format!("{reference} is not known: {}", note.text),
+        // A warning has said it already, and it may be long.
+        Some((source, note)) if note.is_broken && note.about.is_none() && log::log_enabled!(Level::Warn) => {
+            format!("{reference} is not known: see the message of the source {}", source.name())
+        }
+        Some((_, note)) => format!("{reference} is not known: {}", note.text),
         None => format!("{reference} is not known: no source has it"),
     }
 }
@@ -103,7 +120,7 @@ fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String>
         NotQueried::Object => format!("{reference} is not in a Pod object"),
         NotQueried::NotRequested => match reference.field().sources() {
             [Source::Api, ..] => "not asked for".to_owned(),
-            _ => "no source at hand has it".to_owned(),
+            _ => "no local source has it".to_owned(),
         },
         NotQueried::Root if is_only => {
             format!("{reference} comes only from the API, which --root turns off; add --api-url")
@@ -112,10 +129,10 @@ fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String>
             format!("{reference} comes only from the API, which --api=never turns off")
         }
         NotQueried::Root => {
-            format!("no source at hand has {reference}, and --root turns the API off; add --api-url")
+            format!("no local source has {reference}, and --root turns the API off; add --api-url")
         }
         NotQueried::Never => {
-            format!("no source at hand has {reference}, and --api=never turns the API off")
+            format!("no local source has {reference}, and --api=never turns the API off")
         }
     })
 }
@@ -126,8 +143,9 @@ pub(crate) fn explain(
     variables: &Variables,
     gathered: &Gathered,
     selection: &Selection,
+    environment: &Environment,
 ) -> String {
-    let why = why_missing(name, variables, gathered, selection);
+    let why = why_missing(name, variables, gathered, selection, environment);
     let is_set = selection.set.iter().any(|(set, _)| set == name);
     let row = field::by_variable(name).filter(|row| !is_set && !gathered.facts.is_settled(&row.field()));
     match row.map(|row| ways_to_know(row, name, gathered)) {
@@ -146,7 +164,7 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
         return ways;
     }
     if has(Source::Token) && !has_token {
-        ways.push("mount the service account token".to_owned());
+        ways.push(MOUNT_TOKEN.to_owned());
     }
     if has(Source::Environment) && is_downward {
         ways.push(format!("set {name} with fieldRef {}", row.path));
@@ -163,19 +181,19 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
         ways.push("give --container NAME".to_owned());
     }
     if row.place.is_some() && gathered.not_queried == Some(NotQueried::NotRequested) {
-        ways.push(format!("--require {name} with the API"));
+        let ask = format!("ask the API with --require {name}");
+        match (has_token, has(Source::Token)) {
+            (true, _) => ways.push(ask),
+            (false, false) => ways.push(format!("{MOUNT_TOKEN} and {ask}")),
+            // With the token, the API is not needed.
+            (false, true) => {}
+        }
     }
     ways.truncate(2);
     ways
 }
 
-/// Why the entries of `map` are not known, unless a warning has said so already.
+/// Why the entries of `map` are not known.
 pub(crate) fn why_no_map(map: Map, gathered: &Gathered) -> String {
-    let field = map.field();
-    match gathered.why_unknown(&field) {
-        Some(note) if note.is_broken && !gathered.facts.is_settled(&field) => {
-            format!("{} is not known", field.path())
-        }
-        _ => why_unknown(&Reference::Field(field), gathered),
-    }
+    why_unknown(&Reference::Field(map.field()), gathered)
 }
