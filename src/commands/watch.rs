@@ -43,7 +43,7 @@ pub(super) fn run(
     let mut shown = shown(&prepared);
     drop(prepared);
     let notifier = watch.notify.clone().map(|url| Notifier::start(url, clock)).transpose();
-    let notifier = notifier.map_err(|error| CommandError::Other(format!("--notify: {error}")))?;
+    let notifier = notifier.map_err(CommandError::Notify)?;
     loop {
         volumes.wait()?;
         let prepared = match prepare(&mut volumes) {

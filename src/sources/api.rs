@@ -12,7 +12,6 @@ use crate::facts::subject::Subject;
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told};
 use crate::kubernetes::{names, object};
-use crate::sources::gather::Gathered;
 use crate::sources::pod;
 use crate::system::surroundings::Surroundings;
 
@@ -106,9 +105,9 @@ pub(crate) fn tell(
     surroundings: &Surroundings,
     settings: &Settings,
     wanted: &Wanted,
-    gathered: &Gathered,
+    subject: &Subject,
+    facts: &Facts,
 ) -> Answer {
-    let (facts, subject) = (&gathered.facts, &gathered.subject);
     let mut answer = Answer::default();
     let Surroundings { root, environment, clock, .. } = surroundings;
     let client = Client::new(root, environment, *clock, settings.url.clone(), settings.timeout);

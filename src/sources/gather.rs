@@ -152,7 +152,7 @@ fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gat
         return gathered.notes.push((Source::Api, Note::new(why.to_string(), false)));
     }
     let started = (surroundings.clock)();
-    let answer = api::tell(surroundings, request.api, wanted, gathered);
+    let answer = api::tell(surroundings, request.api, wanted, &gathered.subject, &gathered.facts);
     log_told(Source::Api, &answer.told, started, surroundings.clock);
     gathered.add(Source::Api, answer.told);
     if let Some(pod) = answer.pod {

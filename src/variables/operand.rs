@@ -10,7 +10,7 @@ use crate::facts::field::{Field, Kind, List, Row, TABLE, by_path};
 use crate::facts::reference::{Reference, topology_label};
 use crate::facts::{Facts, Value};
 use crate::kubernetes::key_value;
-use crate::kubernetes::qualified_name;
+use crate::kubernetes::qualified_name::{self, KeyError};
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::{
     Percent, PercentError, is_valid_divisor, resource_field, share, valid_divisors,
@@ -27,8 +27,8 @@ pub(crate) enum OperandError {
     UnknownField { path: String, hint: String },
     #[error("a key must be in single quotes: write {map}['{key}']")]
     UnquotedKey { map: &'static str, key: String },
-    #[error("invalid key in {path}: {reason}")]
-    InvalidKey { path: String, reason: String },
+    #[error("invalid key in {path}: {source}")]
+    InvalidKey { path: String, source: KeyError },
     #[error("{path} takes no key; only labels and annotations do, as metadata.labels['KEY']")]
     Subscript { path: String },
     #[error("{path} is not a resource; only a resource, such as limits.memory, can be scaled or divided")]
@@ -165,12 +165,11 @@ fn parse_reference(path: &str) -> Result<Reference, OperandError> {
 fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, OperandError> {
     let row = by_path(map).ok_or_else(|| unknown(path))?;
     let check = key_check(row).ok_or_else(|| OperandError::Subscript { path: map.to_owned() })?;
-    check(key).map_err(|reason| OperandError::InvalidKey { path: path.to_owned(), reason })?;
+    check(key).map_err(|source| OperandError::InvalidKey { path: path.to_owned(), source })?;
     Ok(Reference::Entry(row.field(), key.to_owned()))
 }
 
-/// Checks a key; an error says everything that is wrong with it.
-type KeyCheck = fn(&str) -> Result<(), String>;
+type KeyCheck = fn(&str) -> Result<(), KeyError>;
 
 /// How the keys of a map are checked; none for a field that is no map.
 fn key_check(row: &Row) -> Option<KeyCheck> {
