@@ -1,6 +1,6 @@
-//! The one table of fields: everything that a pod can know about itself.
+//! The table of fields: everything that a pod can know about itself.
 //!
-//! Adding a field is adding a row: sources, expressions, variables and renderers read it here.
+//! To add a field, add a row. Sources, expressions, variables and renderers all read this table.
 
 use std::borrow::Cow;
 
@@ -13,17 +13,17 @@ pub(crate) enum Source {
     Option,
     /// The claims of the service account token, and the `namespace` file beside it.
     Token,
-    /// What the kubelet mounts into every container.
+    /// The files that the kubelet mounts into every container.
     Kubelet,
     /// The control group of this process.
     Cgroup,
-    /// The environment, as the pod's author set it.
+    /// The environment that the pod's author set.
     Environment,
     /// downwardAPI volumes.
     Volume,
     /// The API server's objects, or the Pod object of `--pod`.
     Api,
-    /// What well-known labels imply. Labels are the author's word: a copied pod keeps them.
+    /// Conclusions from well-known labels. They are less certain: a copied pod keeps its labels.
     Labels,
 }
 
@@ -107,7 +107,7 @@ impl Field {
         self.row().map_or(matches!(self, Field::Resource(..)), |row| row.is_of_container)
     }
 
-    /// The sources that can know the field, in order of precedence.
+    /// The sources that can report the field, in order of precedence.
     pub(crate) fn sources(&self) -> &'static [Source] {
         self.row().map_or(&[Source::Api], |row| row.sources)
     }
@@ -129,37 +129,37 @@ impl Field {
     }
 }
 
-/// What kind of value a field has: it decides what a variable or file must hold to be believed,
-/// how an API object holds it, and its type in JSON.
+/// The kind of a field's value. It decides which text of a variable or file is valid, how an API
+/// object stores the value, and its type in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Any text.
     Text,
-    /// A DNS subdomain (RFC 1123), as most objects' names are.
+    /// A DNS subdomain (RFC 1123). The names of most objects are of this kind.
     Subdomain,
-    /// A DNS label (RFC 1123), as names of namespaces and containers are.
+    /// A DNS label (RFC 1123). The names of namespaces and containers are of this kind.
     Label,
-    /// An object's UID; that of a static pod is no UUID.
+    /// An object's UID. The UID of a static pod is not a UUID.
     Uid,
     /// An IP address.
     Address,
-    /// IP addresses, comma-separated; in an API object a list of objects with the key `ip`.
+    /// Comma-separated IP addresses. An API object has a list of objects with the key `ip`.
     Addresses,
-    /// A whole number; labels that an API object holds imply it ([`owner`](crate::facts::owner)).
+    /// A whole number. An API object implies it by its labels ([`owner`](crate::facts::owner)).
     Ordinal,
-    /// Of the pod's controller, one entry of an API object's `ownerReferences`
+    /// A value about the pod's controller, which is one entry of an API object's `ownerReferences`
     /// ([`owner`](crate::facts::owner)).
     Controller,
-    /// A container's ID; in an API object after the runtime's name, `containerd://`.
+    /// A container's ID. In an API object the runtime's name precedes it: `containerd://`.
     ContainerId,
     /// Labels or annotations.
     Map,
-    /// A quantity; the variable counts it in this unit, which its name promises.
+    /// A quantity. The variable has it in this unit, as the variable's name states.
     Resource(&'static str),
 }
 
 impl Kind {
-    /// Whether `text`, which somebody wrote into a manifest, can be a value of this kind.
+    /// Whether `text`, which comes from a manifest, can be a value of this kind.
     pub(crate) fn accepts(self, text: &str) -> bool {
         let is_number = || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match self {
@@ -174,7 +174,7 @@ impl Kind {
         }
     }
 
-    /// What a text of this kind is called in a message.
+    /// The noun for a value of this kind in messages.
     pub(crate) fn noun(self) -> &'static str {
         match self {
             Kind::Subdomain => "a DNS subdomain name",
@@ -204,13 +204,13 @@ pub(crate) enum Object {
 }
 
 impl Object {
-    /// Whether the Pod object holds it.
+    /// Whether it is part of the Pod object.
     pub(crate) fn is_in_pod(self) -> bool {
         matches!(self, Object::Pod | Object::ContainerSpec | Object::ContainerStatus)
     }
 }
 
-/// Where an object of the API holds a field.
+/// The place of a field in an object of the API.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) object: Object,
@@ -228,19 +228,19 @@ pub(crate) struct Row {
     /// The field's name, as the downward API writes it.
     pub(crate) path: &'static str,
     pub(crate) kind: Kind,
-    /// The environment variable for it; without one, `--set` names it.
+    /// Its environment variable. A field without one needs `--set`.
     pub(crate) variable: Option<&'static str>,
-    /// The sources that can know it, in order of precedence.
+    /// The sources that can report it, in order of precedence.
     pub(crate) sources: &'static [Source],
-    /// Other variables that authors of pods set for it, beside `K8S_` and `MY_` before its own.
+    /// Other names that pod authors use for the variable, beside the prefixes `K8S_` and `MY_`.
     pub(crate) spellings: &'static [&'static str],
     /// File names in a downwardAPI volume.
     pub(crate) files: &'static [&'static str],
-    /// Where the API has it.
+    /// Its place in the API.
     pub(crate) place: Option<Place>,
     /// It describes one container, and not the whole pod.
     pub(crate) is_of_container: bool,
-    /// For up to a second after the start the API lacks it (the kubelet's status manager reports later).
+    /// The API may lack it during the first second: the kubelet's status manager reports it later.
     pub(crate) is_late_in_api: bool,
     /// An expression must name one entry: `node.labels['KEY']`.
     pub(crate) needs_key: bool,
@@ -274,7 +274,7 @@ impl Row {
 use Object::{ContainerSpec, ContainerStatus, KubeSystem, Namespace, Node, Pod};
 use Source::{Api, Cgroup, Environment, Kubelet, Labels, Option as Given, Token, Volume};
 
-/// A row says how its field differs from this one.
+/// The default values of a row.
 const FIELD: Row = Row {
     path: "",
     kind: Kind::Text,
@@ -289,14 +289,14 @@ const FIELD: Row = Row {
     document: &[],
 };
 
-/// A row of a container differs from this one.
+/// The default values of a row about a container.
 const CONTAINER_FIELD: Row = Row { is_of_container: true, ..FIELD };
-/// A quantity: status, spec and the pod's own `resources` all have a say ([`pod`](crate::sources::pod)).
+/// A quantity. Status, spec and the pod's own `resources` determine it ([`pod`](crate::sources::pod)).
 const RESOURCE: Row = Row { place: at(ContainerSpec, "/resources"), ..CONTAINER_FIELD };
 
-/// A limit is what the control group enforces; [`limits`](crate::facts::limits) has the details.
+/// A limit, which the control group enforces ([`limits`](crate::facts::limits)).
 const LIMIT: Row = Row { sources: &[Cgroup, Api, Volume, Environment], ..RESOURCE };
-/// No control group enforces a request. The kubelet keeps the volume true through a resize.
+/// A request, which no control group enforces. The kubelet updates the volume after a resize.
 const REQUEST: Row = Row { sources: &[Api, Volume, Environment], ..RESOURCE };
 
 /// Every field.
@@ -345,7 +345,7 @@ pub(crate) fn by_variable(name: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.variable == Some(name))
 }
 
-/// The row whose field is written `path`.
+/// The row of the field `path`.
 pub(crate) fn by_path(path: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.path == path)
 }
