@@ -36,8 +36,8 @@ impl std::fmt::Display for Reference {
 /// The pod's own copy of a topology label of its node, which Kubernetes 1.35 and later makes
 /// (KEP-4742): then the node need not be asked.
 pub(crate) fn topology_label(reference: &Reference, facts: &Facts) -> Option<(String, Source)> {
-    let Reference::Entry(Field::NODE_LABELS, key) = reference else { return None };
-    if !is_topology(key) {
+    let Reference::Entry(field, key) = reference else { return None };
+    if *field != Field::NODE_LABELS || !is_topology(key) {
         return None;
     }
     let fact = facts.get(&Field::LABELS)?;

@@ -99,7 +99,7 @@ pub(crate) fn variables(
 }
 
 /// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
-pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
+pub(crate) fn as_variable(row: &'static Row, value: &Value) -> Option<String> {
     match (value, row.field(), row.kind) {
         (Value::Text(text), ..) => Some(text.clone()),
         (Value::Quantity(quantity), Field::Resource(_, resource), Kind::Resource(unit)) => {

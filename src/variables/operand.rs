@@ -173,7 +173,7 @@ fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, OperandErr
 type KeyCheck = fn(&str) -> Result<(), String>;
 
 /// How the keys of a map are checked; none for a field that is no map.
-fn key_check(row: &Row) -> Option<KeyCheck> {
+fn key_check(row: &'static Row) -> Option<KeyCheck> {
     match row.kind {
         Kind::Map if row.field() == Field::ANNOTATIONS => Some(qualified_name::check_annotation),
         Kind::Map => Some(qualified_name::check),
