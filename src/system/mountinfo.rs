@@ -90,10 +90,8 @@ struct Fields<'a>(&'a str);
 impl<'a> Iterator for Fields<'a> {
     type Item = &'a str;
 
-    // Every start reads some hundred short fields: their bytes are looked through one by one, which
-    // takes half the time of a search by words.
     fn next(&mut self) -> Option<&'a str> {
-        let end = self.0.bytes().position(|byte| byte == b' ')?;
+        let end = memchr::memchr(b' ', self.0.as_bytes())?;
         let (field, rest) = self.0.split_at_checked(end)?;
         self.0 = rest.get(1..)?;
         Some(field)
