@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// Discards the unwind tables: a panic aborts in the release profile, so nobody reads them, and
 /// they are a tenth of the binary.
-const SCRIPT: &str = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) *(.gcc_except_table*) *(.gnu.warning.*) *(.comment) } } INSERT AFTER .text;\n";
+const SCRIPT: &str = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) *(.gcc_except_table*) *(.comment) } } INSERT AFTER .text;\n";
 
 fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");

@@ -77,9 +77,14 @@ use system::environment::Environment;
 use system::{exit, logging, process};
 
 /// Runs introspod with what the C library gives to `main`; answers with the exit code.
-pub fn main(count: c_int, words: *const *const c_char) -> c_int {
+///
+/// # Safety
+/// `words` must be an array of `count` strings that end in NUL and live as long as the process.
+#[allow(unsafe_code, reason = "the C library gives arguments as raw pointers")]
+pub unsafe fn main(count: c_int, words: *const *const c_char) -> c_int {
     process::start();
-    let arguments = process::arguments(count, words);
+    // SAFETY: as the caller says.
+    let arguments = unsafe { process::arguments(count, words) };
     run(arguments.get(1..).unwrap_or_default())
 }
 

@@ -295,6 +295,20 @@ examples_run() {
     /usr/bin/python3 "$top/tests/pods/run.py" podman --root "$work/storage" --runroot "$work/run" --runtime runc
 }
 
+# ------------------------------------------------------------------------------------------------
+# The container of another process, as kubectl debug --target shows it
+
+another_container_is_described() {
+    local id
+    id=$(started ready --volume "$service_account" --memory 67112960 --env HOST_IP=10.99.0.1 docker.io/library/busybox:1.37 \
+        sh -c 'echo ready; exec sleep 600')
+    expect "65540 downward 10.99.0.1" "$(echo $(run --rm --pid "container:$id" --user 0:0 --cap-add SYS_PTRACE "$image" \
+        print --process 1 CONTAINER_MEMORY_LIMIT_KIBIBYTES POD_NAME HOST_IP))"
+    # The image's own user may not read a process of root.
+    expect "1 runAsUser" "$(run --rm --pid "container:$id" "$image" print --process 1 2>"$work/stderr"
+        echo $? $(grep -o runAsUser "$work/stderr" | head -n 1))"
+}
+
 check "the image holds introspod alone, and says so" image_holds_introspod_alone
 check "the image runs" image_runs
 check "ENTRYPOINT and CMD of the example are concatenated" entrypoint_and_command_are_concatenated
@@ -310,6 +324,7 @@ check "files in a shared volume, written by one user and read by another" files_
 check "the installed binary in front of another image's command" installed_binary_runs_in_another_image
 
 check "the examples' pods" examples_run
+check "another container is described by its process" another_container_is_described
 
 echo "the image's only file: $(stat --format %s "$work/introspod") bytes"
 echo "$passed passed, $failed failed"

@@ -1,4 +1,4 @@
-//! The only unsafe code: what POSIX offers only through raw pointers and handlers.
+//! The only unsafe code: arguments, environment and signal handlers, which POSIX has as raw pointers.
 
 #![allow(unsafe_code)]
 
@@ -15,11 +15,11 @@ use nix::sys::stat::Mode;
 /// Whether SIGPIPE was ignored when the process started.
 static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// Makes a safe place of what the process inherited, as Rust's runtime does (`std::rt::init`).
+/// Does what Rust's runtime does at its start (`std::rt::init`), but so that `execve(2)` undoes it.
 ///
-/// Standard descriptors that are closed are opened, so that no file is taken for one of them; they
-/// are closed again by `execve(2)`. SIGPIPE is ignored: a write that nobody reads is an error, and
-/// no end.
+/// Standard descriptors that are closed are opened, so that no other file becomes one of them; they
+/// are closed on exec. SIGPIPE is ignored, so that writing to a closed pipe is an error that can be
+/// handled.
 pub(crate) fn start() {
     for descriptor in 0..3 {
         // SAFETY: F_GETFD takes no pointer, and fails where nothing is open.
@@ -35,19 +35,22 @@ pub(crate) fn start() {
 
 fn occupy_lowest_descriptor() {
     let open = |path: &str, flags| nix::fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty());
-    // Where there is no /dev any directory serves: it can be neither read nor written.
+    // Without /dev, a directory: it can be neither read nor written.
     let opened = open("/dev/null", OFlag::O_RDWR).or_else(|_| open("/", OFlag::O_RDONLY));
     if let Ok(descriptor) = opened {
         let _ = descriptor.into_raw_fd();
     }
 }
 
-/// The words of the command line, the program's name first, from what `main` is given.
-pub(crate) fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
+/// The words of the command line, the program's name first.
+///
+/// # Safety
+/// `words` must be an array of `count` strings that end in NUL and live as long as the process, as
+/// the C library gives it to `main` (ISO C, 5.1.2.2.1).
+pub(crate) unsafe fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
     let count = usize::try_from(count).unwrap_or_default();
     let word = |index| {
-        // SAFETY: `main` is given an array of `count` strings that end in NUL and live as long as
-        // the process (ISO C, 5.1.2.2.1); nothing here changes them.
+        // SAFETY: `index` is below `count`; the caller answers for the rest.
         let word = unsafe { CStr::from_ptr(*words.add(index)) };
         OsStr::from_bytes(word.to_bytes()).to_owned()
     };
@@ -71,16 +74,16 @@ pub(crate) fn ignore_sigpipe() {
 /// Sets the disposition of SIGPIPE; answers with what it was.
 fn set_sigpipe(handler: SigHandler) -> Option<SigAction> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: neither disposition that is given runs code of ours.
+    // SAFETY: neither disposition is a handler.
     unsafe { sigaction(Signal::SIGPIPE, &action) }.ok()
 }
 
-/// What the exit code is when SIGTERM or SIGINT ends the process.
+/// The exit code when SIGTERM or SIGINT ends the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// 128 and the signal's number, as a shell reports it: 143, 130.
     BySignal,
-    /// 0: it was to run until it is told to end.
+    /// 0: the process runs until somebody ends it.
     Success,
 }
 
@@ -136,10 +139,10 @@ pub(crate) fn environment() -> Vec<CString> {
     entries
 }
 
-/// Keeps the C library from loading modules of the image's for a name's address.
+/// Makes the C library look up host names in `/etc/hosts` and DNS only.
 ///
-/// A statically linked glibc still reads `nsswitch.conf(5)`, and would load the `libnss_*.so` that
-/// it names, and with it the image's own C library. Files and DNS are built in.
+/// A statically linked glibc still reads `nsswitch.conf(5)`, and would load the image's `libnss_*.so`
+/// that it names, and with them the image's own C library. Files and DNS are built in.
 pub(crate) fn resolve_by_files_and_dns_only() {
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
     {

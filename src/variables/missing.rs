@@ -162,11 +162,8 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
     if row.path == "container.name" {
         ways.push("give --container NAME".to_owned());
     }
-    if row.place.is_some() {
-        match gathered.not_queried {
-            Some(NotQueried::NotRequested) => ways.push(format!("--require {name} with the API")),
-            _ => {}
-        }
+    if row.place.is_some() && gathered.not_queried == Some(NotQueried::NotRequested) {
+        ways.push(format!("--require {name} with the API"));
     }
     ways.truncate(2);
     ways

@@ -12,6 +12,7 @@ NARROW = "access: a StatefulSet's pods are advised a Role for one pod each, and 
 NODE = "access: the advice for labels of the node works"
 SHORT = "access: a refusal is one warning and the commands"
 REQUIRED = "access: exec --require ends with 125 and has the advice in the log"
+GET = "access: get gives what kubectl get --raw gives"
 STARTS = "access: without --require the application starts"
 
 RACK = "--set=OS=node.labels['kubernetes.io/os']"
@@ -37,7 +38,7 @@ class Access:
 
     def __init__(self, run):
         self.run, self.maker, self.report, self.ns = run, run.maker, run.report, run.namespace
-        self.report.expect(LABELS, JOBS, NARROW, NODE, SHORT, REQUIRED, STARTS)
+        self.report.expect(LABELS, JOBS, NARROW, NODE, SHORT, REQUIRED, STARTS, GET)
 
     def start(self):
         """Creates service accounts without any role, and all pods."""
@@ -75,6 +76,7 @@ class Access:
             ((NODE,), self._node),
             ((REQUIRED,), self._required),
             ((STARTS,), self._starts),
+            ((GET,), self._get),
         ):
             try:
                 look()
@@ -138,6 +140,16 @@ class Access:
         # The first answer may also lack what the pod's own object is needed for.
         told = self._until(lambda: self._ask("refused-node", "print", RACK))
         self.report.check(NODE, "OS='linux'" in told.out, told)
+
+    def _get(self):
+        self.ns.wait("refused", running)
+        for path in ("/version", "/apis", "/openapi/v2"):
+            told = self._ask("refused", "get", path)
+            true = self.run.kubectl.need("get", "--raw", path)
+            if told.code or told.out.strip() != true.strip():
+                raise Failed(f"{path}: {len(told.out)} bytes, and {len(true)} by kubectl; {told.err}")
+        missing = self._ask("refused", "get", "/no-such-path")
+        self.report.check(GET, missing.code == 1 and not missing.out, missing)
 
     def _required(self):
         pod = self.ns.wait("required", ended)

@@ -1,5 +1,6 @@
 """Compares what introspod tells with what is true, fact by fact."""
 
+import urllib.parse
 from collections import namedtuple
 
 import quantity
@@ -14,6 +15,17 @@ Kernel = namedtuple("Kernel", "cpu memory")
 
 UNSEEN = object()
 """In a `Kernel`: the control group could not be read, so nothing is known of the limit."""
+
+ATTRIBUTES = {
+    "container.id": "container.id",
+    "k8s.container.name": "container.name",
+    "k8s.namespace.name": "pod.namespace",
+    "k8s.node.name": "node.name",
+    "k8s.pod.name": "pod.name",
+    "k8s.pod.uid": "pod.uid",
+    "service.namespace": "pod.namespace",
+}
+"""OpenTelemetry's attributes that hold one fact each."""
 
 Verdict = namedtuple("Verdict", "verdict name told truth")
 
@@ -65,6 +77,42 @@ def resource_variable(name, told, truth, kernel, kind, resource, divisor):
     if told is None:
         return Verdict(MISSING if values else UNKNOWABLE, name, None, truths)
     return Verdict(values.get(told, WRONG), name, told, truths)
+
+
+def attributes(told, truth, known):
+    """Verdicts on OpenTelemetry's resource attributes, which are in the variable OTEL_RESOURCE_ATTRIBUTES.
+
+    An attribute must be there if the fact that it holds is among `known`.
+    """
+    pairs = dict(pair.split("=", 1) for pair in told.split(",") if pair)
+    verdicts = []
+    for name in sorted({*pairs, *ATTRIBUTES}):
+        fact = ATTRIBUTES.get(name)
+        true = _attribute(name, truth)
+        if name in pairs:
+            value = urllib.parse.unquote(pairs[name])
+            verdicts.append(Verdict(RIGHT if value == true else WRONG, name, value, true))
+        elif true is not None:
+            verdicts.append(Verdict(MISSING if fact in known else UNKNOWABLE, name, None, true))
+    return verdicts
+
+
+def _attribute(name, truth):
+    if name in ATTRIBUTES:
+        return truth.get(ATTRIBUTES[name])
+    if name == "service.instance.id":
+        return ".".join(truth[fact] for fact in ("pod.namespace", "pod.name", "container.name"))
+    if name == "service.name":
+        labels = truth.get("pod.labels", {})
+        label = labels.get("app.kubernetes.io/instance") or labels.get("app.kubernetes.io/name")
+        return label or truth["pod.workload.name"] or truth["pod.name"]
+    if name == "service.version":
+        return truth["container.image"].rpartition(":")[2]
+    kind = truth["pod.workload.kind"] or ""
+    if name == f"k8s.{kind.lower()}.name":
+        return truth["pod.workload.name"]
+    kind = truth["pod.owner.kind"] or ""
+    return truth["pod.owner.name"] if name == f"k8s.{kind.lower()}.name" else None
 
 
 def text(value):

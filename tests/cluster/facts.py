@@ -55,6 +55,7 @@ ask() {{
 ask local {INTROSPOD} print --format json --api never
 ask api {INTROSPOD} print --format json --api always --timeout 20s
 ask sets {INTROSPOD} print --format json --api always --timeout 20s {_set_options()}
+ask otel {INTROSPOD} print --format json --otel --timeout 20s
 ask local-sets {INTROSPOD} print --format json --api never {_set_options()}
 section start 0; base64 </proc/1/environ
 section cgroup 0; cat /proc/self/cgroup
@@ -255,6 +256,9 @@ class Facts:
             compared += self._record(verdicts, f"{where} ({mode})", own=_own_variables(pod, container))
         compared += self._sets(pod, where, asked, facts, kernel, container)
         compared += self._object(pod, container, facts, where)
+        told = asked.document("otel")["variables"].get("OTEL_RESOURCE_ATTRIBUTES", "")
+        must = known(pod, container, "local", asked, foreign)
+        compared += self._record(compare.attributes(told, facts, must), f"{where} (--otel)")
         if not in_init and not pod["spec"].get("shareProcessNamespace"):
             verdicts = compare.variables(asked.start(), facts, kernel)
             compared += self._record(verdicts, f"{where} (at the start)", own=_own_variables(pod, container))

@@ -1,21 +1,24 @@
 """What the parts make of answers: limits, advice, policies, examples. None of it needs a cluster."""
 
+import io
 import os
 import pathlib
 import stat
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 from fractions import Fraction
 
 import compare
 from access import commands
-from examples import ELSEWHERE, FOLDER, Examples, names, with_images
+from examples import ELSEWHERE, FOLDER, SINCE, Examples, names, with_images
 from facts import Asked
+from file_key import FileKey
 from kubectl import Failed
-from policies import renamed
-from report import MISSING, RIGHT, ROUNDED, UNKNOWABLE, WRONG
+from policies import Policies, renamed
+from report import MISSING, RIGHT, ROUNDED, SKIPPED, UNKNOWABLE, WRONG, Report
 from session import _documents
 
 RUN = pathlib.Path(__file__).resolve().parent / "run"
@@ -119,6 +122,74 @@ class Advice(unittest.TestCase):
 
     def test_no_advice(self):
         self.assertEqual(commands("introspod: warn: 403\n"), [])
+
+
+class Telemetry(unittest.TestCase):
+    """OpenTelemetry's attributes."""
+
+    FACTS = {
+        "pod.name": "web-5d-x",
+        "pod.namespace": "shop",
+        "pod.labels": {},
+        "pod.owner.kind": "ReplicaSet",
+        "pod.owner.name": "web-5d",
+        "pod.workload.kind": "Deployment",
+        "pod.workload.name": "web",
+        "container.name": "main",
+        "container.image": "docker.io/library/busybox:1.37",
+        "node.name": "node 1",
+    }
+
+    def verdicts(self, told, known=()):
+        """The verdict on each attribute."""
+        return {each.name: each.verdict for each in compare.attributes(told, self.FACTS, known)}
+
+    def test_right_attributes(self):
+        told = {
+            "k8s.pod.name": "web-5d-x",
+            "k8s.node.name": "node%201",
+            "k8s.deployment.name": "web",
+            "k8s.replicaset.name": "web-5d",
+            "service.name": "web",
+            "service.instance.id": "shop.web-5d-x.main",
+            "service.version": "1.37",
+        }
+        found = self.verdicts(",".join(f"{name}={value}" for name, value in told.items()))
+        self.assertEqual({found[name] for name in told}, {RIGHT})
+
+    def test_wrong_and_missing_attributes(self):
+        found = self.verdicts("k8s.job.name=web,service.name=web-5d-x,k8s.cluster.uid=u", {"pod.name"})
+        self.assertEqual(
+            {found[name] for name in ("k8s.job.name", "service.name", "k8s.cluster.uid")}, {WRONG}
+        )
+        self.assertEqual(found["k8s.pod.name"], MISSING)
+        self.assertEqual(found["k8s.node.name"], UNKNOWABLE)
+
+
+class Old(unittest.TestCase):
+    """A cluster that is too old for a part."""
+
+    def test_parts_are_skipped_by_name(self):
+        report = Report(out=io.StringIO())
+        session = types.SimpleNamespace(
+            report=report,
+            maker=None,
+            namespace=None,
+            policy_namespace=None,
+            example_namespace=None,
+            at_least=lambda version: False,
+            example=lambda name: (
+                self.fail(f"examples/{name} needs no newer cluster") if name in SINCE else []
+            ),
+        )
+        for part in (FileKey(session), Policies(session)):
+            part.start()
+            part.compare()
+        self.assertEqual({result.outcome for result in report.results.values()}, {SKIPPED})
+        self.assertEqual(set(report.results), set(report.expected))
+
+    def test_every_example_with_a_version_exists(self):
+        self.assertLessEqual(set(SINCE), set(names()))
 
 
 class Manifests(unittest.TestCase):

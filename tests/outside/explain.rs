@@ -114,7 +114,7 @@ fn the_likely_name_is_shown_when_nothing_better_is_known() {
 #[test]
 fn the_host_network_and_foreign_files_are_named() {
     let outcome = explain(&World::recorded("hostnet", "main"));
-    assert!(outcome.stdout.contains("kubelet: /etc/hosts tells no pod IP: the pod is on the host network"));
+    assert!(outcome.stdout.contains("kubelet: /etc/hosts has no pod IP: the pod is on the host network"));
     let world = World::recorded("bare", "web");
     world.write("etc/hosts", "127.0.0.1 localhost\n").write("etc/resolv.conf", "nameserver 1.1.1.1\n");
     world.write("proc/self/mountinfo", "");

@@ -20,6 +20,7 @@ mod mounts;
 mod needs;
 mod never_in_the_way;
 mod otel;
+mod process;
 mod readme;
 mod recipes;
 mod recorded;

@@ -203,27 +203,46 @@ fn a_link_that_leads_out_of_the_volume_is_refused_and_said() {
     assert!(only_line(&outcome).contains("..data: the link leads out of the volume"), "{outcome:#?}");
 }
 
+/// The peak of resident memory, in KiB, of a run with this file in the volume.
+fn peak(name: &str, text: &str) -> usize {
+    let world = podinfo(&[(name, text)]);
+    let mut command = std::process::Command::new("/usr/bin/time");
+    command.args(["--format", "%M", crate::world::INTROSPOD, "exec", "/bin/true"]);
+    command.env_clear().env("INTROSPOD_ROOT", world.path());
+    let outcome = run(command).expect_code(0);
+    assert!(outcome.stderr.lines().count() < 20, "{outcome:#?}");
+    outcome.stderr.lines().last().unwrap().parse().unwrap()
+}
+
 #[test]
-fn whatever_a_map_file_holds_takes_at_most_16_mib() {
-    let size = 8 << 20;
-    for text in [
-        "a=\"\"\n".repeat(size / 5),
-        "x\n".repeat(size / 2),
-        format!("a=\"{}\"", "x".repeat(size - 4)),
-        (0..).map(|number| format!("{number}=\"\"\n")).take(size / 12).collect(),
-        (0..).map(|number| format!("{number}=\"\\x00\"\n")).take(90_000).collect(),
-    ] {
-        for name in ["labels", "annotations", "podName", "containerMemoryLimitBytes"] {
-            let world = podinfo(&[(name, &text)]);
-            let mut command = std::process::Command::new("/usr/bin/time");
-            command.args(["--format", "%M", crate::world::INTROSPOD, "exec", "/bin/true"]);
-            command.env_clear().env("INTROSPOD_ROOT", world.path());
-            let outcome = run(command).expect_code(0);
-            let peak: usize = outcome.stderr.lines().last().unwrap().parse().unwrap();
-            assert!(peak <= 16 << 10, "{peak} KiB for {name}: {:?}...", &text[..20]);
-            assert!(outcome.stderr.lines().count() < 20, "{outcome:#?}");
+fn memory_is_bounded_whatever_a_file_holds() {
+    const SIZE: usize = 8 << 20;
+    let counted = |value: &str, count| -> String {
+        (0..count).map(|number| format!("{number}=\"{value}\"\n")).collect()
+    };
+    let texts = [
+        "a=\"\"\n".repeat(SIZE / 5),
+        "x\n".repeat(SIZE / 2),
+        format!("a=\"{}\"", "x".repeat(SIZE - 4)),
+        counted("", SIZE / 12),
+        counted("\\x00", 90_000),
+    ];
+    for name in ["labels", "annotations", "podName", "containerMemoryLimitBytes"] {
+        // What a build without optimisation needs by itself is not the file's.
+        let nothing = peak(name, "");
+        for text in &texts {
+            let more = peak(name, text).saturating_sub(nothing);
+            assert!(more <= 13_800, "{more} KiB more for {name}: {:?}...", &text[..20]);
         }
     }
+}
+
+#[test]
+fn ninety_thousand_labels_are_read() {
+    let text: String = (0..90_000).map(|number| format!("label-{number}=\"value\"\n")).collect();
+    let world = podinfo(&[("labels", &text)]);
+    let outcome = world.run(["print", "--set", "LAST=metadata.labels['label-89999']", "LAST"]).expect_code(0);
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("value\n", ""));
 }
 
 #[test]

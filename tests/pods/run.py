@@ -32,7 +32,7 @@ ULIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=10000:10000"]
 # What the log of a container says, as the example's README has it. {pod} stands for the pod's name.
 EXPECTED = {
     "ambassador": ("app", ["^CONTAINER_IMAGE=ghcr.io/introspod/example-entrypoint:", "^CONTAINER_IMAGE_ID=sha256:", "^POD_OWNER_NAME=ambassador-5b7c9$"]),
-    "entrypoint": ("app", ["^POD_NAME={pod}$", "^NODE_NAME=node-1$", "^WORKLOAD_NAME=entrypoint$", "^GOMAXPROCS=1$", "^GOMEMLIMIT=60397977$",
+    "entrypoint": ("app", ["^POD_NAME={pod}$", "^NODE_NAME=node-1$", "^WORKLOAD_NAME=entrypoint$", "^GOMEMLIMIT=60397977$",
                            "^POD_LABEL_APP_KUBERNETES_IO_NAME=entrypoint$"]),
     "file-key-ref": ("whoami", ["^WHOAMI_NAME=file-key-ref$", "^CLUSTER_DOMAIN=cluster.local$"]),
     "image-volume": ("whoami", ["^arguments: .*--name {pod} on node-1$", "^GOMEMLIMIT=60397977$"]),
@@ -114,9 +114,9 @@ class Pod:
             self.start(container)
 
     def stop(self):
-        podman("rm", "--force", "--time", "0", *self.containers.values(), check=False)
         if self.sandbox:
-            podman("rm", "--force", "--time", "0", self.sandbox, check=False)
+            # Containers that could not start depend on it too.
+            podman("rm", "--force", "--time", "0", "--depend", self.sandbox)
 
     def start_api_server(self):
         rules = [rule for each in self.objects if each["kind"] in ("Role", "ClusterRole") for rule in each["rules"]]

@@ -2,6 +2,7 @@
 //! object, every pod keeps to the `restricted` Pod Security Standard and may do no more than it needs to,
 //! and every command line of introspod is one that this introspod takes.
 
+mod documentation;
 mod examples;
 mod policy;
 mod restricted;
@@ -9,13 +10,14 @@ mod scene;
 pub mod schemas;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::needs::needs;
 use crate::world::{INTROSPOD, introspod, pod_json, run};
+use documentation::documentation;
 use examples::{
     Workload, documents, examples, examples_directory, identity, image_command, introspod_lines, list, name,
     workloads,
@@ -68,7 +70,7 @@ fn schemas_refuse_what_the_api_server_refuses() {
 /// Reading the files is enough for the other tests, wherever this one passes.
 #[test]
 fn kubectl_renders_what_the_files_say() {
-    if !needs("kubectl 1.21 or later", kubectl_knows_components) {
+    if !needs_kubectl() {
         return;
     }
     for example in examples() {
@@ -85,6 +87,40 @@ fn kubectl_renders_what_the_files_say() {
             example.name,
             example.rendered().display(),
         );
+    }
+}
+
+/// The example has a Deployment and a CronJob; the component's one patch is for the other kinds too.
+#[test]
+fn the_component_adds_its_initcontainer_to_every_kind() {
+    if !needs_kubectl() {
+        return;
+    }
+    let example = examples().into_iter().find(|example| example.name == "kustomize-component").unwrap();
+    let text = std::fs::read_to_string(example.directory.join("deployment.yaml")).unwrap();
+    let kinds = ["Deployment", "StatefulSet", "DaemonSet", "Job"];
+    let objects = kinds.map(|kind| {
+        let text = text.replace("kind: Deployment", &format!("kind: {kind}"));
+        if kind == "Job" { text.replace("apps/v1", "batch/v1") } else { text }
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let component = directory.path().join("component");
+    std::fs::create_dir(&component).unwrap();
+    for entry in std::fs::read_dir(example.directory.join("component")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, component.join(path.file_name().unwrap())).unwrap();
+    }
+    std::fs::write(directory.path().join("objects.yaml"), objects.join("---\n")).unwrap();
+    let kustomization = "resources: [objects.yaml]\ncomponents: [component]\n";
+    std::fs::write(directory.path().join("kustomization.yaml"), kustomization).unwrap();
+    let output = Command::new("kubectl").arg("kustomize").arg(directory.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let rendered = documents(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(rendered.len(), kinds.len());
+    for object in rendered {
+        let pod = &object["spec"]["template"]["spec"];
+        assert_eq!(pod["initContainers"][0]["name"], "introspod", "{}", object["kind"]);
+        assert_eq!(list(&pod["volumes"]).len(), 2, "{}", object["kind"]);
     }
 }
 
@@ -182,96 +218,6 @@ fn nothing_is_mounted_over_a_program_of_the_image() {
             assert!(!hides(path), "{}: {line}", file.display());
         }
     }
-}
-
-/// Whole objects in the documentation are what the API server takes, and `INTROSPOD_` variables are options.
-#[test]
-fn the_documentations_manifests_are_valid() {
-    let schemas = Schemas::load();
-    let help = run(introspod(["exec", "--help"])).stdout;
-    let (mut objects, mut options) = (0, 0);
-    for (file, text) in documentation() {
-        for block in text.split("\n```yaml\n").skip(1) {
-            let block = block.split("\n```").next().unwrap();
-            for document in documents(block) {
-                if document.get("kind").is_some() {
-                    let problems = schemas.problems(&document);
-                    assert!(problems.is_empty(), "{}: {problems:#?}", file.display());
-                    objects += 1;
-                }
-                for (name, _) in document["data"].as_object().into_iter().flatten() {
-                    let option = name.strip_prefix("INTROSPOD_").unwrap().to_lowercase().replace('_', "-");
-                    assert!(help.contains(&format!("\n  --{option} ")), "{}: {name}", file.display());
-                    options += 1;
-                }
-            }
-        }
-    }
-    assert!(objects > 0 && options > 3);
-}
-
-/// Command lines in the documentation have no option that introspod lacks.
-#[test]
-fn the_documentations_command_lines_have_options_that_exist() {
-    let mut seen = 0;
-    for (file, text) in documentation() {
-        for block in text.split("\n```yaml\n").skip(1) {
-            for document in documents(block.split("\n```").next().unwrap()) {
-                let mut lines = Vec::new();
-                command_lines(&document, &mut lines);
-                for line in lines {
-                    let help = run(introspod([line[0].as_str(), "--help"])).expect_code(0).stdout;
-                    let options =
-                        line.iter().take_while(|word| *word != "--").filter(|word| word.starts_with("--"));
-                    for option in options {
-                        let name = option.split('=').next().unwrap();
-                        assert!(
-                            help.contains(&format!("\n  {name} ")),
-                            "{}: {line:?}: {name}",
-                            file.display()
-                        );
-                        seen += 1;
-                    }
-                }
-            }
-        }
-    }
-    assert!(seen > 3);
-}
-
-/// The `args` of introspod's image and the `command` that starts introspod, without the program.
-fn command_lines(value: &Value, lines: &mut Vec<Vec<String>>) {
-    let subcommands = ["exec", "write", "print", "watch", "get", "install"];
-    for (key, value) in value.as_object().into_iter().flatten() {
-        let words: Vec<String> =
-            list(value).iter().filter_map(|word| Some(word.as_str()?.to_owned())).collect();
-        let skipped = match key.as_str() {
-            "args" => 0,
-            "command" => 1,
-            _ => usize::MAX,
-        };
-        if words.get(skipped).is_some_and(|word| subcommands.contains(&word.as_str())) {
-            lines.push(words[skipped..].to_vec());
-        }
-        command_lines(value, lines);
-    }
-    for item in list(value) {
-        command_lines(item, lines);
-    }
-}
-
-/// The README and what is in `docs/`.
-fn documentation() -> Vec<(PathBuf, String)> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let docs = std::fs::read_dir(top.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let pages = docs.filter(|path| path.extension().is_some_and(|suffix| suffix == "md"));
-    std::iter::once(top.join("README.md"))
-        .chain(pages)
-        .map(|path| {
-            let text = std::fs::read_to_string(&path).unwrap();
-            (path, text)
-        })
-        .collect()
 }
 
 #[test]
@@ -381,11 +327,13 @@ fn every_readme_fits_on_a_screen() {
     }
 }
 
-/// Whether there is a kubectl here, of 1.21 or later.
-fn kubectl_knows_components() -> bool {
-    let arguments = ["version", "--client", "--output", "json"];
-    let Ok(output) = Command::new("kubectl").args(arguments).output() else { return false };
-    let version: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let minor = version["clientVersion"]["minor"].as_str().unwrap_or_default();
-    minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= 21)
+/// Whether there is a kubectl here that knows components: 1.21 or later.
+fn needs_kubectl() -> bool {
+    needs("kubectl, 1.21 or later", || {
+        let arguments = ["version", "--client", "--output", "json"];
+        let Ok(output) = Command::new("kubectl").args(arguments).output() else { return false };
+        let version: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let minor = version["clientVersion"]["minor"].as_str().unwrap_or_default();
+        minor.trim_end_matches('+').parse().is_ok_and(|minor: u32| minor >= 21)
+    })
 }
