@@ -14,7 +14,7 @@ const MODE: u32 = 0o755;
 
 /// Copies this binary; does nothing if it is already there with the same bytes and mode.
 pub(super) fn run(install: &Install) -> Result<(), CommandError> {
-    let own = fs::read(OWN).map_err(|error| CommandError::Other(format!("{OWN}: {error}")))?;
+    let own = fs::read(OWN).map_err(|source| CommandError::Install { file: OWN, source })?;
     let target = install.dir.join(NAME);
     let mode = fs::symlink_metadata(&target).map(|metadata| metadata.permissions().mode() & 0o7777);
     if mode.is_ok_and(|mode| mode == MODE) && files::holds(&target, &own) {

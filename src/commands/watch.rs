@@ -38,12 +38,12 @@ pub(super) fn run(
         volumes.check()?;
         prepared
     };
-    let prepared = prepare(&mut volumes)?;
-    write_what_differs(&each, &prepared)?;
-    let mut shown = shown(&prepared);
-    drop(prepared);
-    let notifier = watch.notify.clone().map(|url| Notifier::start(url, clock)).transpose();
-    let notifier = notifier.map_err(|error| CommandError::Other(format!("--notify: {error}")))?;
+    let first = prepare(&mut volumes)?;
+    write_what_differs(&each, &first)?;
+    let mut shown = shown(&first);
+    drop(first);
+    let notifier = watch.notify.clone().map(|url| Notifier::start(url, clock));
+    let notifier = notifier.transpose().map_err(CommandError::Notify)?;
     loop {
         volumes.wait()?;
         let prepared = match prepare(&mut volumes) {

@@ -145,7 +145,7 @@ fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
 enum LimitError {
     #[error("/proc/self/cgroup names no control group of the controller {controller}")]
     NoGroup { controller: &'static str },
-    #[error("the controller {controller} is not mounted")]
+    #[error("no cgroup file system is mounted that has the controller {controller}")]
     NotMounted { controller: &'static str },
     #[error(
         "the mounted control group is not the one of this process: the process is in {path}, and {root} is \

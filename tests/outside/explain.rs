@@ -114,7 +114,7 @@ fn the_likely_name_is_shown_when_nothing_better_is_known() {
 #[test]
 fn the_host_network_and_foreign_files_are_named() {
     let outcome = explain(&World::recorded("hostnet", "main"));
-    assert!(outcome.stdout.contains("kubelet: /etc/hosts tells no pod IP: the pod is on the host network"));
+    assert!(outcome.stdout.contains("kubelet: /etc/hosts has no pod IP: the pod is on the host network"));
     let world = World::recorded("bare", "web");
     world.write("etc/hosts", "127.0.0.1 localhost\n").write("etc/resolv.conf", "nameserver 1.1.1.1\n");
     world.write("proc/self/mountinfo", "");
@@ -283,7 +283,7 @@ fn every_variable_of_the_table_is_known_or_says_why_not() {
 #[test]
 fn a_reason_says_what_to_do_where_something_can_be_done() {
     for (pod, container, name, says) in [
-        ("bare", "web", "CONTAINER_IMAGE", "not asked for; ask the API with --require CONTAINER_IMAGE"),
+        ("bare", "web", "CONTAINER_IMAGE", "not requested; ask the API with --require CONTAINER_IMAGE"),
         (
             "bare",
             "web",
@@ -294,14 +294,14 @@ fn a_reason_says_what_to_do_where_something_can_be_done() {
             "bare",
             "web",
             "WORKLOAD_NAME",
-            "not asked for; mount labels in a downwardAPI volume, or ask the API with --require WORKLOAD_NAME",
+            "not requested; mount labels in a downwardAPI volume, or ask the API with --require WORKLOAD_NAME",
         ),
-        ("downward", "main", "WORKLOAD_NAME", "not asked for; ask the API with --require WORKLOAD_NAME"),
+        ("downward", "main", "WORKLOAD_NAME", "not requested; ask the API with --require WORKLOAD_NAME"),
         (
             "bare",
             "web",
             "CONTAINER_CPU_REQUEST_MILLICORES",
-            "not asked for; set CONTAINER_CPU_REQUEST_MILLICORES with resourceFieldRef requests.cpu, or ask the API with --require CONTAINER_CPU_REQUEST_MILLICORES",
+            "not requested; set CONTAINER_CPU_REQUEST_MILLICORES with resourceFieldRef requests.cpu, or ask the API with --require CONTAINER_CPU_REQUEST_MILLICORES",
         ),
         ("nolimits", "main", "CONTAINER_MEMORY_LIMIT_KIBIBYTES", "the container has no limits.memory"),
         (
@@ -315,7 +315,7 @@ fn a_reason_says_what_to_do_where_something_can_be_done() {
             "notoken",
             "main",
             "CONTAINER_IMAGE",
-            "not asked for; mount the service account token and ask the API with --require CONTAINER_IMAGE",
+            "not requested; mount the service account token and ask the API with --require CONTAINER_IMAGE",
         ),
     ] {
         let world = World::recorded(pod, container);
@@ -336,7 +336,10 @@ fn what_is_asked_for_is_explained_too() {
     for (name, says) in [
         ("IMAGE", "container.image comes only from the API, which --root turns off; add --api-url"),
         ("FROM", "$(IMAGE) is not set; $(NOWHERE) is not set"),
-        ("POD_LABEL_APP", "no local source has metadata.labels, and --root turns the API off; add --api-url"),
+        (
+            "POD_LABEL_APP",
+            "metadata.labels is not known: no local source has it, and --root turns the API off; add --api-url",
+        ),
         ("NEVER", "it is not in the environment, and no option sets it; use --set NAME=EXPRESSION"),
     ] {
         assert_eq!(told["unknown"][name], says, "{name}");

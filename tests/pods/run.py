@@ -114,9 +114,9 @@ class Pod:
             self.start(container)
 
     def stop(self):
-        podman("rm", "--force", "--time", "0", *self.containers.values(), check=False)
         if self.sandbox:
-            podman("rm", "--force", "--time", "0", self.sandbox, check=False)
+            # Containers that could not start depend on it too.
+            podman("rm", "--force", "--time", "0", "--depend", self.sandbox)
 
     def start_api_server(self):
         rules = [rule for each in self.objects if each["kind"] in ("Role", "ClusterRole") for rule in each["rules"]]
