@@ -46,7 +46,9 @@ pub(crate) enum CommandError {
     Notify(#[source] std::io::Error),
     #[error("--root turns the network off; add --api-url, which names the API server")]
     NoServer,
-    #[error("{{namespace}}: the pod's namespace is not known; write its name into the path, or set POD_NAMESPACE")]
+    #[error(
+        "{{namespace}}: the pod's namespace is not known; write its name into the path, or set POD_NAMESPACE"
+    )]
     NoNamespace,
     /// What to do about an error that is in the log already.
     #[error("{0}")]

@@ -65,41 +65,61 @@ impl List {
 /// One thing that a pod can know about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
-    /// The field of the row with this path.
-    Plain(&'static str),
+    /// The field of this row of the table.
+    Plain(&'static Row),
     /// A quantity of a container's `resources`, by the resource's name (`cpu`).
     Resource(List, Cow<'static, str>),
 }
 
 /// The fields that the program refers to by name.
 impl Field {
-    pub(crate) const POD_NAME: Field = Field::Plain("metadata.name");
-    pub(crate) const POD_NAMESPACE: Field = Field::Plain("metadata.namespace");
-    pub(crate) const POD_UID: Field = Field::Plain("metadata.uid");
-    pub(crate) const NODE_NAME: Field = Field::Plain("spec.nodeName");
-    pub(crate) const NODE_UID: Field = Field::Plain("node.uid");
-    pub(crate) const SERVICE_ACCOUNT: Field = Field::Plain("spec.serviceAccountName");
-    pub(crate) const POD_IP: Field = Field::Plain("status.podIP");
-    pub(crate) const POD_IPS: Field = Field::Plain("status.podIPs");
-    pub(crate) const LABELS: Field = Field::Plain("metadata.labels");
-    pub(crate) const ANNOTATIONS: Field = Field::Plain("metadata.annotations");
-    pub(crate) const CONTAINER_NAME: Field = Field::Plain("container.name");
-    pub(crate) const CONTAINER_ID: Field = Field::Plain("container.id");
-    pub(crate) const CONTAINER_IMAGE: Field = Field::Plain("container.image");
-    pub(crate) const OWNER_KIND: Field = Field::Plain("owner.kind");
-    pub(crate) const OWNER_NAME: Field = Field::Plain("owner.name");
-    pub(crate) const WORKLOAD_KIND: Field = Field::Plain("workload.kind");
-    pub(crate) const WORKLOAD_NAME: Field = Field::Plain("workload.name");
-    pub(crate) const ORDINAL: Field = Field::Plain("pod.ordinal");
-    pub(crate) const QOS_CLASS: Field = Field::Plain("status.qosClass");
-    pub(crate) const NODE_LABELS: Field = Field::Plain("node.labels");
-    pub(crate) const CLUSTER_DOMAIN: Field = Field::Plain("cluster.domain");
+    pub(crate) const POD_NAME: Field = field_of("metadata.name");
+    pub(crate) const POD_NAMESPACE: Field = field_of("metadata.namespace");
+    pub(crate) const POD_UID: Field = field_of("metadata.uid");
+    pub(crate) const NODE_NAME: Field = field_of("spec.nodeName");
+    pub(crate) const NODE_UID: Field = field_of("node.uid");
+    pub(crate) const SERVICE_ACCOUNT: Field = field_of("spec.serviceAccountName");
+    pub(crate) const POD_IP: Field = field_of("status.podIP");
+    pub(crate) const POD_IPS: Field = field_of("status.podIPs");
+    pub(crate) const LABELS: Field = field_of("metadata.labels");
+    pub(crate) const ANNOTATIONS: Field = field_of("metadata.annotations");
+    pub(crate) const CONTAINER_NAME: Field = field_of("container.name");
+    pub(crate) const CONTAINER_ID: Field = field_of("container.id");
+    pub(crate) const CONTAINER_IMAGE: Field = field_of("container.image");
+    pub(crate) const OWNER_KIND: Field = field_of("owner.kind");
+    pub(crate) const OWNER_NAME: Field = field_of("owner.name");
+    pub(crate) const WORKLOAD_KIND: Field = field_of("workload.kind");
+    pub(crate) const WORKLOAD_NAME: Field = field_of("workload.name");
+    pub(crate) const ORDINAL: Field = field_of("pod.ordinal");
+    pub(crate) const QOS_CLASS: Field = field_of("status.qosClass");
+    pub(crate) const NODE_LABELS: Field = field_of("node.labels");
+    pub(crate) const CLUSTER_DOMAIN: Field = field_of("cluster.domain");
+}
+
+/// The field of the row with this path: the compiler finds it, or that there is none.
+const fn field_of(path: &str) -> Field {
+    let mut index = 0;
+    while !is_same(TABLE[index].path.as_bytes(), path.as_bytes()) {
+        index += 1;
+    }
+    Field::Plain(&TABLE[index])
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (one, other) {
+        ([], []) => true,
+        ([first, one @ ..], [second, other @ ..]) => *first == *second && is_same(one, other),
+        _ => false,
+    }
 }
 
 impl Field {
     /// The row of this field; a resource other than CPU and memory has none.
     pub(crate) fn row(&self) -> Option<&'static Row> {
-        TABLE.iter().find(|row| row.is_of(self))
+        match self {
+            Field::Plain(row) => Some(row),
+            Field::Resource(..) => TABLE.iter().find(|row| row.field() == *self),
+        }
     }
 
     /// Whether the field describes one container, and not the whole pod.
@@ -123,7 +143,7 @@ impl Field {
     /// The field as the downward API writes it.
     pub(crate) fn path(&self) -> String {
         match self {
-            Field::Plain(path) => (*path).to_owned(),
+            Field::Plain(row) => row.path.to_owned(),
             Field::Resource(list, resource) => format!("{}.{resource}", list.name()),
         }
     }
@@ -223,7 +243,6 @@ const fn at(object: Object, pointer: &'static str) -> Option<Place> {
 }
 
 /// All that introspod knows about a field.
-#[derive(Debug)]
 pub(crate) struct Row {
     /// The field's name, as the downward API writes it.
     pub(crate) path: &'static str,
@@ -250,24 +269,29 @@ pub(crate) struct Row {
 
 impl Row {
     /// The field of this row.
-    pub(crate) fn field(&self) -> Field {
+    pub(crate) fn field(&'static self) -> Field {
         let resource = |list: List| {
             let name = self.path.strip_prefix(list.name())?.strip_prefix('.')?;
             Some(Field::Resource(list, Cow::Borrowed(name)))
         };
         let is_resource = matches!(self.kind, Kind::Resource(_));
         let resource = is_resource.then(|| resource(List::Limits).or_else(|| resource(List::Requests)));
-        resource.flatten().unwrap_or(Field::Plain(self.path))
+        resource.flatten().unwrap_or(Field::Plain(self))
     }
+}
 
-    fn is_of(&self, field: &Field) -> bool {
-        match field {
-            Field::Plain(path) => self.path == *path,
-            Field::Resource(list, name) => {
-                let own = self.path.strip_prefix(list.name()).and_then(|rest| rest.strip_prefix('.'));
-                own.is_some_and(|own| own == name)
-            }
-        }
+// Each field has one row, so a row is the same only if it is that very one.
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Row {}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(formatter, "{:?}", self.path)
     }
 }
 

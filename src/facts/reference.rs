@@ -36,8 +36,8 @@ impl std::fmt::Display for Reference {
 /// The pod's copy of a topology label of its node. Kubernetes 1.35 and later makes it (KEP-4742), so
 /// the Node object is not needed.
 pub(crate) fn topology_label(reference: &Reference, facts: &Facts) -> Option<(String, Source)> {
-    let Reference::Entry(Field::NODE_LABELS, key) = reference else { return None };
-    if !is_topology(key) {
+    let Reference::Entry(field, key) = reference else { return None };
+    if *field != Field::NODE_LABELS || !is_topology(key) {
         return None;
     }
     let fact = facts.get(&Field::LABELS)?;

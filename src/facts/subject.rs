@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn only_the_own_container_s_limits_are_read_from_the_control_group() {
-        let limit = Field::Plain("container.id");
+        let limit = Field::CONTAINER_ID;
         assert!(resolve(None, false, None).includes(Source::Cgroup, &limit));
         assert!(!resolve(Some("app"), true, None).includes(Source::Cgroup, &limit));
         assert!(resolve(Some("app"), true, None).includes(Source::Api, &limit));

@@ -6,6 +6,7 @@
 use super::printable::is_printable;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::slice::Iter;
 
 /// A line that is not `key="value"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,28 +98,27 @@ fn parse_line(line: &str) -> Result<(&str, String), &'static str> {
     Ok((key, unquote(quoted)?))
 }
 
-/// The value of a quoted string. `text` starts after the opening quote.
+/// The value of a quoted string. `quoted` starts after the opening quote.
 fn unquote(quoted: &str) -> Result<String, &'static str> {
     let mut value = Vec::with_capacity(quoted.len().saturating_sub(1));
-    let mut bytes = quoted.bytes();
+    let mut rest = quoted.as_bytes();
     loop {
-        match bytes.next() {
-            None => return Err("the value has no closing quote"),
-            Some(b'"') => break,
-            Some(b'\\') => {
-                unescape(&mut bytes, &mut value).ok_or("the value has an unknown escape sequence")?
-            }
-            Some(byte) => value.push(byte),
+        let end = memchr::memchr2(b'"', b'\\', rest).ok_or("the value has no closing quote")?;
+        value.extend_from_slice(&rest[..end]);
+        let mut after = rest[end + 1..].iter();
+        if rest[end] == b'"' {
+            return match after.next() {
+                None => String::from_utf8(value).map_err(|_| "the value is not valid UTF-8"),
+                Some(_) => Err("something follows the value"),
+            };
         }
+        unescape(&mut after, &mut value).ok_or("the value has an unknown escape sequence")?;
+        rest = after.as_slice();
     }
-    if bytes.next().is_some() {
-        return Err("something follows the value");
-    }
-    String::from_utf8(value).map_err(|_| "the value is not valid UTF-8")
 }
 
 /// Reads an escape sequence after its backslash, and appends its meaning to `value`.
-fn unescape(bytes: &mut impl Iterator<Item = u8>, value: &mut Vec<u8>) -> Option<()> {
+fn unescape(bytes: &mut Iter<u8>, value: &mut Vec<u8>) -> Option<()> {
     let byte = match bytes.next()? {
         b'a' => 0x07,
         b'b' => 0x08,
@@ -127,7 +127,7 @@ fn unescape(bytes: &mut impl Iterator<Item = u8>, value: &mut Vec<u8>) -> Option
         b'r' => b'\r',
         b't' => b'\t',
         b'v' => 0x0b,
-        same @ (b'\\' | b'"' | b'\'') => same,
+        same @ (b'\\' | b'"' | b'\'') => *same,
         b'x' => number(bytes, 0, 2, 16)?.try_into().ok()?,
         digit @ b'0'..=b'7' => number(bytes, u32::from(digit - b'0'), 2, 8)?.try_into().ok()?,
         b'u' => return push_character(number(bytes, 0, 4, 16)?, value),
@@ -140,8 +140,8 @@ fn unescape(bytes: &mut impl Iterator<Item = u8>, value: &mut Vec<u8>) -> Option
 
 /// The number with the first digits `first` and `count` more digits. It has at most eight hexadecimal
 /// digits, so it fits.
-fn number(bytes: &mut impl Iterator<Item = u8>, first: u32, count: usize, radix: u32) -> Option<u32> {
-    (0..count).try_fold(first, |number, _| Some(number * radix + char::from(bytes.next()?).to_digit(radix)?))
+fn number(bytes: &mut Iter<u8>, first: u32, count: usize, radix: u32) -> Option<u32> {
+    (0..count).try_fold(first, |number, _| Some(number * radix + char::from(*bytes.next()?).to_digit(radix)?))
 }
 
 fn push_character(code: u32, value: &mut Vec<u8>) -> Option<()> {

@@ -83,7 +83,9 @@ fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
         return format!("the {whose} has no {reference}");
     }
     let note = gathered.why_unknown(field);
-    if note.is_none_or(|note| note.about.is_none())
+    let is_described = gathered.subject.is_container() || !field.is_of_container();
+    if is_described
+        && note.is_none_or(|note| note.about.is_none())
         && let Some(why) = why_not_queried(reference, gathered)
     {
         return why;
@@ -102,7 +104,7 @@ fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String>
         NotQueried::Object if object.is_in_pod() => return None,
         NotQueried::Object => format!("{reference} is not in a Pod object"),
         NotQueried::NotRequested => match reference.field().sources() {
-            [Source::Api, ..] => "not requested".to_owned(),
+            [Source::Api, ..] => "not asked for".to_owned(),
             _ => "no local source has it".to_owned(),
         },
         NotQueried::Root if is_only => {
@@ -112,10 +114,12 @@ fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String>
             format!("{reference} comes only from the API, which --api=never turns off")
         }
         NotQueried::Root => {
-            format!("no local source has {reference}, and --root turns the API off; add --api-url")
+            format!(
+                "{reference} is not known: no local source has it, and --root turns the API off; add --api-url"
+            )
         }
         NotQueried::Never => {
-            format!("no local source has {reference}, and --api=never turns the API off")
+            format!("{reference} is not known: no local source has it, and --api=never turns the API off")
         }
     })
 }

@@ -99,7 +99,7 @@ pub(crate) fn variables(
 }
 
 /// `value` as the text of `row`'s variable. A resource is in the unit that the variable's name states.
-pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
+pub(crate) fn as_variable(row: &'static Row, value: &Value) -> Option<String> {
     match (value, row.field(), row.kind) {
         (Value::Text(text), ..) => Some(text.clone()),
         (Value::Quantity(quantity), Field::Resource(_, resource), Kind::Resource(unit)) => {

@@ -172,7 +172,7 @@ fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, OperandErr
 type KeyCheck = fn(&str) -> Result<(), KeyError>;
 
 /// The check for the keys of a map; none if the field is not a map.
-fn key_check(row: &Row) -> Option<KeyCheck> {
+fn key_check(row: &'static Row) -> Option<KeyCheck> {
     match row.kind {
         Kind::Map if row.field() == Field::ANNOTATIONS => Some(qualified_name::check_annotation),
         Kind::Map => Some(qualified_name::check),

@@ -56,6 +56,7 @@ class Cases:
         """Every case."""
         return [
             *self._containers(),
+            *self._kinds(),
             *self._controllers(),
             *self._names(),
             *self._tokens(),
@@ -105,6 +106,9 @@ class Cases:
             resources=reserve("500m", "20m", "256Mi", "64Mi"),
             options={"may_be_refused": "1.34"},
         )
+
+    def _kinds(self):
+        c = self._container
         sidecar = c("sidecar", "90m", "5m", "44Mi", "16Mi", restartPolicy="Always")
         first = c("first", "60m", "5m", "33Mi", "16Mi", command=["sh", "-c", self.init_script])
         yield self._pod(
