@@ -1,4 +1,4 @@
-//! `/proc/self/mountinfo`, as `proc_pid_mountinfo(5)` describes it.
+//! `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 
 use std::borrow::Cow;
 
@@ -17,18 +17,18 @@ pub(crate) struct Mount<'a> {
 }
 
 impl<'a> Mount<'a> {
-    /// The path, within its file system, of what is mounted.
+    /// The path of the mounted directory or file in its file system.
     pub(crate) fn root(&self) -> Cow<'a, str> {
-        // The kernel marks what was unlinked after it had been mounted.
+        // The kernel marks a directory or file that was unlinked after the mount.
         unescape(self.root.strip_suffix("//deleted").unwrap_or(self.root))
     }
 
-    /// Where it is mounted.
+    /// The path of the mount point.
     pub(crate) fn mount_point(&self) -> Cow<'a, str> {
         unescape(self.mount_point)
     }
 
-    /// Whether `option` is among the comma-separated options of the superblock, which may hold blanks.
+    /// Whether the superblock has `option`. The options are comma-separated, and may contain blanks.
     pub(crate) fn has_super_option(&self, option: &str) -> bool {
         self.super_options.split(',').any(|it| it == option)
     }
