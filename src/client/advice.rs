@@ -72,12 +72,8 @@ fn advice(failure: &Failure) -> &'static str {
 fn advice_on_timeout(step: Step) -> &'static str {
     match step {
         Step::Dns => "check that the cluster's DNS answers, or leave out --api-url to do without DNS",
-        Step::Connect => {
-            "check that a NetworkPolicy lets the pod reach the API server, or raise --timeout"
-        }
-        Step::Response => {
-            "the API server is slow, or the network drops its answer; raise --timeout"
-        }
+        Step::Connect => "check that a NetworkPolicy lets the pod reach the API server, or raise --timeout",
+        Step::Response => "the API server is slow, or the network drops its answer; raise --timeout",
     }
 }
 

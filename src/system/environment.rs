@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     entries: Vec<CString>,
-    /// The entries with a name, by name and then by position, once something was looked up: what is
-    /// looked up is many times more than what is there.
+    /// The entries with a name, sorted by name and position. The first lookup creates this index, because
+    /// lookups far outnumber entries.
     by_name: OnceLock<Vec<Named>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Named {
-    /// The name's first letters as a number: most names differ there.
+    /// The first eight bytes of the name as a number. Most names differ in it.
     prefix: u64,
     position: usize,
     /// The length of the name, before `=`.
@@ -37,7 +37,7 @@ impl Environment {
             let mut by_name: Vec<Named> = named.collect();
             by_name.sort_unstable_by(|one, other| {
                 let by_prefix = one.prefix.cmp(&other.prefix);
-                // Seldom needed: most names differ in their prefix.
+                // Rare, because most names differ in their prefix.
                 by_prefix
                     .then_with(|| (self.name(one), one.position).cmp(&(self.name(other), other.position)))
             });
@@ -132,7 +132,7 @@ impl Environment {
     }
 }
 
-/// The first eight bytes as a number that is ordered as they are.
+/// The first eight bytes as a number with the same order.
 fn prefix(name: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let length = name.len().min(bytes.len());
