@@ -27,7 +27,7 @@ use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::resource_field;
 use crate::render::{self, Document};
-use crate::sources::gather::{Origin, Request, gather};
+use crate::sources::gather::{Origin, Request, Shared, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::variables::expression::Expression;
@@ -404,7 +404,7 @@ fn pod_object(data: &[u8]) {
     let api = Settings { when: When::Never, url: None, timeout: Duration::ZERO };
     for asked in [Asked::OWN, named, beside] {
         let request = Request { asked, wanted: Wanted::default(), api: &api };
-        let gathered = gather(Origin::Object(&pod), &request);
+        let gathered = gather(Origin::Object(&pod), &request, &mut Shared::default());
         let selection = Selection { labels: true, annotations: true, otel: true, ..Selection::default() };
         let variables = crate::variables::variables(
             &gathered,

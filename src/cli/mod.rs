@@ -106,7 +106,7 @@ pub(crate) struct Install {
 
 impl Options {
     /// The first container of `--container`.
-    fn container(&self) -> Option<&str> {
+    pub(crate) fn container(&self) -> Option<&str> {
         self.containers.first().map(String::as_str)
     }
 
@@ -120,17 +120,12 @@ impl Options {
         Asked { container: self.container().map(str::to_owned), is_beside: self.process.is_none() }
     }
 
-    /// The options for each container of `--container`, with the files of that container. Without
-    /// `--container` these are the options themselves.
+    /// The options for each container of `--container`. Without `--container` these are the options themselves.
     pub(crate) fn per_container(&self) -> Vec<Options> {
         if self.containers.is_empty() {
             return vec![self.clone()];
         }
-        let of = |name: &String| Options {
-            containers: vec![name.clone()],
-            out: self.out.iter().map(|out| out.of_container(name)).collect(),
-            ..self.clone()
-        };
+        let of = |name: &String| Options { containers: vec![name.clone()], ..self.clone() };
         self.containers.iter().map(of).collect()
     }
 
@@ -143,6 +138,14 @@ impl Options {
         if let Some((with, _)) = excluded.iter().find(|(_, is_given)| *is_given && self.pod.is_some()) {
             return Err(UsageError::Combined { option: "--pod", with });
         }
+        Ok(self)
+    }
+
+    /// Checks the files of `write` and `watch`, which may describe several containers.
+    fn with_out(self, subcommand: &'static str) -> Result<Self, UsageError> {
+        if self.out.is_empty() {
+            return Err(UsageError::NoOut(subcommand));
+        }
         for out in &self.out {
             let file = || out.path.display().to_string();
             match (self.containers.len(), out.has_placeholder()) {
@@ -152,13 +155,6 @@ impl Options {
             }
         }
         Ok(self)
-    }
-
-    fn with_out(self, subcommand: &'static str) -> Result<Self, UsageError> {
-        match self.out.is_empty() {
-            true => Err(UsageError::NoOut(subcommand)),
-            false => Ok(self),
-        }
     }
 
     fn describing_one(self, subcommand: &'static str) -> Result<Self, UsageError> {

@@ -63,6 +63,7 @@ pub(super) const CONTAINER_PLACEHOLDER: &str = "{container}";
 /// A file to write, in the format of its suffix.
 #[derive(Clone, Debug)]
 pub(crate) struct Out {
+    /// With [`CONTAINER_PLACEHOLDER`] for the name of the container.
     pub(crate) path: PathBuf,
     pub(crate) format: Format,
 }
@@ -83,13 +84,12 @@ impl Out {
         self.path.to_string_lossy().contains(CONTAINER_PLACEHOLDER)
     }
 
-    /// The file for the container `name`.
-    pub(super) fn of_container(&self, name: &str) -> Out {
-        let path = match self.path.to_str() {
-            Some(path) => path.replace(CONTAINER_PLACEHOLDER, name).into(),
-            None => self.path.clone(),
-        };
-        Out { path, format: self.format }
+    /// The file for this container; none if its name is needed and is not known.
+    pub(crate) fn path_for(&self, container: Option<&str>) -> Option<PathBuf> {
+        if !self.has_placeholder() {
+            return Some(self.path.clone());
+        }
+        Some(self.path.to_str()?.replace(CONTAINER_PLACEHOLDER, container?).into())
     }
 }
 
