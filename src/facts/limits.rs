@@ -13,6 +13,8 @@ const MINIMUM_QUOTA: u64 = 1_000;
 /// What systemd rounds a quota up to, in thousandths of a CPU (runc's `systemd/cpu.go`).
 const SYSTEMD_STEP: u64 = 10;
 
+const KIBIBYTE: i64 = 1024;
+
 /// A CPU bandwidth limit: so much running time in each period, both in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
@@ -43,13 +45,14 @@ pub(crate) fn resolve(field: &Field, told: &[&Fact], page_size: u64) -> Option<F
         None => first_told(field, told),
         Some(Value::Quota(quota)) => {
             let enforced = Quantity::from_milli(quota.milli());
-            Some(refine(enforced, told, |told| quota.is_from(non_negative(told.milli_value()))))
+            Some(refine(enforced, told, |_, told| quota.is_from(non_negative(told.milli_value()))))
         }
         Some(Value::Quantity(limit)) => {
             let bytes = limit.value();
             let page = i64::try_from(page_size).unwrap_or(1);
-            Some(refine(limit.clone(), told, |told| {
-                told.value().checked_sub(bytes).is_some_and(|over| (0..page).contains(&over))
+            Some(refine(limit.clone(), told, |source, told| {
+                let slack = page.saturating_add(rounding(source, told));
+                told.value().checked_sub(bytes).is_some_and(|over| (0..slack).contains(&over))
             }))
         }
         Some(_) if is_cpu(field) => {
@@ -61,13 +64,20 @@ pub(crate) fn resolve(field: &Field, told: &[&Fact], page_size: u64) -> Option<F
 }
 
 /// What the kernel enforces, in the digits of another source where it agrees.
-fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Fact {
+fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(Source, &Quantity) -> bool) -> Fact {
     let enforced = Fact { value: Value::Quantity(enforced), source: Source::Cgroup };
     match closest(told, agrees) {
         None => enforced,
         Some(exact) if amount(&exact) == amount(&enforced) => Fact { source: Source::Cgroup, ..exact },
         Some(exact) => exact,
     }
+}
+
+/// How many bytes more than the manifest's a number of `source` may be: the kubelet rounds up to the
+/// unit that a variable or a file has, and KiB is the usual one.
+fn rounding(source: Source, told: &Quantity) -> i64 {
+    let is_kibibytes = told.value() % KIBIBYTE == 0;
+    if matches!(source, Source::Environment | Source::Volume) && is_kibibytes { KIBIBYTE - 1 } else { 0 }
 }
 
 fn is_cpu(field: &Field) -> bool {
@@ -87,10 +97,10 @@ fn first_told(field: &Field, told: &[&Fact]) -> Option<Fact> {
 }
 
 /// Of the numbers that agree with the kernel the least: each was rounded up from the manifest's.
-fn closest(told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Option<Fact> {
+fn closest(told: &[&Fact], agrees: impl Fn(Source, &Quantity) -> bool) -> Option<Fact> {
     let others = told.iter().filter(|fact| fact.source != Source::Cgroup);
     let agreeing = others.filter(|fact| match &fact.value {
-        Value::Quantity(quantity) => agrees(quantity),
+        Value::Quantity(quantity) => agrees(fact.source, quantity),
         _ => false,
     });
     agreeing.min_by_key(|fact| amount(fact)).copied().cloned()
@@ -144,6 +154,15 @@ mod tests {
         let kibibytes = told(Source::Environment, "97657Ki");
         let resolved = limit("memory", &[enforced.clone(), kibibytes, told(Source::Api, "100M")]);
         assert_eq!(resolved, is("100M", Source::Api));
+        // 3G is 732421.9 pages, and 2929687.5 KiB.
+        let three =
+            Fact { value: Value::Quantity(Quantity::from_bytes(2_999_996_416)), source: Source::Cgroup };
+        let kibibytes = told(Source::Environment, "2929688Ki");
+        let resolved = limit("memory", &[three.clone(), kibibytes]);
+        assert_eq!(resolved, is("2929688Ki", Source::Environment));
+        // The API's number was not rounded: one page more is a resize that is not there yet.
+        let resolved = limit("memory", &[three, told(Source::Api, "2929688Ki")]);
+        assert_eq!(resolved, is("2929684Ki", Source::Cgroup));
         // A number that would have been rounded to another page is older, or another container's.
         let resolved = limit("memory", &[enforced, told(Source::Environment, "64Mi")]);
         assert_eq!(resolved, is("97656Ki", Source::Cgroup));
