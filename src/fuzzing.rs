@@ -1,6 +1,11 @@
-//! What the fuzz targets call: for every parser of what somebody else wrote, a property that any
-//! bytes must have. `fuzz/` looks for bytes that have it not; `cargo test` replays
-//! `tests/fixtures/corpus` through the same functions.
+//! The fuzz targets: one function for each parser of input from outside. It panics if the parser
+//! breaks a rule that must hold for any bytes.
+//!
+//! `fuzz/run` searches for such bytes. `cargo test` runs the inputs in `fuzz/corpus` through the same
+//! functions.
+
+#[path = "../tests/outside/kubelet_env/parser.rs"]
+mod kubelet_env;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -486,53 +491,11 @@ fn read_sh(file: &[u8]) -> BTreeMap<String, String> {
     values
 }
 
-/// The kubelet's own grammar of env files (`ParseEnv` in `pkg/kubelet/util/env/env_util.go`, of which
-/// `tests/fixtures/envfile/GRAMMAR.md` is a record): of two assignments the first counts.
-fn read_as_the_kubelet_does(file: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, &'static str> {
-    const BLANK: [u8; 2] = [b' ', b'\t'];
-    let mut lines: Vec<&[u8]> = file.split(|byte| *byte == b'\n').collect();
-    if lines.last().is_some_and(|last| last.is_empty()) {
-        lines.pop();
-    }
-    if lines.iter().any(|line| line.len() > 65_535) {
-        return Err("token too long");
-    }
-    let mut lines = lines.into_iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+/// The variables that the kubelet reads from an env file: the first assignment of a name wins.
+fn read_as_the_kubelet_does(file: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, kubelet_env::Rejected> {
     let mut values = BTreeMap::new();
-    while let Some(line) = lines.next() {
-        let skip = line.iter().take_while(|byte| BLANK.contains(byte)).count();
-        let line = &line[skip..];
-        if line.is_empty() || line[0] == b'#' {
-            continue;
-        }
-        let equals = line.iter().position(|byte| *byte == b'=').ok_or("no =")?;
-        let (name, after) = (&line[..equals], &line[equals + 1..]);
-        if name.last().is_none_or(|last| BLANK.contains(last)) {
-            return Err("no name, or blanks before =");
-        }
-        let mut value = Vec::new();
-        match after.first() {
-            Some(blank) if BLANK.contains(blank) => {}
-            Some(b'\'') => {
-                let mut rest = &after[1..];
-                let end = loop {
-                    match rest.iter().position(|byte| *byte == b'\'') {
-                        Some(end) => break end,
-                        None => {
-                            value.extend_from_slice(rest);
-                            value.push(b'\n');
-                            rest = lines.next().ok_or("no closing quote")?;
-                        }
-                    }
-                };
-                value.extend_from_slice(&rest[..end]);
-                let after = rest[end + 1..].iter().find(|byte| !BLANK.contains(byte));
-                if after.is_some_and(|byte| *byte != b'#') {
-                    return Err("something follows the value");
-                }
-            }
-            _ => return Err("no quote"),
-        }
+    for assignment in kubelet_env::assignments(file) {
+        let (name, value) = assignment?;
         values.entry(name.to_vec()).or_insert(value);
     }
     Ok(values)
@@ -543,7 +506,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/corpus");
+    const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");
 
     #[test]
     fn what_fuzzing_has_found_holds() {

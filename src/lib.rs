@@ -70,28 +70,16 @@ mod sources;
 mod system;
 mod variables;
 
-use std::ffi::{OsString, c_char, c_int};
+use std::ffi::OsString;
 use std::time::Instant;
 
 use system::environment::Environment;
 use system::{exit, logging, process};
 
-/// Runs introspod with what the C library gives to `main`; answers with the exit code.
-///
-/// # Safety
-/// `words` must be an array of `count` strings that end in NUL and live as long as the process.
-#[allow(unsafe_code, reason = "the C library gives arguments as raw pointers")]
-pub unsafe fn main(count: c_int, words: *const *const c_char) -> c_int {
-    process::start();
-    // SAFETY: as the caller says.
-    let arguments = unsafe { process::arguments(count, words) };
-    run(arguments.get(1..).unwrap_or_default())
-}
-
 /// Runs introspod and answers with its exit code; after a successful `exec` it does not return.
 ///
 /// `arguments` are those after the program's name.
-fn run(arguments: &[OsString]) -> i32 {
+pub fn run(arguments: &[OsString]) -> i32 {
     let environment = Environment::new(process::environment());
     let is_exec = arguments.first().is_some_and(|first| first == "exec");
     if cli::is_disabled(&environment)

@@ -1,4 +1,4 @@
-//! The dry run.
+//! `print`: a dry run.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -13,7 +13,7 @@ use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
 use crate::variables::{Selection, explain, shown_value};
 
-/// Gathers and shows.
+/// Gathers facts, and prints the variables.
 pub(super) fn run(
     print: &Print,
     environment: &Environment,
@@ -35,13 +35,13 @@ pub(super) fn run(
         let sources = silent_sources(&input, &prepared.gathered);
         document.explanation = Some(render::Explanation { unknown: unknown(options, &prepared), sources });
     }
-    // What is known is shown, whatever else was required.
+    // The known values are printed even if a required one is not known.
     to_standard_output(&format.render(&document))?;
     input.require(&prepared, options)?;
     prepared.write_files(options)
 }
 
-/// Why each variable of the table, and each that was asked for, is not known.
+/// For each unknown variable of the table or the options: why it is not known.
 fn unknown(options: &Options, prepared: &Prepared) -> BTreeMap<String, String> {
     let Prepared { gathered, variables, .. } = prepared;
     let selection = &options.selection;
@@ -58,7 +58,7 @@ fn unknown(options: &Options, prepared: &Prepared) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The bare values of these variables, one a line.
+/// The values of these variables, one on each line.
 fn print_values(names: &[String], prepared: &Prepared, selection: &Selection) -> Result<(), CommandError> {
     let mut text = String::new();
     for name in names {
@@ -68,7 +68,7 @@ fn print_values(names: &[String], prepared: &Prepared, selection: &Selection) ->
     to_standard_output(text.as_bytes())
 }
 
-/// Each source that could not tell something, and why.
+/// The sources that do not know something, and why.
 fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> =
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
@@ -84,7 +84,7 @@ fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, Stri
     lines
 }
 
-/// Writes to standard output; a reader that went away ends the process as it ends `cat(1)`.
+/// Writes to standard output. If the reader has gone, the process ends as `cat(1)` does.
 pub(super) fn to_standard_output(content: &[u8]) -> Result<(), CommandError> {
     crate::system::process::restore_sigpipe();
     let mut stdout = std::io::stdout().lock();

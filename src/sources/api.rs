@@ -1,4 +1,4 @@
-//! The API server, asked for the Pod object and, where they are wanted, for its Node and namespaces.
+//! Queries the API server for the Pod object and, if requested, for its Node and namespaces.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,14 +12,13 @@ use crate::facts::subject::Subject;
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told};
 use crate::kubernetes::{names, object};
-use crate::sources::gather::Gathered;
 use crate::sources::pod;
 use crate::system::surroundings::Surroundings;
 
 /// When the API server is queried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum When {
-    /// For what was requested by name and no other source knows.
+    /// Only for requested fields that no other source knows.
     #[default]
     Auto,
     Always,
@@ -62,7 +61,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether it is queried whatever is known already.
+    /// Whether the API server is queried even if everything is known.
     pub(crate) fn is_always(&self) -> bool {
         self.when == When::Always
     }
@@ -88,27 +87,27 @@ impl Settings {
     }
 }
 
-/// Whether an object of the API has what is referred to.
+/// Whether an object of the API has the field.
 fn is_in_api(reference: &Reference) -> bool {
     reference.field().object().is_some()
 }
 
-/// What the API server told.
+/// The facts from the API server.
 #[derive(Default)]
 pub(crate) struct Answer {
     pub(crate) told: Told,
-    /// This pod's object, if it came.
+    /// The object of this pod, if the API server returned it.
     pub(crate) pod: Option<Json>,
 }
 
-/// Tells what the Pod object holds and, of the other objects, those that hold what is wanted.
+/// Reads the Pod object, and the other objects that have requested fields.
 pub(crate) fn tell(
     surroundings: &Surroundings,
     settings: &Settings,
     wanted: &Wanted,
-    gathered: &Gathered,
+    subject: &Subject,
+    facts: &Facts,
 ) -> Answer {
-    let (facts, subject) = (&gathered.facts, &gathered.subject);
     let mut answer = Answer::default();
     let Surroundings { root, environment, clock, .. } = surroundings;
     let client = Client::new(root, environment, *clock, settings.url.clone(), settings.timeout);
@@ -132,7 +131,7 @@ pub(crate) fn tell(
     answer
 }
 
-/// `facts`, and what the API has told so far.
+/// `facts`, with those that the API server has reported so far.
 fn with(facts: &Facts, told: &Told) -> Facts {
     let mut facts = facts.clone();
     facts.add(Source::Api, told.values.clone());
@@ -155,8 +154,8 @@ impl Told {
     }
 }
 
-/// Whether the Pod object is needed: for itself, for the node's name, or for the copy that a pod may
-/// have of its node's label.
+/// Whether the Pod object is needed: for its own fields, for the node's name, or for the pod's copy of
+/// a label of the node.
 fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
     let has_copy = |reference: &Reference| match reference {
         Reference::Entry(field, key) => *field == Field::NODE_LABELS && is_topology(key),
@@ -189,7 +188,7 @@ fn tell_pod(client: &mut Client, wanted: &Wanted, subject: &Subject, facts: &Fac
     loop {
         let pod = match get_own(client, &path, facts) {
             Ok(pod) => pod,
-            // What an earlier answer told is better than nothing.
+            // Keep the facts of the earlier answer.
             Err(_) if answer.pod.is_some() => return,
             Err(failure) => return answer.told.failed(&failure, &path, identity(facts)),
         };
@@ -202,9 +201,9 @@ fn tell_pod(client: &mut Client, wanted: &Wanted, subject: &Subject, facts: &Fac
     }
 }
 
-/// The Pod object at `path`, if it is this pod's.
+/// The Pod object at `path`, if it is the object of this pod.
 fn get_own(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
-    // From the API server's cache, which costs it nothing, but may be behind.
+    // The API server's cache is cheap for it, but may be out of date.
     let cached = format!("{path}?resourceVersion=0");
     match get_pod(client, &cached, facts) {
         Err(failure) if failure.may_be_stale() => get_pod(client, path, facts),
@@ -230,7 +229,7 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
         return Err(Failure::WrongObject { kind: "Pod", wanted, found });
     }
     let uid = metadata["uid"].as_str().unwrap_or("none");
-    // A static pod's object is a mirror with a UID of its own.
+    // The object of a static pod is a mirror and has a UID of its own.
     let mirror = metadata["annotations"]["kubernetes.io/config.mirror"].as_str();
     match facts.text(&Field::POD_UID) {
         Some(own) if own != uid && mirror != Some(own) => {
@@ -240,14 +239,14 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     }
 }
 
-/// Whether something that is waited for is not there yet, and will be.
+/// Whether the object lacks a field to wait for that will come.
 fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: &Facts) -> bool {
     let can_come = |field: &Field| {
         if !field.is_of_container() {
             return true;
         }
         match (facts.text(&Field::CONTAINER_NAME), subject) {
-            // Which container's status is meant is not known, and never will be.
+            // Without the container's name its status cannot be found.
             (None, _) => false,
             (Some(name), Subject::Other { own: Some(own), .. }) => pod::can_have_started(pod, name, own),
             (Some(name), _) => pod::has_container(pod, name),
@@ -257,7 +256,7 @@ fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: 
     fields.any(|field| field.row().is_some_and(|row| row.is_late_in_api) && can_come(field))
 }
 
-/// Tells what an object other than the Pod holds.
+/// Reads the facts from an object other than the Pod.
 fn tell_object(client: &mut Client, object: Object, facts: &Facts, told: &mut Told) {
     let (kind, collection, name) = match object {
         Object::Node => ("Node", "nodes", facts.text(&Field::NODE_NAME)),

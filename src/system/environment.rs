@@ -35,7 +35,12 @@ impl Environment {
                 Some(Named { prefix: prefix(&entry.as_bytes()[..length]), position, length })
             });
             let mut by_name: Vec<Named> = named.collect();
-            by_name.sort_unstable_by_key(|named| (named.prefix, self.name(named), named.position));
+            by_name.sort_unstable_by(|one, other| {
+                let by_prefix = one.prefix.cmp(&other.prefix);
+                // Seldom needed: most names differ in their prefix.
+                by_prefix
+                    .then_with(|| (self.name(one), one.position).cmp(&(self.name(other), other.position)))
+            });
             by_name
         })
     }

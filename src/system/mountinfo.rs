@@ -74,27 +74,28 @@ pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
 // Mount ID, parent ID, major:minor, root, mount point, options, any number of optional fields,
 // a hyphen, then file system, source, super options.
 fn parse_line(line: &str) -> Option<Mount<'_>> {
-    let (before, after) = split_at_hyphen(line)?;
-    let mut fields = before.split(' ');
-    let mut after = after.splitn(3, ' ');
-    let mount = Mount {
-        id: fields.next()?,
-        parent: fields.next()?,
-        device: fields.next()?,
-        root: fields.next()?,
-        mount_point: fields.next()?,
-        file_system: after.next()?,
-        super_options: after.nth(1)?,
-    };
-    fields.next()?;
-    (!mount.super_options.is_empty()).then_some(mount)
+    let mut fields = Fields(line);
+    let (id, parent, device) = (fields.next()?, fields.next()?, fields.next()?);
+    let (root, mount_point, _options) = (fields.next()?, fields.next()?, fields.next()?);
+    fields.find(|field| *field == "-")?;
+    let (file_system, _source) = (fields.next()?, fields.next()?);
+    let super_options = fields.0;
+    let mount = Mount { id, parent, device, root, mount_point, file_system, super_options };
+    (!super_options.is_empty()).then_some(mount)
 }
 
-/// What stands before and after the hyphen that ends the optional fields: the first after six fields.
-fn split_at_hyphen(line: &str) -> Option<(&str, &str)> {
-    let options = line.match_indices(' ').nth(5)?.0;
-    let hyphen = options + line.get(options..)?.find(" - ")?;
-    Some((line.get(..hyphen)?, line.get(hyphen + 3..)?))
+/// The fields of a line, each of which a blank ends, and then what is left of the line.
+struct Fields<'a>(&'a str);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let end = memchr::memchr(b' ', self.0.as_bytes())?;
+        let (field, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.get(1..)?;
+        Some(field)
+    }
 }
 
 /// Undoes the kernel's `\ooo` for blank, tab, newline, backslash (`mangle` in `fs/proc_namespace.c`).

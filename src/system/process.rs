@@ -15,12 +15,27 @@ use nix::sys::stat::Mode;
 /// Whether SIGPIPE was ignored when the process started.
 static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
+/// The program's entry point, which the C library calls (`main` in ISO C). Tests and fuzzers have
+/// their own.
+///
+/// # Safety
+/// `words` must be an array of `count` strings that end in NUL and live as long as the process.
+#[cfg(not(any(test, fuzzing)))]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> libc::c_int {
+    start();
+    // SAFETY: as the caller says.
+    let arguments = unsafe { arguments(count, words) };
+    crate::run(arguments.get(1..).unwrap_or_default())
+}
+
 /// Does what Rust's runtime does at its start (`std::rt::init`), but so that `execve(2)` undoes it.
 ///
 /// Standard descriptors that are closed are opened, so that no other file becomes one of them; they
 /// are closed on exec. SIGPIPE is ignored, so that writing to a closed pipe is an error that can be
 /// handled.
-pub(crate) fn start() {
+#[cfg_attr(any(test, fuzzing), allow(dead_code, reason = "only the entry point calls it"))]
+fn start() {
     for descriptor in 0..3 {
         // SAFETY: F_GETFD takes no pointer, and fails where nothing is open.
         if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
@@ -47,7 +62,8 @@ fn occupy_lowest_descriptor() {
 /// # Safety
 /// `words` must be an array of `count` strings that end in NUL and live as long as the process, as
 /// the C library gives it to `main` (ISO C, 5.1.2.2.1).
-pub(crate) unsafe fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
+#[cfg_attr(any(test, fuzzing), allow(dead_code, reason = "only the entry point calls it"))]
+unsafe fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
     let count = usize::try_from(count).unwrap_or_default();
     let word = |index| {
         // SAFETY: `index` is below `count`; the caller answers for the rest.

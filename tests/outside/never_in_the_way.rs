@@ -332,7 +332,7 @@ fn a_pod_file_that_is_none_is_said_in_one_line() {
         ("[]", "not a valid Pod object"),
         ("null", "not a valid Pod object"),
         (r#"{"kind": "Service", "metadata": {"name": "x"}}"#, "its kind is Service"),
-        (list, "its kind is PodList; give a single pod"),
+        (list, "its kind is PodList; use a single pod"),
         (r#"{"kind": "Pod"}"#, "metadata.name"),
         (r#"{"metadata": {"name": "x"}}"#, "kind"),
     ] {

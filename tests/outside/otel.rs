@@ -479,7 +479,7 @@ fn a_value_over_255_characters_is_warned_of() {
     let long = "a".repeat(256);
     let outcome = run_with_pod("print", ["--otel"], &with_annotation("story", &long)).expect_code(0);
     assert!(outcome.stdout.contains(&long));
-    assert!(only_line(&outcome).contains("story has over 255 characters"), "{outcome:?}");
+    assert!(only_line(&outcome).contains("story is longer than 255 characters"), "{outcome:?}");
     let just = run_with_pod("print", ["--otel"], &with_annotation("story", &long[1..])).expect_code(0);
     assert_eq!(just.stderr, "");
 }
@@ -489,7 +489,7 @@ fn a_value_over_255_characters_is_warned_of() {
 fn the_characters_are_counted_as_they_are_encoded() {
     let outcome =
         run_with_pod("print", ["--otel"], &with_annotation("story", &"é".repeat(43))).expect_code(0);
-    assert!(only_line(&outcome).contains("story has over 255 characters"), "{outcome:?}");
+    assert!(only_line(&outcome).contains("story is longer than 255 characters"), "{outcome:?}");
 }
 
 // ------------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ fn requiring_a_label_s_variable_implies_all_labels() {
     assert_eq!(told["POD_ANNOTATION_NOTE"], Value::Null);
     assert_eq!(variables(["--require", "POD_ANNOTATION_NOTE"], &pod)["POD_ANNOTATION_NOTE"], "n");
     let outcome = print(&["--require", "POD_LABEL_OTHER"], &pod).expect_code(1);
-    assert!(only_line(&outcome).contains("the pod has no label from which it could come"), "{outcome:?}");
+    assert!(only_line(&outcome).contains("no label of the pod gives this name"), "{outcome:?}");
 }
 
 #[test]
