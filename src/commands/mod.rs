@@ -1,4 +1,4 @@
-//! The subcommands, one file each, and what they share.
+//! The subcommands: one file each, and the code that they share.
 
 pub(crate) mod exec;
 mod get;
@@ -55,7 +55,7 @@ pub(crate) enum CommandError {
     Advice(String),
 }
 
-/// Runs a subcommand; answers with the exit code.
+/// Runs a subcommand, and answers with the exit code.
 pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn() -> Instant) -> i32 {
     let result = match invocation {
         Invocation::Text(text) => print::to_standard_output(text.as_bytes()),

@@ -1,4 +1,4 @@
-//! The way that every subcommand takes from options to facts, variables and files.
+//! The path from options to facts, variables and files, which all subcommands share.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -21,16 +21,16 @@ use crate::system::surroundings::Surroundings;
 use crate::variables::variable::Variables;
 use crate::variables::{self, VariablesError};
 
-/// What the options name to gather from.
+/// The input that the options name.
 pub(super) enum Input<'a> {
     /// This container, or a recorded one.
     Container(Surroundings<'a>),
-    /// The Pod object of `--pod`. Nothing of this process's environment is the pod's.
+    /// The Pod object of `--pod`. The environment of this process does not belong to that pod.
     Object(Json, Environment),
 }
 
 impl<'a> Input<'a> {
-    /// Opens what the options name; `environment` is that of this process.
+    /// Opens the input that the options name. `environment` is that of this process.
     pub(super) fn open(
         options: &Options,
         environment: &'a Environment,
@@ -49,7 +49,7 @@ impl<'a> Input<'a> {
         }))
     }
 
-    /// The container, if it is one.
+    /// The container, if the input is one.
     pub(super) fn surroundings(&self) -> Option<&Surroundings<'a>> {
         match self {
             Input::Container(surroundings) => Some(surroundings),
@@ -57,7 +57,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// What the pod's author set.
+    /// The environment that the pod's author set.
     pub(super) fn environment(&self) -> &Environment {
         match self {
             Input::Container(surroundings) => &surroundings.environment,
@@ -65,7 +65,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Gathers, and makes variables of it; `application` is what the application gets beside them.
+    /// Gathers facts, and makes variables from them. `application` is the environment that the application
+    /// has anyway.
     ///
     /// # Errors
     /// [`CommandError::Variables`] if a required variable is not known.
@@ -101,7 +102,7 @@ impl<'a> Input<'a> {
     /// Checks that every variable of `--require` is known.
     ///
     /// # Errors
-    /// [`CommandError::Variables`] for the last one that is not; the others are logged.
+    /// [`CommandError::Variables`] for the last unknown one. The others are logged.
     pub(super) fn require(&self, prepared: &Prepared, options: &Options) -> Result<(), CommandError> {
         let Prepared { gathered, variables, .. } = prepared;
         let missing =
@@ -109,7 +110,7 @@ impl<'a> Input<'a> {
         last_logged(missing)
     }
 
-    /// As [`Input::prepare`], whether or not what is required is known.
+    /// Like [`Input::prepare`], but without the check of `--require`.
     pub(super) fn prepare_what_is_known(&self, options: &Options, application: &Environment) -> Prepared {
         let gathered = self.gather(options, options.own(), &mut Shared::default());
         self.with_variables(gathered, options, application)
@@ -133,7 +134,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Logs all of `errors` but the last, which is the command's.
+/// Logs all `errors` except the last, which the command returns.
 pub(super) fn last_logged(mut errors: Vec<VariablesError>) -> Result<(), CommandError> {
     let last = errors.pop();
     errors.iter().for_each(|error| log::error!("{error}"));
@@ -142,7 +143,7 @@ pub(super) fn last_logged(mut errors: Vec<VariablesError>) -> Result<(), Command
 
 fn read_pod(file: &Path) -> Result<Json, CommandError> {
     let name = || file.display().to_string();
-    // One byte more than is accepted, so that a larger object is refused.
+    // One byte more than the limit, so that the parser rejects a larger object.
     let limit = object::BYTES_LIMIT as u64 + 1;
     let mut content = Vec::new();
     let read = match file.as_os_str() == "-" {
@@ -153,11 +154,11 @@ fn read_pod(file: &Path) -> Result<Json, CommandError> {
     pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
 }
 
-/// Facts and variables, as the options ask for them.
+/// The facts and variables.
 pub(super) struct Prepared {
     pub(super) gathered: Gathered,
     pub(super) variables: Variables,
-    /// The variables that the author set are in the environment that this process has.
+    /// The environment of this process has the variables that the pod's author set.
     pub(super) is_own: bool,
 }
 

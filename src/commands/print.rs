@@ -1,4 +1,4 @@
-//! The dry run.
+//! `print`: a dry run.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -13,7 +13,7 @@ use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
 use crate::variables::{Selection, explain, shown_value};
 
-/// Gathers and shows.
+/// Gathers facts, and prints the variables.
 pub(super) fn run(
     print: &Print,
     environment: &Environment,
@@ -37,13 +37,13 @@ pub(super) fn run(
         document.explanation =
             Some(render::Explanation { unknown: unknown(options, &input, &prepared), sources });
     }
-    // What is known is shown, whatever else was required.
+    // The known values are printed even if a required one is not known.
     to_standard_output(&format.render(&document))?;
     input.require(&prepared, options)?;
     prepared.write_files(options)
 }
 
-/// Why each variable of the table, and each that was asked for, is not known.
+/// For each unknown variable of the table or the options: why it is not known.
 fn unknown(options: &Options, input: &Input, prepared: &Prepared) -> BTreeMap<String, String> {
     let Prepared { gathered, variables, .. } = prepared;
     let selection = &options.selection;
@@ -60,7 +60,7 @@ fn unknown(options: &Options, input: &Input, prepared: &Prepared) -> BTreeMap<St
         .collect()
 }
 
-/// The bare values of these variables, one a line.
+/// The values of these variables, one on each line.
 fn values(
     names: &[String],
     input: &Input,
@@ -76,7 +76,7 @@ fn values(
     Ok(text)
 }
 
-/// Each source that could not tell something, and why.
+/// The sources that do not know something, and why.
 fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> =
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
@@ -92,7 +92,7 @@ fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, Stri
     lines
 }
 
-/// Writes to standard output; a reader that went away ends the process as it ends `cat(1)`.
+/// Writes to standard output. If the reader has gone, the process ends as `cat(1)` does.
 pub(super) fn to_standard_output(content: &[u8]) -> Result<(), CommandError> {
     crate::system::process::restore_sigpipe();
     let mut stdout = std::io::stdout().lock();

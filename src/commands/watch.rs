@@ -1,7 +1,7 @@
-//! Keeps files up to date: the sidecar.
+//! `watch`: a sidecar that keeps files up to date.
 //!
-//! It neither starts nor signals processes. It sleeps until a volume changes, and then renders as
-//! `write` does.
+//! It sleeps until a volume changes, and then writes the files as `write` does. It does not start or
+//! signal processes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::system::environment::Environment;
 use crate::system::files;
 use crate::system::root::Root;
 
-/// Renders once, and again whenever a volume changes; returns only with an error.
+/// Writes the files, and writes them again whenever a volume changes. Returns only with an error.
 pub(super) fn run(
     watch: &Watch,
     environment: &Environment,
@@ -29,12 +29,12 @@ pub(super) fn run(
     let options = &watch.options;
     let root = Root::open(&options.root)?;
     let places = places(options, &root);
-    // They are watched before they are first read, so that no change is missed.
+    // The watch starts before the first read, so that no change is missed.
     let mut volumes = Volumes::watch(root, places)?;
     let each = options.per_container();
     let prepare = |volumes: &mut Volumes| {
         let prepared = Input::open(options, environment, clock)?.prepare_each(&each);
-        // A volume that disappeared while it was read may have told half of its content.
+        // If a volume disappeared during the read, the facts may be incomplete.
         volumes.check()?;
         prepared
     };
@@ -47,7 +47,7 @@ pub(super) fn run(
     loop {
         volumes.wait()?;
         let prepared = match prepare(&mut volumes) {
-            // Another change may make the required variable known again.
+            // The required variable may be known after another change.
             Err(CommandError::Variables(error)) => {
                 log::error!("{error}; keeping the files as they are");
                 continue;
@@ -63,7 +63,7 @@ pub(super) fn run(
     }
 }
 
-/// The volumes that `--volume` names, else the default places that exist, else all default places.
+/// The volumes of `--volume`, else the default places that exist, else all default places.
 fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
     if !options.volumes.is_empty() {
         return options.volumes.clone();
@@ -73,7 +73,7 @@ fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
     if there.is_empty() { usual().collect() } else { there }
 }
 
-/// Writes the files whose bytes differ; whether any did.
+/// Writes the files whose bytes differ. Answers whether there was one.
 fn write_what_differs(each: &[Options], prepared: &[Prepared]) -> Result<bool, CommandError> {
     let mut is_changed = false;
     for (options, prepared) in each.iter().zip(prepared) {
@@ -88,10 +88,10 @@ fn write_what_differs(each: &[Options], prepared: &[Prepared]) -> Result<bool, C
     Ok(is_changed)
 }
 
-/// The fields that the files are made of, to log which of them changed.
+/// The fields in the files, to log which of them changed.
 type Shown = BTreeMap<String, String>;
 
-/// Those of the first container, if there are several.
+/// The fields of the first container.
 fn shown(prepared: &[Prepared]) -> Shown {
     let mut shown = Shown::new();
     let Some(Prepared { gathered: Gathered { facts, .. }, .. }) = prepared.first() else { return shown };
@@ -118,7 +118,7 @@ fn difference(before: &Shown, after: &Shown) -> String {
     let mut names: Vec<&str> = added.chain(changed).map(String::as_str).collect();
     names.sort_unstable();
     match names.is_empty() {
-        true => "no field; a file that somebody else had changed is restored".to_owned(),
+        true => "no field; another process had changed a file, which is now restored".to_owned(),
         false => names.join(", "),
     }
 }

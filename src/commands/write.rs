@@ -1,4 +1,4 @@
-//! Files for others: the initContainer.
+//! `write`: an initContainer that writes files.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use super::pipeline::Input;
 use crate::cli::Options;
 use crate::system::environment::Environment;
 
-/// Gathers and writes.
+/// Gathers facts, and writes the files.
 pub(super) fn run(
     options: &Options,
     environment: &Environment,
@@ -15,7 +15,7 @@ pub(super) fn run(
 ) -> Result<(), CommandError> {
     let input = Input::open(options, environment, clock)?;
     let each = options.per_container();
-    // Nothing is written before everything that is required is known.
+    // Write nothing unless every required variable is known.
     let prepared = input.prepare_each(&each)?;
     prepared.iter().zip(&each).try_for_each(|(prepared, options)| prepared.write_files(options))
 }

@@ -121,7 +121,7 @@ fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String>
         NotQueried::Object if object.is_in_pod() => return None,
         NotQueried::Object => format!("{reference} is not in a Pod object"),
         NotQueried::NotRequested => match reference.field().sources() {
-            [Source::Api, ..] => "not requested".to_owned(),
+            [Source::Api, ..] => "not asked for".to_owned(),
             _ => "no local source has it".to_owned(),
         },
         NotQueried::Root if is_only => {
