@@ -27,7 +27,7 @@ use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::resource_field;
 use crate::render::{self, Document};
-use crate::sources::gather::{Origin, Request, gather};
+use crate::sources::gather::{Origin, Request, Shared, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::variables::expression::Expression;
@@ -41,10 +41,10 @@ use crate::variables::definition::Definition;
 use crate::variables::template::{NoValue, Template};
 use crate::variables::variable::{Variable, Variables};
 
-/// A property of any bytes; it panics where they do not have it.
+/// Checks a rule for any bytes, and panics if they break it.
 type Target = fn(&[u8]);
 
-/// Every target, by the name of its program in `fuzz/` and of its directory in the corpus.
+/// Every target, with the name of its program and of its directory in the corpus.
 const TARGETS: [(&str, Target); 15] = [
     ("cgroup", cgroup),
     ("defaults", defaults),
@@ -69,7 +69,7 @@ pub fn run(name: &str, data: &[u8]) {
     target(data);
 }
 
-/// What `tell` tells in a container that has nothing but these files.
+/// The report of a source for a container that has only these files.
 fn told(tell: sources::Tell, files: &[(&str, &[u8])], environment: Environment) -> Told {
     let directory = tempfile::tempdir().expect("a temporary directory");
     for (path, content) in files {
@@ -83,12 +83,12 @@ fn told(tell: sources::Tell, files: &[(&str, &[u8])], environment: Environment) 
     tell(&surroundings)
 }
 
-/// The only text told of `field`.
+/// The reported text of `field`.
 fn text_of<'a>(told: &'a Told, field: &Field) -> Option<&'a str> {
     told.values.iter().find(|(known, _)| known == field).and_then(|(_, value)| value.text())
 }
 
-/// The parts of an input for several files.
+/// Splits an input into the contents of several files.
 fn parts<const COUNT: usize>(data: &[u8]) -> [&[u8]; COUNT] {
     let mut parts = data.splitn(COUNT, |byte| *byte == 0);
     std::array::from_fn(|_| parts.next().unwrap_or_default())
@@ -130,7 +130,7 @@ fn mounts(data: &[u8]) {
     for field in [Field::POD_UID, Field::CONTAINER_NAME] {
         assert!(text_of(&told, &field).is_none_or(|name| !name.is_empty() && !name.contains('/')));
     }
-    // As the kernel writes it (`mangle` in `fs/proc_namespace.c`).
+    // The kernel writes paths with these escape sequences (`mangle` in `fs/proc_namespace.c`).
     let escaped = |text: &str| -> String {
         let escape = |letter| match letter {
             ' ' | '\t' | '\n' | '\\' => format!("\\{:03o}", u32::from(letter)),
@@ -138,7 +138,7 @@ fn mounts(data: &[u8]) {
         };
         text.chars().map(escape).collect()
     };
-    // What else `str::lines` would take for the end of a line, and the mark of what was unlinked.
+    // `str::lines` removes a carriage return, and the kernel marks unlinked files.
     if !text.contains('\r') && !text.ends_with("//deleted") {
         let escaped = escaped(text);
         let line = format!("1 2 0:1 {escaped} {escaped} rw master:1 - ext4 /dev/sda rw,a b");
@@ -176,7 +176,7 @@ fn resolv_conf(data: &[u8]) {
 
 fn cgroup(data: &[u8]) {
     let [group, memory, cpu, period] = parts(data);
-    // What is mounted is the first group, so that its limits are read. One mount lies upon the other.
+    // The first group is mounted, so that its limits are read. One mount covers the other.
     let text = String::from_utf8_lossy(group);
     let path = text.lines().next().and_then(|line| line.splitn(3, ':').nth(2)).unwrap_or("/");
     let root = path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
@@ -213,11 +213,11 @@ fn quantity(data: &[u8]) {
     let Ok(quantity) = Quantity::parse(text) else { return };
     let canonical = quantity.to_string();
     let Ok(again) = Quantity::parse(&canonical) else {
-        // More than 10²⁹ units are read only where Go has them in 18 digits.
+        // More than 10²⁹ units are accepted only if they have at most 18 digits in Go.
         assert!([i64::MIN, i64::MAX].contains(&quantity.value()), "{canonical}");
         return;
     };
-    // Go rounds negative amounts by how it keeps them, which the text does not say.
+    // The rounding of negative amounts depends on Go's internal form, which the text does not show.
     if !text.starts_with('-') {
         assert_eq!(again.value(), quantity.value(), "{canonical}");
         assert_eq!(again.milli_value(), quantity.milli_value(), "{canonical}");
@@ -230,7 +230,7 @@ fn quantity(data: &[u8]) {
     }
 }
 
-/// Whole units and thousandths of a short number with a suffix, by plain arithmetic.
+/// Whole units and thousandths of a short number with a suffix, computed with plain arithmetic.
 fn calculated(text: &str) -> Option<(i64, i64)> {
     const SUFFIXES: [(&str, u128, u128); 16] = [
         ("n", 1, 1_000_000_000),
@@ -259,7 +259,7 @@ fn calculated(text: &str) -> Option<(i64, i64)> {
     }
     let digits: u128 = format!("0{whole}{fraction}").parse().ok()?;
     let per_unit = |fine: u128| {
-        // Finer than 10⁻⁹ is rounded up before anything else is.
+        // The number is first rounded up to a multiple of 10⁻⁹.
         let nanos = (digits * times * 1_000_000_000).div_ceil(10u128.pow(fraction.len() as u32) * by);
         let nanos = if suffix.ends_with('i') { nanos.min(i64::MAX as u128 * 1_000_000_000) } else { nanos };
         i64::try_from(nanos.div_ceil(1_000_000_000 / fine)).unwrap_or(i64::MAX)
@@ -291,7 +291,7 @@ fn expression(data: &[u8]) {
         assert_eq!(value.to_string(), resource_field(resource, &amount, &divisor));
         return;
     }
-    // A budget is at least 1, and else within what it came from.
+    // A percentage of a resource is at least 1, and otherwise not more than the resource.
     let (amount, divisor) = match &**resource {
         "cpu" => (amount.milli_value(), divisor.milli_value()),
         _ => (amount.value(), divisor.value()),
@@ -300,7 +300,7 @@ fn expression(data: &[u8]) {
     assert!(value == 1 || (value > 1 && is_within), "{value} of {amount} by {divisor}");
 }
 
-/// Each byte is an operand: the first that is known and not empty counts, else the last.
+/// Each byte is an operand. The first that is known and not empty wins, else the last.
 fn defaults(data: &[u8]) {
     const OPERANDS: [(&str, Option<&str>); 8] = [
         ("metadata.name", Some("web-0")),
@@ -355,7 +355,7 @@ fn expansion(data: &[u8]) {
     let names = std::cell::RefCell::new(Vec::new());
     expand(data, &|name| {
         names.borrow_mut().push(name.to_vec());
-        // What a value brings in is not looked at again.
+        // References in a value are not expanded.
         Some(b"$(AGAIN)".to_vec())
     });
     assert_eq!(names.into_inner(), nobody.unresolved);
@@ -404,7 +404,7 @@ fn pod_object(data: &[u8]) {
     let api = Settings { when: When::Never, url: None, timeout: Duration::ZERO };
     for asked in [Asked::OWN, named, beside] {
         let request = Request { asked, wanted: Wanted::default(), api: &api };
-        let gathered = gather(Origin::Object(&pod), &request);
+        let gathered = gather(Origin::Object(&pod), &request, &mut Shared::default());
         let selection = Selection { labels: true, annotations: true, otel: true, ..Selection::default() };
         let variables = crate::variables::variables(
             &gathered,
@@ -437,7 +437,8 @@ fn files(data: &[u8]) {
     are_read_back(&Facts::new(4096), &text.split('\u{1f}').enumerate().map(named).collect());
 }
 
-/// Every format gives back the values that went in; what the env format leaves out, it cannot hold.
+/// Every format returns its input when it is read. The env format leaves out only values that it cannot
+/// represent.
 fn are_read_back(facts: &Facts, variables: &Variables) {
     let document = Document { facts, variables, explanation: None };
     let values: BTreeMap<&str, &str> =
@@ -465,7 +466,7 @@ fn are_read_back(facts: &Facts, variables: &Variables) {
     }
 }
 
-/// Lines `export NAME='value'`, as a POSIX shell takes them; anything else is an injection.
+/// Reads lines `export NAME='value'` as a POSIX shell does. Anything else would be an injection.
 fn read_sh(file: &[u8]) -> BTreeMap<String, String> {
     let mut rest = str::from_utf8(file).expect("UTF-8");
     let mut values = BTreeMap::new();
@@ -514,7 +515,7 @@ mod tests {
             let mut count = 0;
             for file in std::fs::read_dir(Path::new(CORPUS).join(name)).unwrap() {
                 let path = file.unwrap().path();
-                // Shown if the target panics.
+                // The test shows this line if the target panics.
                 println!("{}", path.display());
                 target(&std::fs::read(path).unwrap());
                 count += 1;

@@ -1,7 +1,7 @@
-//! The program: the library with its entry point, `system::process::main`.
+//! The program. Its entry point is `system::process::main` in the library.
 //!
-//! Rust's runtime ignores SIGPIPE and fills closed standard descriptors before `main` runs. The
-//! application must get both as this process inherited them, so this program starts without it.
+//! The program starts without Rust's runtime. The runtime ignores SIGPIPE and opens closed standard
+//! descriptors before `main` runs, but the application must inherit both unchanged.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The subcommands: one row each, and what makes an [`Invocation`] of their options.
+//! The subcommands: one row each, and one function that converts its options to an [`Invocation`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use crate::variables::Selection;
 #[derive(Debug)]
 pub(super) struct Subcommand {
     pub(super) name: &'static str,
-    /// What it does, for the list of subcommands and for its own help.
+    /// Its purpose, for the list of subcommands and for its help.
     pub(super) summary: &'static str,
-    /// What follows its name on the command line.
+    /// The arguments after its name.
     pub(super) usage: &'static str,
-    /// The options that it takes, in the order of the help.
+    /// Its groups of options, in the order of the help.
     pub(super) groups: &'static [fn() -> CommandInfoWithArgs],
-    /// Those of its options that are not read from variables.
+    /// Its options that do not have variables.
     pub(super) without_variable: &'static [&'static str],
     pub(super) notes: &'static [&'static str],
     pub(super) exit_codes: &'static [(&'static str, &'static str)],
@@ -77,7 +77,7 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
     },
     Subcommand {
         name: "print",
-        summary: "Print the variables, or the values of those that are named: a dry run",
+        summary: "Print the variables, or the values of the named ones: a dry run",
         usage: "[OPTION...] [NAME...]",
         groups: &[
             Output::get_args_info,
@@ -89,7 +89,7 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
             OtherProcess::get_args_info,
             Below::get_args_info,
         ],
-        // A dry run in a container must not write the files of that container.
+        // A dry run must not write files because of a variable that is meant for another subcommand.
         without_variable: &["--out"],
         notes: &[],
         exit_codes: &CODES,
@@ -145,9 +145,9 @@ const ANOTHER_CONTAINER: &str = "Values of a container (its name, limits and ima
 const SEVERAL_CONTAINERS: &str = "With several --container each container gets its own files: every --out must \
                                   have {container} in its name, such as --out '/run/introspod/{container}.env'.";
 
-// As `exit.rs` names them.
+// The names of these codes are in `exit.rs`.
 const EXEC_CODES: [(&str, &str); 5] = [
-    ("125", "introspod failed: wrong usage, a required variable that is not known, a file not written"),
+    ("125", "introspod failed: wrong usage, an unknown required variable, or an error while writing a file"),
     ("126", "COMMAND was found but cannot be executed"),
     ("127", "COMMAND was not found"),
     ("130, 143", "SIGINT or SIGTERM ended introspod before it executed COMMAND"),
@@ -166,12 +166,12 @@ impl Subcommand {
         self.groups.iter().flat_map(|group| group().flags).filter(|flag| flag.long != "--help")
     }
 
-    /// Whether a command follows the options.
+    /// Whether it takes a command after its options.
     pub(super) fn takes_command(&self) -> bool {
         self.name == "exec"
     }
 
-    /// What its words ask for: the help, or what they say.
+    /// Converts its words to an invocation.
     pub(super) fn invocation(&self, words: &Words) -> Result<Invocation, UsageError> {
         (self.parse)(words)
     }
@@ -194,7 +194,7 @@ fn write(words: &Words) -> Result<Invocation, UsageError> {
 fn print(words: &Words) -> Result<Invocation, UsageError> {
     let mut options = options(words)?.describing_one("print")?;
     let Output { names, format, explain } = words.parse()?;
-    // What is asked for by name is wanted, and has to be known.
+    // The named variables are requested and required.
     options.selection.require.extend(names.iter().cloned());
     let on_command_line =
         ["--format", "--explain"].into_iter().find(|option| words.is_on_command_line(option));
@@ -231,7 +231,7 @@ fn install(words: &Words) -> Result<Invocation, UsageError> {
     Ok(Invocation::Install(Install { dir }))
 }
 
-/// What holds where no option says otherwise.
+/// The defaults of options.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_MODE: u32 = 0o644;
 
@@ -243,7 +243,7 @@ fn root(words: &Words) -> Result<Option<PathBuf>, UsageError> {
     Ok(words.parse::<Below>()?.root)
 }
 
-/// The options of the subcommands that gather.
+/// The options that `exec`, `write`, `print` and `watch` share.
 fn options(words: &Words) -> Result<Options, UsageError> {
     let variables: Variables = words.parse()?;
     let Files { out, mode } = words.parse()?;

@@ -31,7 +31,7 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
     let input = Input::open(&exec.options, environment, clock)?;
-    let prepared = input.prepare(&exec.options, exec.options.own(), environment)?;
+    let prepared = input.prepare(&exec.options, environment)?;
     prepared.write_files(&exec.options)?;
     let mut command = exec.command.clone();
     if exec.expand {

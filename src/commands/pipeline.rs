@@ -1,17 +1,18 @@
 //! The path from options to facts, variables and files, which all subcommands share.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::Value as Json;
 
 use super::CommandError;
 use crate::cli::Options;
+use crate::facts::field::Field;
 use crate::facts::subject::Asked;
-use crate::kubernetes::object;
+use crate::kubernetes::{names, object};
 use crate::render::Document;
-use crate::sources::gather::{Gathered, Origin, Request, gather};
+use crate::sources::gather::{Gathered, Origin, Request, Shared, gather};
 use crate::sources::pod;
 use crate::system::environment::Environment;
 use crate::system::files;
@@ -57,7 +58,7 @@ impl<'a> Input<'a> {
     }
 
     /// The environment that the pod's author set.
-    fn environment(&self) -> &Environment {
+    pub(super) fn environment(&self) -> &Environment {
         match self {
             Input::Container(surroundings) => &surroundings.environment,
             Input::Object(_, environment) => environment,
@@ -72,12 +73,30 @@ impl<'a> Input<'a> {
     pub(super) fn prepare(
         &self,
         options: &Options,
-        asked: Asked,
         application: &Environment,
     ) -> Result<Prepared, CommandError> {
-        let prepared = self.prepare_what_is_known(options, asked, application);
+        let prepared = self.prepare_what_is_known(options, application);
         self.require(&prepared, options)?;
         Ok(prepared)
+    }
+
+    /// Does the same for each container that files describe; the API server is queried once for all, if
+    /// that is enough.
+    ///
+    /// # Errors
+    /// [`CommandError::Variables`] if a required variable is not known for one of them.
+    pub(super) fn prepare_each(&self, each: &[Options]) -> Result<Vec<Prepared>, CommandError> {
+        let mut shared = Shared::default();
+        let gather = |options: &Options| self.gather(options, options.beside(), &mut shared);
+        let gathered: Vec<Gathered> = each.iter().map(gather).collect();
+        // The Pod object may be large.
+        drop(shared);
+        let prepare = |(gathered, options)| {
+            let prepared = self.with_variables(gathered, options, &Environment::default());
+            self.require(&prepared, options)?;
+            Ok(prepared)
+        };
+        gathered.into_iter().zip(each).map(prepare).collect()
     }
 
     /// Checks that every variable of `--require` is known.
@@ -92,19 +111,23 @@ impl<'a> Input<'a> {
     }
 
     /// Like [`Input::prepare`], but without the check of `--require`.
-    pub(super) fn prepare_what_is_known(
-        &self,
-        options: &Options,
-        asked: Asked,
-        application: &Environment,
-    ) -> Prepared {
+    pub(super) fn prepare_what_is_known(&self, options: &Options, application: &Environment) -> Prepared {
+        let gathered = self.gather(options, options.own(), &mut Shared::default());
+        self.with_variables(gathered, options, application)
+    }
+
+    fn gather(&self, options: &Options, asked: Asked, shared: &mut Shared) -> Gathered {
         let origin = match self {
             Input::Container(surroundings) => Origin::Container(surroundings),
             Input::Object(pod, _) => Origin::Object(pod),
         };
         let request = Request { asked, wanted: options.selection.wanted(), api: &options.api };
-        let gathered = gather(origin, &request);
-        gathered.warn();
+        let gathered = gather(origin, &request, shared);
+        gathered.warn(shared);
+        gathered
+    }
+
+    fn with_variables(&self, gathered: Gathered, options: &Options, application: &Environment) -> Prepared {
         let variables = variables::variables(&gathered, &options.selection, self.environment(), application);
         let is_own = self.surroundings().is_some_and(|surroundings| surroundings.root.is_system());
         Prepared { gathered, variables, is_own }
@@ -144,11 +167,27 @@ impl Prepared {
         Document { facts: &self.gathered.facts, variables: &self.variables, explanation: None }
     }
 
+    /// The files of `--out`, and what they are to hold; with a warning about one whose name needs a
+    /// container's, if that is not known.
+    pub(super) fn files<'a>(&'a self, options: &'a Options) -> impl Iterator<Item = (PathBuf, Vec<u8>)> + 'a {
+        let own = self.gathered.facts.text(&Field::CONTAINER_NAME).filter(|name| names::is_label(name));
+        let container = options.container().or(own);
+        options.out.iter().filter_map(move |out| match out.path_for(container) {
+            Some(path) => Some((path, out.format.render(&self.document()))),
+            None => {
+                log::warn!(
+                    "{} is not written: the name of the container is not known; give --container NAME",
+                    out.path.display()
+                );
+                None
+            }
+        })
+    }
+
     /// Writes the files of `--out`.
     pub(super) fn write_files(&self, options: &Options) -> Result<(), CommandError> {
-        for out in &options.out {
-            let content = out.format.render(&self.document());
-            files::replace(&out.path, &content, options.mode)?;
+        for (path, content) in self.files(options) {
+            files::replace(&path, &content, options.mode)?;
         }
         Ok(())
     }

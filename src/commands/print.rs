@@ -21,10 +21,11 @@ pub(super) fn run(
 ) -> Result<(), CommandError> {
     let options = &print.options;
     let input = Input::open(options, environment, clock)?;
-    let prepared = input.prepare_what_is_known(options, options.own(), &Environment::default());
+    let prepared = input.prepare_what_is_known(options, &Environment::default());
     if !print.names.is_empty() {
         input.require(&prepared, options)?;
-        return print_values(&print.names, &prepared, &options.selection);
+        to_standard_output(values(&print.names, &input, &prepared, &options.selection)?.as_bytes())?;
+        return prepared.write_files(options);
     }
     let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
         true => render::TABLE,
@@ -33,7 +34,8 @@ pub(super) fn run(
     let mut document = prepared.document();
     if print.explain {
         let sources = silent_sources(&input, &prepared.gathered);
-        document.explanation = Some(render::Explanation { unknown: unknown(options, &prepared), sources });
+        document.explanation =
+            Some(render::Explanation { unknown: unknown(options, &input, &prepared), sources });
     }
     // The known values are printed even if a required one is not known.
     to_standard_output(&format.render(&document))?;
@@ -42,7 +44,7 @@ pub(super) fn run(
 }
 
 /// For each unknown variable of the table or the options: why it is not known.
-fn unknown(options: &Options, prepared: &Prepared) -> BTreeMap<String, String> {
+fn unknown(options: &Options, input: &Input, prepared: &Prepared) -> BTreeMap<String, String> {
     let Prepared { gathered, variables, .. } = prepared;
     let selection = &options.selection;
     let of_table = TABLE.iter().filter_map(|row| row.variable).map(str::to_owned);
@@ -52,20 +54,26 @@ fn unknown(options: &Options, prepared: &Prepared) -> BTreeMap<String, String> {
     names
         .filter(|name| !is_shown(name))
         .map(|name| {
-            let why = explain(&name, variables, gathered, selection);
+            let why = explain(&name, variables, gathered, selection, input.environment());
             (name, why)
         })
         .collect()
 }
 
 /// The values of these variables, one on each line.
-fn print_values(names: &[String], prepared: &Prepared, selection: &Selection) -> Result<(), CommandError> {
+fn values(
+    names: &[String],
+    input: &Input,
+    prepared: &Prepared,
+    selection: &Selection,
+) -> Result<String, CommandError> {
+    let Prepared { gathered, variables, .. } = prepared;
     let mut text = String::new();
     for name in names {
-        text += shown_value(name, &prepared.variables, &prepared.gathered, selection)?;
+        text += shown_value(name, variables, gathered, selection, input.environment())?;
         text.push('\n');
     }
-    to_standard_output(text.as_bytes())
+    Ok(text)
 }
 
 /// The sources that do not know something, and why.

@@ -33,7 +33,7 @@ pub(super) fn run(
     let mut volumes = Volumes::watch(root, places)?;
     let each = options.per_container();
     let prepare = |volumes: &mut Volumes| {
-        let prepared = prepare(options, &each, environment, clock);
+        let prepared = Input::open(options, environment, clock)?.prepare_each(&each);
         // If a volume disappeared during the read, the facts may be incomplete.
         volumes.check()?;
         prepared
@@ -63,18 +63,6 @@ pub(super) fn run(
     }
 }
 
-/// Facts and variables, for each container.
-fn prepare(
-    options: &Options,
-    each: &[Options],
-    environment: &Environment,
-    clock: fn() -> Instant,
-) -> Result<Vec<Prepared>, CommandError> {
-    let input = Input::open(options, environment, clock)?;
-    let prepare = |options: &Options| input.prepare(options, options.beside(), &Environment::default());
-    each.iter().map(prepare).collect()
-}
-
 /// The volumes of `--volume`, else the default places that exist, else all default places.
 fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
     if !options.volumes.is_empty() {
@@ -89,12 +77,11 @@ fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
 fn write_what_differs(each: &[Options], prepared: &[Prepared]) -> Result<bool, CommandError> {
     let mut is_changed = false;
     for (options, prepared) in each.iter().zip(prepared) {
-        for out in &options.out {
-            let content = out.format.render(&prepared.document());
-            if files::holds(&out.path, &content) {
+        for (path, content) in prepared.files(options) {
+            if files::holds(&path, &content) {
                 continue;
             }
-            files::replace(&out.path, &content, options.mode)?;
+            files::replace(&path, &content, options.mode)?;
             is_changed = true;
         }
     }

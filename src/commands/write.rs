@@ -14,10 +14,8 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let input = Input::open(options, environment, clock)?;
-    let application = Environment::default();
-    let prepare = |options: Options| Ok((input.prepare(&options, options.beside(), &application)?, options));
+    let each = options.per_container();
     // Write nothing unless every required variable is known.
-    let prepared =
-        options.per_container().into_iter().map(prepare).collect::<Result<Vec<_>, CommandError>>()?;
-    prepared.iter().try_for_each(|(prepared, options)| prepared.write_files(options))
+    let prepared = input.prepare_each(&each)?;
+    prepared.iter().zip(&each).try_for_each(|(prepared, options)| prepared.write_files(options))
 }

@@ -45,7 +45,7 @@ pub(crate) struct Fact {
 }
 
 /// The report of one source.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
     pub(crate) values: Vec<(Field, Value)>,
     pub(crate) notes: Vec<Note>,
@@ -87,6 +87,12 @@ impl Told {
     /// Adds the value of a field.
     pub(crate) fn value(&mut self, field: Field, value: Value) {
         self.values.push((field, value));
+    }
+
+    /// Adds what `other` tells.
+    pub(crate) fn extend(&mut self, other: Told) {
+        self.values.extend(other.values);
+        self.notes.extend(other.notes);
     }
 
     /// Adds a note on something that the source does not know.

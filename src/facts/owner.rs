@@ -64,6 +64,11 @@ pub(crate) fn derive(facts: &mut Facts) {
     let ordinal =
         ordinal(labels, name, kind).map(|ordinal| (Field::ORDINAL, Value::Text(ordinal.to_string())));
     let values: Vec<_> = owner.iter().flat_map(|owner| owner.values(hash)).chain(ordinal).collect();
+    if facts.told_by(Source::Api, &Field::OWNER_KIND).is_some() {
+        // Before the API's answer, the labels may have named another owner.
+        facts.retract(Source::Labels, &Field::ORDINAL);
+        facts.add(Source::Api, vec![(Field::ORDINAL, Value::Nothing)]);
+    }
     facts.add(Source::Labels, values);
 }
 

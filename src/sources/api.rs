@@ -92,12 +92,32 @@ fn is_in_api(reference: &Reference) -> bool {
     reference.field().object().is_some()
 }
 
-/// The facts from the API server.
+/// The answers of the API server.
 #[derive(Default)]
 pub(crate) struct Answer {
-    pub(crate) told: Told,
     /// The object of this pod, if the API server returned it.
     pub(crate) pod: Option<Json>,
+    /// What other objects tell, and what failed.
+    others: Told,
+    /// The time was up before everything that is wanted came.
+    is_out_of_time: bool,
+}
+
+impl Answer {
+    /// What it tells about `subject`; nothing if the API server is to be queried again for what is wanted.
+    pub(crate) fn told(&self, wanted: &Wanted, subject: &Subject, facts: &Facts) -> Option<Told> {
+        let mut told = match &self.pod {
+            Some(pod) => {
+                let told = pod::tell(pod, subject, facts);
+                let is_late = lacks_what_comes_late(wanted, subject, pod, &with(facts, &told));
+                Some(told).filter(|_| !is_late || self.is_out_of_time)?
+            }
+            None if self.others.notes.is_empty() && needs_pod(wanted, facts) => return None,
+            None => Told::default(),
+        };
+        told.extend(self.others.clone());
+        Some(told)
+    }
 }
 
 /// Reads the Pod object, and the other objects that have requested fields.
@@ -107,28 +127,30 @@ pub(crate) fn tell(
     wanted: &Wanted,
     subject: &Subject,
     facts: &Facts,
-) -> Answer {
-    let mut answer = Answer::default();
+) -> (Told, Answer) {
+    let (mut told, mut answer) = (Told::default(), Answer::default());
     let Surroundings { root, environment, clock, .. } = surroundings;
     let client = Client::new(root, environment, *clock, settings.url.clone(), settings.timeout);
     let mut client = match client {
         Ok(client) => client,
         Err(failure) => {
-            answer.told.failed(&failure, "", identity(facts));
-            return answer;
+            answer.others.failed(&failure, "", identity(facts));
+            told.extend(answer.others.clone());
+            return (told, answer);
         }
     };
     if settings.is_always() || needs_pod(wanted, facts) {
-        tell_pod(&mut client, wanted, subject, facts, &mut answer);
+        told = tell_pod(&mut client, wanted, subject, facts, &mut answer);
     }
+    let facts = with(facts, &told);
     for object in [Object::Node, Object::Namespace, Object::KubeSystem] {
-        let facts = with(facts, &answer.told);
         let is_needed = |reference: &Reference| reference.field().object() == Some(object);
         if wanted.unsettled(&facts).iter().any(is_needed) {
-            tell_object(&mut client, object, &facts, &mut answer.told);
+            tell_object(&mut client, object, &facts, &mut answer.others);
         }
     }
-    answer
+    told.extend(answer.others.clone());
+    (told, answer)
 }
 
 /// `facts`, with those that the API server has reported so far.
@@ -172,31 +194,43 @@ fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
     })
 }
 
-fn tell_pod(client: &mut Client, wanted: &Wanted, subject: &Subject, facts: &Facts, answer: &mut Answer) {
+/// What the Pod object tells; it, or why there is none, is in `answer` as well.
+fn tell_pod(
+    client: &mut Client,
+    wanted: &Wanted,
+    subject: &Subject,
+    facts: &Facts,
+    answer: &mut Answer,
+) -> Told {
+    let mut told = Told::default();
     let (Some(namespace), Some(name)) = (facts.text(&Field::POD_NAMESPACE), facts.text(&Field::POD_NAME))
     else {
         let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE with fieldRef";
         let why = "cannot be queried: the pod's name or namespace is not known";
-        return answer.told.broken_with_advice(why, advice);
+        answer.others.broken_with_advice(why, advice);
+        return told;
     };
     if !names::is_label(namespace) || !names::is_subdomain(name) {
-        return answer
-            .told
-            .broken(format!("cannot be queried: {namespace:?}/{name:?} is not the name of a pod"));
+        answer.others.broken(format!("cannot be queried: {namespace:?}/{name:?} is not the name of a pod"));
+        return told;
     }
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     loop {
         let pod = match get_own(client, &path, facts) {
             Ok(pod) => pod,
             // Keep the facts of the earlier answer.
-            Err(_) if answer.pod.is_some() => return,
-            Err(failure) => return answer.told.failed(&failure, &path, identity(facts)),
+            Err(_) if answer.pod.is_some() => return told,
+            Err(failure) => {
+                answer.others.failed(&failure, &path, identity(facts));
+                return told;
+            }
         };
-        answer.told = pod::tell(&pod, subject, facts);
-        let is_late = lacks_what_comes_late(wanted, subject, &pod, &with(facts, &answer.told));
+        told = pod::tell(&pod, subject, facts);
+        let is_late = lacks_what_comes_late(wanted, subject, &pod, &with(facts, &told));
         answer.pod = Some(pod);
         if !is_late || !client.pause(Duration::ZERO) {
-            return;
+            answer.is_out_of_time = is_late;
+            return told;
         }
     }
 }

@@ -29,6 +29,13 @@ pub(crate) struct Request<'a> {
     pub(crate) api: &'a api::Settings,
 }
 
+/// What is gathered once for all containers of a pod.
+#[derive(Default)]
+pub(crate) struct Shared {
+    answer: Option<api::Answer>,
+    warned: Vec<Note>,
+}
+
 /// Where facts are gathered from.
 #[derive(Clone, Copy)]
 pub(crate) enum Origin<'a> {
@@ -57,22 +64,25 @@ impl Gathered {
         self.notes.extend(told.notes.into_iter().map(|note| (source, note)));
     }
 
-    /// The note that explains why `field` is not known.
-    pub(crate) fn why_unknown(&self, field: &Field) -> Option<&Note> {
+    /// The note that explains why `field` is not known, and its source.
+    pub(crate) fn why_unknown(&self, field: &Field) -> Option<&(Source, Note)> {
         let no_container = self.notes.iter().find(|(source, _)| *source == Source::Option);
-        if let Some((_, note)) = no_container.filter(|_| field.is_of_container()) {
+        if let Some(note) = no_container.filter(|_| field.is_of_container()) {
             return Some(note);
         }
         let sources = field.sources();
-        let notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
-        let mut notes = notes.map(|(_, note)| note);
-        let of_field = notes.clone().find(|note| note.about.as_ref() == Some(field));
-        of_field.or_else(|| notes.find(|note| note.about.is_none()))
+        let mut notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
+        let of_field = notes.clone().find(|(_, note)| note.about.as_ref() == Some(field));
+        of_field.or_else(|| notes.find(|(_, note)| note.about.is_none()))
     }
 
-    /// Logs a warning for everything that is broken.
-    pub(crate) fn warn(&self) {
+    /// Logs a warning for everything that is broken; one for all containers.
+    pub(crate) fn warn(&self, shared: &mut Shared) {
         for (source, note) in self.notes.iter().filter(|(_, note)| note.is_broken) {
+            if shared.warned.contains(note) {
+                continue;
+            }
+            shared.warned.push(note.clone());
             log::warn!("{}: {}", source.name(), note.text);
             if let Some(advice) = &note.advice {
                 log::warn!(target: crate::system::logging::ADVICE, "{advice}");
@@ -82,7 +92,7 @@ impl Gathered {
 }
 
 /// Gathers facts. For a container it queries the API server if that is needed.
-pub(crate) fn gather(origin: Origin, request: &Request) -> Gathered {
+pub(crate) fn gather(origin: Origin, request: &Request, shared: &mut Shared) -> Gathered {
     let mut gathered = match origin {
         Origin::Container(surroundings) => gather_local(surroundings, &request.asked),
         // A Pod object has exact numbers, which no kernel has rounded.
@@ -90,7 +100,7 @@ pub(crate) fn gather(origin: Origin, request: &Request) -> Gathered {
     };
     owner::derive(&mut gathered.facts);
     match origin {
-        Origin::Container(surroundings) => gather_api(surroundings, request, &mut gathered),
+        Origin::Container(surroundings) => gather_api(surroundings, request, &mut gathered, shared),
         Origin::Object(pod) => {
             let told = pod::tell(pod, &gathered.subject, &gathered.facts);
             gathered.not_queried = Some(NotQueried::Object);
@@ -145,18 +155,26 @@ fn ask(source: Source, surroundings: &Surroundings, tell: Tell) -> Told {
     told
 }
 
-fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gathered) {
+fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gathered, shared: &mut Shared) {
     let wanted = &Wanted { of_nobody: !gathered.subject.is_container(), ..request.wanted.clone() };
-    gathered.not_queried = request.api.not_queried(surroundings, wanted, &gathered.facts);
+    let known = shared.answer.as_ref();
+    if known.is_none() {
+        gathered.not_queried = request.api.not_queried(surroundings, wanted, &gathered.facts);
+    }
     if let Some(why) = gathered.not_queried {
         return gathered.notes.push((Source::Api, Note::new(why.to_string(), false)));
     }
-    let started = (surroundings.clock)();
-    let answer = api::tell(surroundings, request.api, wanted, &gathered.subject, &gathered.facts);
-    log_told(Source::Api, &answer.told, started, surroundings.clock);
-    gathered.add(Source::Api, answer.told);
-    if let Some(pod) = answer.pod {
-        drop_wrong_name(&pod, &mut gathered.facts);
+    let told = known.and_then(|answer| answer.told(wanted, &gathered.subject, &gathered.facts));
+    let told = told.unwrap_or_else(|| {
+        let started = (surroundings.clock)();
+        let (told, answer) = api::tell(surroundings, request.api, wanted, &gathered.subject, &gathered.facts);
+        log_told(Source::Api, &told, started, surroundings.clock);
+        shared.answer = Some(answer);
+        told
+    });
+    gathered.add(Source::Api, told);
+    if let Some(pod) = shared.answer.as_ref().and_then(|answer| answer.pod.as_ref()) {
+        drop_wrong_name(pod, &mut gathered.facts);
     }
     // If everything requested is known, the API server's failure is not worth a warning.
     if !request.api.is_always() && wanted.unsettled(&gathered.facts).is_empty() {
@@ -197,10 +215,10 @@ mod tests {
         let settings =
             api::Settings { when: api::When::Never, url: None, timeout: std::time::Duration::ZERO };
         let request = Request { asked: Asked::OWN, wanted: Wanted::default(), api: &settings };
-        let gathered = gather(Origin::Object(&pod), &request);
+        let gathered = gather(Origin::Object(&pod), &request, &mut Shared::default());
         let why = |resource: &'static str| {
             let note = gathered.why_unknown(&Field::Resource(List::Requests, resource.into()));
-            note.map(|note| note.text.as_str()).unwrap_or_default()
+            note.map(|(_, note)| note.text.as_str()).unwrap_or_default()
         };
         assert!(why("hugepages-8").contains("\"1mi\""), "{}", why("hugepages-8"));
         assert!(why("hugepages-9").contains("\"1K\""), "{}", why("hugepages-9"));

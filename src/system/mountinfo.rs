@@ -1,4 +1,4 @@
-//! `/proc/self/mountinfo`, as `proc_pid_mountinfo(5)` describes it.
+//! `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 
 use std::borrow::Cow;
 
@@ -17,39 +17,38 @@ pub(crate) struct Mount<'a> {
 }
 
 impl<'a> Mount<'a> {
-    /// The path, within its file system, of what is mounted.
+    /// The path of the mounted directory or file in its file system.
     pub(crate) fn root(&self) -> Cow<'a, str> {
-        // The kernel marks what was unlinked after it had been mounted.
+        // The kernel marks a directory or file that was unlinked after the mount.
         unescape(self.root.strip_suffix("//deleted").unwrap_or(self.root))
     }
 
-    /// Where it is mounted.
+    /// The path of the mount point.
     pub(crate) fn mount_point(&self) -> Cow<'a, str> {
         unescape(self.mount_point)
     }
 
-    /// Whether `option` is among the comma-separated options of the superblock, which may hold blanks.
+    /// Whether the superblock has `option`. The options are comma-separated, and may contain blanks.
     pub(crate) fn has_super_option(&self, option: &str) -> bool {
         self.super_options.split(',').any(|it| it == option)
     }
 
-    /// Whether a lookup of its mount point in the mount tree `all` ends at this mount: no other mount
-    /// covers it.
+    /// Whether no other mount of `all` covers this one: a lookup of its mount point ends at it.
     pub(crate) fn is_visible(&self, all: &[Mount]) -> bool {
         let is_on_the_way = |mount: &&Mount| is_below(self.mount_point, mount.mount_point);
         let on_the_way: Vec<_> = all.iter().filter(is_on_the_way).collect();
         let is_listed = |id: &str| on_the_way.iter().any(|mount| mount.id == id);
-        // The mounts that a lookup meets next: first those whose parent is outside this root directory.
+        // The next mount of the lookup. The first is a mount whose parent is outside this root directory.
         let next = |at: Option<&Mount>| {
             let is_next = |mount: &&&Mount| match at {
                 Some(at) => mount.parent == at.id && mount.id != at.id,
                 None => !is_listed(mount.parent) || mount.parent == mount.id,
             };
-            // The last of several at one place is on top.
+            // The last of several mounts at one mount point is on top.
             on_the_way.iter().rev().filter(is_next).min_by_key(|mount| mount.mount_point.len()).copied()
         };
         let mut at = next(None);
-        // A tree that a file invents may hold a circle.
+        // The mount tree of a recorded file may contain a cycle.
         for _ in 0..on_the_way.len() {
             match next(at) {
                 Some(mount) => at = Some(mount),
@@ -66,7 +65,7 @@ fn is_below(path: &str, directory: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The mounts in `text`; a line that is not a mount is skipped.
+/// The mounts in `text`. Lines that are not valid are skipped.
 pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
     text.lines().filter_map(parse_line)
 }
@@ -84,7 +83,7 @@ fn parse_line(line: &str) -> Option<Mount<'_>> {
     (!super_options.is_empty()).then_some(mount)
 }
 
-/// The fields of a line, each of which a blank ends, and then what is left of the line.
+/// The fields of a line, each of which ends in a blank. The rest of the line stays in the struct.
 struct Fields<'a>(&'a str);
 
 impl<'a> Iterator for Fields<'a> {

@@ -1,7 +1,10 @@
 //! Why a variable is missing, and how the pod's author can make it known.
 
+use log::Level;
+
 use crate::facts::field::{self, Field, Row, Source};
 use crate::facts::reference::Reference;
+use crate::facts::subject::Subject;
 use crate::sources::api::NotQueried;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
@@ -12,17 +15,21 @@ use crate::variables::labels::Map;
 use crate::variables::template::NoValue;
 use crate::variables::variable::{Scope, Variables};
 
+const FROM_ENVIRONMENT: &str = "its value comes from the environment; it is not shown";
+const MOUNT_TOKEN: &str = "mount the service account token";
+
 /// Why `variables` has no variable `name`, or why its value is not shown.
 pub(crate) fn why_missing(
     name: &str,
     variables: &Variables,
     gathered: &Gathered,
     selection: &Selection,
+    environment: &Environment,
 ) -> String {
     if variables.get(name).is_some_and(|variable| variable.is_private) {
         return match field::by_variable(name) {
             Some(row) => format!("the value that was set is not {}; it is not shown", row.kind.noun()),
-            None => "its value comes from the environment; it is not shown".to_owned(),
+            None => FROM_ENVIRONMENT.to_owned(),
         };
     }
     if let Some((_, definition)) = selection.set.iter().find(|(set, _)| set == name) {
@@ -47,6 +54,7 @@ pub(crate) fn why_missing(
             format!("no {} of the pod gives this name", map.entry())
         }
         Some(map) => why_unknown(&Reference::Field(map.field()), gathered),
+        None if environment.get_nonempty(name).is_some() => FROM_ENVIRONMENT.to_owned(),
         None => "it is not in the environment, and no option sets it; use --set NAME=EXPRESSION".to_owned(),
     }
 }
@@ -79,19 +87,28 @@ pub(crate) fn why_not_rendered(no_value: &NoValue, gathered: &Gathered, selectio
 fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
     let field = reference.field();
     if gathered.facts.is_settled(field) {
-        let whose = if matches!(field, Field::Resource(..)) { "container" } else { "pod" };
-        return format!("the {whose} has no {reference}");
+        return match (field, &gathered.subject) {
+            (Field::Resource(..), Subject::Other { name, .. }) => {
+                format!("the container {name} has no {reference}")
+            }
+            (Field::Resource(..), _) => format!("the container has no {reference}"),
+            _ => format!("the pod has no {reference}"),
+        };
     }
     let note = gathered.why_unknown(field);
     let is_described = gathered.subject.is_container() || !field.is_of_container();
     if is_described
-        && note.is_none_or(|note| note.about.is_none())
+        && note.is_none_or(|(_, note)| note.about.is_none())
         && let Some(why) = why_not_queried(reference, gathered)
     {
         return why;
     }
     match note {
-        Some(note) => format!("{reference} is not known: {}", note.text),
+        // A warning has said it already, and it may be long.
+        Some((source, note)) if note.is_broken && note.about.is_none() && log::log_enabled!(Level::Warn) => {
+            format!("{reference} is not known: see the message of the source {}", source.name())
+        }
+        Some((_, note)) => format!("{reference} is not known: {}", note.text),
         None => format!("{reference} is not known: no source has it"),
     }
 }
@@ -130,8 +147,9 @@ pub(crate) fn explain(
     variables: &Variables,
     gathered: &Gathered,
     selection: &Selection,
+    environment: &Environment,
 ) -> String {
-    let why = why_missing(name, variables, gathered, selection);
+    let why = why_missing(name, variables, gathered, selection, environment);
     let is_set = selection.set.iter().any(|(set, _)| set == name);
     let row = field::by_variable(name).filter(|row| !is_set && !gathered.facts.is_settled(&row.field()));
     match row.map(|row| ways_to_know(row, name, gathered)) {
@@ -150,7 +168,7 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
         return ways;
     }
     if has(Source::Token) && !has_token {
-        ways.push("mount the service account token".to_owned());
+        ways.push(MOUNT_TOKEN.to_owned());
     }
     if has(Source::Environment) && is_downward {
         ways.push(format!("set {name} with fieldRef {}", row.path));
@@ -167,19 +185,19 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
         ways.push("add --container NAME".to_owned());
     }
     if row.place.is_some() && gathered.not_queried == Some(NotQueried::NotRequested) {
-        ways.push(format!("--require {name} with the API"));
+        let ask = format!("ask the API with --require {name}");
+        match (has_token, has(Source::Token)) {
+            (true, _) => ways.push(ask),
+            (false, false) => ways.push(format!("{MOUNT_TOKEN} and {ask}")),
+            // With the token, the API is not needed.
+            (false, true) => {}
+        }
     }
     ways.truncate(2);
     ways
 }
 
-/// Why the entries of `map` are not known. It is short if a warning has given the reason already.
+/// Why the entries of `map` are not known.
 pub(crate) fn why_no_map(map: Map, gathered: &Gathered) -> String {
-    let field = map.field();
-    match gathered.why_unknown(&field) {
-        Some(note) if note.is_broken && !gathered.facts.is_settled(&field) => {
-            format!("{} is not known", field.path())
-        }
-        _ => why_unknown(&Reference::Field(field), gathered),
-    }
+    why_unknown(&Reference::Field(map.field()), gathered)
 }

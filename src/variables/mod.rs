@@ -166,11 +166,12 @@ pub(crate) fn shown_value<'a>(
     variables: &'a Variables,
     gathered: &Gathered,
     selection: &Selection,
+    environment: &Environment,
 ) -> Result<&'a str, VariablesError> {
     let shown = variables.get(name).filter(|variable| !variable.is_private);
     shown.map(|variable| variable.value.as_str()).ok_or_else(|| VariablesError::Required {
         name: name.to_owned(),
-        why: why_missing(name, variables, gathered, selection),
+        why: why_missing(name, variables, gathered, selection, environment),
     })
 }
 
@@ -189,7 +190,7 @@ pub(crate) fn missing_required(
     };
     let error = |name: &String| VariablesError::Required {
         name: name.clone(),
-        why: why_missing(name, variables, gathered, selection),
+        why: why_missing(name, variables, gathered, selection, environment),
     };
     selection.require.iter().filter(is_missing).map(error).collect()
 }

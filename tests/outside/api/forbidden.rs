@@ -479,3 +479,26 @@ fn discovery(request: &crate::server::Request) -> Answer {
     };
     Response::json(&document).into()
 }
+
+#[test]
+fn what_the_server_said_is_said_once() {
+    let server = Server::start(always(Response::recorded("403-noperm-own-pod.http")));
+    let world = server.world("noperm", "main");
+    let options = ["--set=IMAGE=container.image", "--set=TEAM=metadata.labels['team']", "--annotations"];
+    let outcome = exec(&world, &server.url(), &options).expect_code(0);
+    assert!(started(&outcome));
+    assert_eq!(outcome.stderr.matches("403").count(), 1, "{}", outcome.stderr);
+    for name in ["IMAGE", "TEAM", "POD_ANNOTATION_…"] {
+        let line = outcome.stderr.lines().find(|line| line.contains(&format!("{name} is"))).unwrap();
+        assert!(line.ends_with(" is not known: see the message of the source api"), "{line}");
+    }
+    let outcome =
+        print(&world, &server.url(), &["--explain", "--format=table", "--require=IMAGE", options[0]]);
+    assert_eq!(outcome.expect_code(1).stdout.matches("403").count(), 1, "in the line of the source");
+    // Where no warning has said it, the error does.
+    let mut command = exec_command(&world, &server.url(), &["--require=CONTAINER_IMAGE"]);
+    command.env("INTROSPOD_LOG", "error");
+    let outcome = run(command).expect_code(125);
+    assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    assert_says(&outcome, &["CONTAINER_IMAGE is not known", "403"]);
+}

@@ -5,6 +5,7 @@ mod address;
 mod ambassador;
 mod asking;
 mod certificates;
+mod containers;
 mod failing;
 mod forbidden;
 mod get;

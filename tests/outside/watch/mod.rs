@@ -1,5 +1,6 @@
 //! Files that stay true: `watch` beside a volume that is swapped as the kubelet does it.
 
+mod containers;
 mod cost;
 mod ending;
 mod keeping;
@@ -106,15 +107,29 @@ impl Watching {
         Watching::spawn(world, Command::new(INTROSPOD), options)
     }
 
+    /// The same with another name for the file.
+    fn start_with_files<S: AsRef<OsStr>>(
+        world: &World,
+        file: &str,
+        options: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Watching::spawn_with_files(world, Command::new(INTROSPOD), file, options)
+    }
+
     /// The same by a program that executes it, such as `unshare`.
-    fn spawn<S: AsRef<OsStr>>(
+    fn spawn<S: AsRef<OsStr>>(world: &World, command: Command, options: impl IntoIterator<Item = S>) -> Self {
+        Watching::spawn_with_files(world, command, "pod.json", options)
+    }
+
+    fn spawn_with_files<S: AsRef<OsStr>>(
         world: &World,
         mut command: Command,
+        file: &str,
         options: impl IntoIterator<Item = S>,
     ) -> Self {
         let out = world.path().join("out");
         fs::create_dir_all(&out).unwrap();
-        command.arg("watch").arg("--out").arg(out.join("pod.json")).args(options);
+        command.arg("watch").arg("--out").arg(out.join(file)).args(options);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.env("INTROSPOD_ROOT", world.path()).env("INTROSPOD_LOG", "info");
         // The egress proxy of a cluster is nobody to be told.
