@@ -1,4 +1,4 @@
-//! Becoming the application: what it inherits is what it would have had without introspod.
+//! `exec`: the application inherits what it would have without introspod.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

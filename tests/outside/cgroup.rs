@@ -1,5 +1,5 @@
 //! Control groups, by the kernel's documentation (`cgroups(7)`, `Documentation/admin-guide/cgroup-v2.rst`):
-//! version 2, both drivers, hybrids, and what is odd about them.
+//! version 2, both drivers, hybrids and special cases.
 
 use serde_json::{Value, json};
 

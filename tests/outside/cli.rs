@@ -1,4 +1,4 @@
-//! The command line: options in both spellings, their variables, help, and mistakes.
+//! The command line: both forms of options, their variables, help and errors.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What is said: nothing when all is well, one line for what is broken, and `--explain`.
+//! Messages: none on success, one line for each problem, and `--explain`.
 
 use serde_json::json;
 

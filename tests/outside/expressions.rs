@@ -1,4 +1,4 @@
-//! What `--set` takes: every case that Kubernetes' own code answered, and shares rounded down.
+//! Expressions of `--set`: every case with a recorded result of Kubernetes' code, and percentages.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

@@ -1,5 +1,5 @@
-//! Every system call that fails, and the kill at any instant: the application starts or the exit
-//! code says why not, and no file is ever half of one.
+//! System calls that fail, and kills at any time. The application starts, or the exit code says why not,
+//! and no file is ever incomplete.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

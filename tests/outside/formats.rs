@@ -1,4 +1,4 @@
-//! The formats: what is written is read back by those for whom it is written.
+//! The formats: their real readers read the files back.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Those who mean harm: in a shared directory, in a Pod object, in the place of the API server.
+//! Attackers: in a shared directory, in a Pod object, and in place of the API server.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, symlink};

@@ -1,4 +1,4 @@
-//! Which program the command is, and what is said when it cannot be executed.
+//! The lookup of the command in PATH, and the messages if it cannot be executed.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Made by the tests: Pod objects, tokens, and runs that look at raw bytes.
+//! Helpers of the tests: Pod objects, tokens, and runs with raw bytes.
 
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};

@@ -1,4 +1,4 @@
-//! Whatever is missing, broken or too large: the application starts, or a signal ends the wait.
+//! The application starts even if something is missing, broken or too large. A signal ends a wait.
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;

@@ -1,4 +1,4 @@
-//! README's recipes, as they are written there: resources as programs want them, Datadog, a profile.
+//! The recipes of the documentation: resources for programs, Datadog, and a profile.
 
 use std::collections::BTreeMap;
 

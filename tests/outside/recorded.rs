@@ -1,4 +1,4 @@
-//! In every recorded container introspod tells what the Pod object says, and never anything else.
+//! In every recorded container, the facts agree with the Pod object.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `--root`: which directories it takes, and which it refuses.
+//! `--root`: the directories that it accepts and rejects.
 
 use crate::made::only_line;
 use crate::world::{World, introspod, run};

@@ -1,4 +1,4 @@
-//! Every JSON document that the tests make is valid by the published schema.
+//! Every JSON document of the tests is valid by the published schema.
 
 use std::cell::OnceCell;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Of which container files speak: an initContainer writes for another.
+//! The container that the files describe: an initContainer writes files for another container.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! What people have asked of Kubernetes, and what answers it here: README's table. Rows that are not
-//! here are proved elsewhere; README says where.
+//! Feature requests to Kubernetes that introspod answers: the table in the documentation. Other tests cover
+//! the rows that are not here.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! A small world for each test: a container's file system in a directory of
-//! its own, and the binary run in it with an environment that the test made.
+//! The world of a test: a directory with the file system of a container, in which the binary runs with an
+//! environment of the test.
 
 use std::ffi::OsStr;
 use std::io::Write;

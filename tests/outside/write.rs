@@ -1,4 +1,4 @@
-//! Files: whole or not at all, wherever they are to be, and one line that says why not.
+//! `write`: files are complete or unchanged, and one line says why a file cannot be written.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! Where the API server is: `--api-url` or the variables of the Service, by address or by name.
+//! The address of the API server: `--api-url` or the variables of the Service, as an IP address or a name.
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 

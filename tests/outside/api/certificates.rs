@@ -1,4 +1,4 @@
-//! Who the API server is: it must chain to `ca.crt`, and to nothing else.
+//! The identity of the API server: its certificate must chain to `ca.crt`.
 
 use super::*;
 use crate::server::{Certificate, Response, SERVICE_ACCOUNT, always};

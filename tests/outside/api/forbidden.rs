@@ -1,7 +1,7 @@
-//! 403: one warning, and one line of two commands that grant what is missing.
+//! 403: one warning, and one line with two commands that grant the permission.
 //!
-//! The line is run by a real shell with a `kubectl` that only records its arguments. The objects that
-//! the real kubectl makes of such arguments are checked against the API server's own schemas.
+//! A real shell runs the line with a `kubectl` that only records its arguments. Another test checks the
+//! objects that the real kubectl creates against the schemas of the API server.
 
 use crate::needs::{has_kubectl, needs};
 use std::collections::BTreeSet;

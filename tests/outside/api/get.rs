@@ -1,4 +1,4 @@
-//! `introspod get PATH`: one GET with the same client, the body as it came.
+//! `introspod get PATH`: one GET with the same client, and the unchanged body.
 
 use super::*;
 use crate::server::{Answer, End, Portion, Response, always, in_order};

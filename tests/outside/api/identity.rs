@@ -1,4 +1,4 @@
-//! The answer must be about this very pod.
+//! The answer must describe this pod.
 
 use serde_json::json;
 

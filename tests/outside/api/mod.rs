@@ -1,4 +1,4 @@
-//! The API source: what a user sees of it, whatever the API server does.
+//! The source `api`: its results and messages for any behaviour of the API server.
 
 mod access;
 mod address;

@@ -1,4 +1,4 @@
-//! The process: it hears SIGTERM while it waits, and nothing of the client is left after exec.
+//! The process: SIGTERM ends it during a request, and nothing of the client remains after exec.
 
 use std::process::{Child, Stdio};
 

@@ -1,4 +1,4 @@
-//! What the Pod object tells: for the right container, and with the kernel's last word on limits.
+//! The facts of the Pod object: for the right container, and with the limits that the kernel enforces.
 
 use serde_json::json;
 

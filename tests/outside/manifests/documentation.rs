@@ -1,4 +1,4 @@
-//! The manifests in the documentation, as far as they can be tried without a cluster.
+//! The manifests in the documentation, tested without a cluster.
 
 use std::path::{Path, PathBuf};
 

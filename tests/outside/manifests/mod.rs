@@ -1,6 +1,6 @@
-//! The examples, as far as they can be tried without a cluster: the API server's own schemas accept every
-//! object, every pod keeps to the `restricted` Pod Security Standard and may do no more than it needs to,
-//! and every command line of introspod is one that this introspod takes.
+//! The examples, tested without a cluster. The schemas of the API server accept every object. Every pod
+//! meets the `restricted` Pod Security Standard and has only the permissions that it needs. introspod
+//! accepts every command line.
 
 mod documentation;
 mod examples;

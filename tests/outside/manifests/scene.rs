@@ -1,4 +1,4 @@
-//! A container of a manifest, played on the files of a recorded one.
+//! Runs a container of a manifest with the files of a recorded container.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

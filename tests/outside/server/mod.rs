@@ -1,4 +1,4 @@
-//! A test API server: real TLS on loopback, answering by a script.
+//! A test API server: real TLS on loopback, and answers from a script.
 
 mod certificate;
 mod response;

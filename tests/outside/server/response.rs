@@ -1,4 +1,4 @@
-//! What the server answers, and how it fails to.
+//! The answers and failures of the test server.
 
 use std::time::Duration;
 
