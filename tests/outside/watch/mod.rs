@@ -1,4 +1,4 @@
-//! Files that stay true: `watch` beside a volume that is swapped as the kubelet does it.
+//! `watch` keeps files up to date while a volume changes in the way of the kubelet.
 
 mod containers;
 mod cost;

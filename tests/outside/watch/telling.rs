@@ -1,4 +1,4 @@
-//! `--notify`: the application is told of each change that shows, however it behaves.
+//! `--notify`: the application gets a notification of each visible change, even if it behaves badly.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
