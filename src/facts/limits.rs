@@ -14,6 +14,8 @@ const MINIMUM_QUOTA: u64 = 1_000;
 /// systemd rounds a quota up to a multiple of this, in thousandths of a CPU (runc's `systemd/cpu.go`).
 const SYSTEMD_STEP: u64 = 10;
 
+const KIBIBYTE: i64 = 1024;
+
 /// A CPU bandwidth limit: the running time in each period, both in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
@@ -44,13 +46,14 @@ pub(crate) fn resolve(field: &Field, told: &[&Fact], page_size: u64) -> Option<F
         None => first_told(field, told),
         Some(Value::Quota(quota)) => {
             let enforced = Quantity::from_milli(quota.milli());
-            Some(refine(enforced, told, |told| quota.is_from(non_negative(told.milli_value()))))
+            Some(refine(enforced, told, |_, told| quota.is_from(non_negative(told.milli_value()))))
         }
         Some(Value::Quantity(limit)) => {
             let bytes = limit.value();
             let page = i64::try_from(page_size).unwrap_or(1);
-            Some(refine(limit.clone(), told, |told| {
-                told.value().checked_sub(bytes).is_some_and(|over| (0..page).contains(&over))
+            Some(refine(limit.clone(), told, |source, told| {
+                let slack = page.saturating_add(rounding(source, told));
+                told.value().checked_sub(bytes).is_some_and(|over| (0..slack).contains(&over))
             }))
         }
         Some(_) if is_cpu(field) => {
@@ -62,13 +65,20 @@ pub(crate) fn resolve(field: &Field, told: &[&Fact], page_size: u64) -> Option<F
 }
 
 /// The limit that the kernel enforces, or the exact number of a source that agrees with it.
-fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Fact {
+fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(Source, &Quantity) -> bool) -> Fact {
     let enforced = Fact { value: Value::Quantity(enforced), source: Source::Cgroup };
     match closest(told, agrees) {
         None => enforced,
         Some(exact) if amount(&exact) == amount(&enforced) => Fact { source: Source::Cgroup, ..exact },
         Some(exact) => exact,
     }
+}
+
+/// The number of bytes by which a number of `source` may exceed the manifest's: for a variable or a file in
+/// KiB the kubelet rounds up.
+fn rounding(source: Source, told: &Quantity) -> i64 {
+    let is_kibibytes = told.value() % KIBIBYTE == 0;
+    if matches!(source, Source::Environment | Source::Volume) && is_kibibytes { KIBIBYTE - 1 } else { 0 }
 }
 
 fn is_cpu(field: &Field) -> bool {
@@ -88,10 +98,10 @@ fn first_told(field: &Field, told: &[&Fact]) -> Option<Fact> {
 }
 
 /// The least of the numbers that agree with the kernel, because the kubelet rounds up.
-fn closest(told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Option<Fact> {
+fn closest(told: &[&Fact], agrees: impl Fn(Source, &Quantity) -> bool) -> Option<Fact> {
     let others = told.iter().filter(|fact| fact.source != Source::Cgroup);
     let agreeing = others.filter(|fact| match &fact.value {
-        Value::Quantity(quantity) => agrees(quantity),
+        Value::Quantity(quantity) => agrees(fact.source, quantity),
         _ => false,
     });
     agreeing.min_by_key(|fact| amount(fact)).copied().cloned()
@@ -145,6 +155,15 @@ mod tests {
         let kibibytes = told(Source::Environment, "97657Ki");
         let resolved = limit("memory", &[enforced.clone(), kibibytes, told(Source::Api, "100M")]);
         assert_eq!(resolved, is("100M", Source::Api));
+        // 3G is 732421.9 pages, and 2929687.5 KiB.
+        let three =
+            Fact { value: Value::Quantity(Quantity::from_bytes(2_999_996_416)), source: Source::Cgroup };
+        let kibibytes = told(Source::Environment, "2929688Ki");
+        let resolved = limit("memory", &[three.clone(), kibibytes]);
+        assert_eq!(resolved, is("2929688Ki", Source::Environment));
+        // The API's number was not rounded: one page more is a resize that is not there yet.
+        let resolved = limit("memory", &[three, told(Source::Api, "2929688Ki")]);
+        assert_eq!(resolved, is("2929684Ki", Source::Cgroup));
         // A number that would have been rounded to another page is older, or another container's.
         let resolved = limit("memory", &[enforced, told(Source::Environment, "64Mi")]);
         assert_eq!(resolved, is("97656Ki", Source::Cgroup));

@@ -246,6 +246,8 @@ class Facts:
             kernel = compare.Kernel(compare.UNSEEN, compare.UNSEEN)
             foreign = frozenset({"container.id", "pod.qosClass", *truth.RESOURCE_FACTS})
         compared = 0
+        if asked.texts["local.err"].strip() and not case.warned:
+            raise Failed(f"{where}: print --api never says {asked.texts['local.err']!r}")
         for mode in ("local", "api"):
             hidden = foreign if mode == "local" else frozenset()
             if in_init and mode == "api":

@@ -283,7 +283,7 @@ fn every_variable_of_the_table_is_known_or_says_why_not() {
 #[test]
 fn a_reason_says_what_to_do_where_something_can_be_done() {
     for (pod, container, name, says) in [
-        ("bare", "web", "CONTAINER_IMAGE", "not requested; ask the API with --require CONTAINER_IMAGE"),
+        ("bare", "web", "CONTAINER_IMAGE", "not asked for; ask the API with --require CONTAINER_IMAGE"),
         (
             "bare",
             "web",
@@ -294,14 +294,14 @@ fn a_reason_says_what_to_do_where_something_can_be_done() {
             "bare",
             "web",
             "WORKLOAD_NAME",
-            "not requested; mount labels in a downwardAPI volume, or ask the API with --require WORKLOAD_NAME",
+            "not asked for; mount labels in a downwardAPI volume, or ask the API with --require WORKLOAD_NAME",
         ),
-        ("downward", "main", "WORKLOAD_NAME", "not requested; ask the API with --require WORKLOAD_NAME"),
+        ("downward", "main", "WORKLOAD_NAME", "not asked for; ask the API with --require WORKLOAD_NAME"),
         (
             "bare",
             "web",
             "CONTAINER_CPU_REQUEST_MILLICORES",
-            "not requested; set CONTAINER_CPU_REQUEST_MILLICORES with resourceFieldRef requests.cpu, or ask the API with --require CONTAINER_CPU_REQUEST_MILLICORES",
+            "not asked for; set CONTAINER_CPU_REQUEST_MILLICORES with resourceFieldRef requests.cpu, or ask the API with --require CONTAINER_CPU_REQUEST_MILLICORES",
         ),
         ("nolimits", "main", "CONTAINER_MEMORY_LIMIT_KIBIBYTES", "the container has no limits.memory"),
         (
@@ -315,7 +315,7 @@ fn a_reason_says_what_to_do_where_something_can_be_done() {
             "notoken",
             "main",
             "CONTAINER_IMAGE",
-            "not requested; mount the service account token and ask the API with --require CONTAINER_IMAGE",
+            "not asked for; mount the service account token and ask the API with --require CONTAINER_IMAGE",
         ),
     ] {
         let world = World::recorded(pod, container);

@@ -13,8 +13,11 @@ pub fn assignments(file: &[u8]) -> impl Iterator<Item = Result<(&[u8], Vec<u8>),
     std::iter::from_fn(move || assignment(&mut lines).transpose())
 }
 
+/// A variable's name and value.
+type Assignment<'a> = (&'a [u8], Vec<u8>);
+
 /// The next assignment; none at the end of the file.
-fn assignment<'a>(lines: &mut Lines<'a>) -> Result<Option<(&'a [u8], Vec<u8>)>, Rejected> {
+fn assignment<'a>(lines: &mut Lines<'a>) -> Result<Option<Assignment<'a>>, Rejected> {
     while let Some(line) = lines.next()? {
         let line = trim_start(line);
         if line.is_empty() || line.starts_with(b"#") {
