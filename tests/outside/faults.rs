@@ -140,7 +140,7 @@ fn write_ends_with_0_or_1_whatever_call_fails() {
     every_call_fails_in_turn(&["write", "--container", "main"], |outcome| [0, 1].contains(&outcome.code));
 }
 
-/// With the API there are threads, whose calls come in no fixed order: of each kind the first fails.
+/// With the API there are threads, so the order of calls varies. The first call of each kind fails.
 #[test]
 fn exec_starts_the_application_whatever_call_of_the_request_fails() {
     if !needs("strace", has_strace) {

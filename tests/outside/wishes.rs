@@ -16,7 +16,7 @@ fn api_of(pod: &str) -> Server {
     Server::start(always(Response::json(&read_json(pod_json(pod)))))
 }
 
-/// The variables that `print OPTIONS` tells of `world` with an API server at hand.
+/// The variables of `print OPTIONS` for `world`, with an API server.
 #[track_caller]
 fn variables(world: &World, server: &Server, options: &[&str]) -> Value {
     let url = server.url();

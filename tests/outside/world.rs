@@ -13,7 +13,7 @@ pub const INTROSPOD: &str = match option_env!("TEST_BINARY") {
     None => env!("CARGO_BIN_EXE_introspod"),
 };
 
-/// The directory of what was recorded from real pods.
+/// The directory of the recordings from real pods.
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }

@@ -241,7 +241,7 @@ fn assert_introspod_takes(example: &str, workload: &Workload, container: &Value,
     assert_eq!(outcome.code, 0, "{told}: {outcome:#?}");
     let help = run(introspod([line[0].as_str(), "--help"])).stdout;
     for (variable, _) in &scene.options {
-        // One that is no option's would be ignored.
+        // A variable that belongs to no option would be ignored.
         let name = variable.trim_start_matches("INTROSPOD_").to_lowercase().replace('_', "-");
         let option = format!("--{name}");
         assert!(help.split_whitespace().any(|word| word == option), "{told}: {variable}");
