@@ -32,7 +32,7 @@ pub(super) fn of(subcommand: &Subcommand) -> String {
     let mut text = format!("Usage: introspod {} {}\n\n", subcommand.name, subcommand.usage);
     text += &(wrapped(&format!("{}.", subcommand.summary), WIDTH).join("\n") + "\n");
     let mut section = String::new();
-    for group in subcommand.groups {
+    for group in subcommand.groups.iter().copied().flatten() {
         let info = group();
         for positional in info.positionals {
             text += &format!(

@@ -16,6 +16,12 @@ use super::{Exec, Get, Install, Invocation, Options, Print, Watch};
 use crate::sources::api::Settings;
 use crate::variables::Selection;
 
+/// A group of options ([`options`](super::options)).
+type Group = fn() -> CommandInfoWithArgs;
+
+/// The options about what to read, which several subcommands share.
+const READING: [Group; 3] = [Asking::get_args_info, Server::get_args_info, Places::get_args_info];
+
 /// A subcommand.
 #[derive(Debug)]
 pub(super) struct Subcommand {
@@ -25,7 +31,7 @@ pub(super) struct Subcommand {
     /// The arguments after its name.
     pub(super) usage: &'static str,
     /// Its groups of options, in the order of the help.
-    pub(super) groups: &'static [fn() -> CommandInfoWithArgs],
+    pub(super) groups: &'static [&'static [Group]],
     /// Its options that do not have variables.
     pub(super) without_variable: &'static [&'static str],
     pub(super) notes: &'static [&'static str],
@@ -40,13 +46,9 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         summary: "Become a command, with the variables set",
         usage: "[OPTION...] [--] COMMAND [ARG...]",
         groups: &[
-            Variables::get_args_info,
-            Command::get_args_info,
-            Files::get_args_info,
-            Asking::get_args_info,
-            Server::get_args_info,
-            Places::get_args_info,
-            Below::get_args_info,
+            &[Variables::get_args_info, Command::get_args_info, Files::get_args_info],
+            &READING,
+            &[Below::get_args_info],
         ],
         without_variable: &[],
         notes: &[
@@ -62,13 +64,9 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         summary: "Write files and exit, as an initContainer",
         usage: "[OPTION...] --out FILE...",
         groups: &[
-            Files::get_args_info,
-            Variables::get_args_info,
-            Asking::get_args_info,
-            Server::get_args_info,
-            Places::get_args_info,
-            OtherProcess::get_args_info,
-            Below::get_args_info,
+            &[Files::get_args_info, Variables::get_args_info],
+            &READING,
+            &[OtherProcess::get_args_info, Below::get_args_info],
         ],
         without_variable: &[],
         notes: &[ANOTHER_CONTAINER, SEVERAL_CONTAINERS],
@@ -80,14 +78,9 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         summary: "Print the variables, or the values of the named ones: a dry run",
         usage: "[OPTION...] [NAME...]",
         groups: &[
-            Output::get_args_info,
-            Variables::get_args_info,
-            Files::get_args_info,
-            Asking::get_args_info,
-            Server::get_args_info,
-            Places::get_args_info,
-            OtherProcess::get_args_info,
-            Below::get_args_info,
+            &[Output::get_args_info, Variables::get_args_info, Files::get_args_info],
+            &READING,
+            &[OtherProcess::get_args_info, Below::get_args_info],
         ],
         // A dry run must not write files because of a variable that is meant for another subcommand.
         without_variable: &["--out"],
@@ -100,13 +93,9 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         summary: "Keep files up to date while labels and annotations change, as a sidecar",
         usage: "[OPTION...] --out FILE...",
         groups: &[
-            Files::get_args_info,
-            Notifying::get_args_info,
-            Variables::get_args_info,
-            Asking::get_args_info,
-            Server::get_args_info,
-            Places::get_args_info,
-            Below::get_args_info,
+            &[Files::get_args_info, Notifying::get_args_info, Variables::get_args_info],
+            &READING,
+            &[Below::get_args_info],
         ],
         without_variable: &[],
         notes: &[
@@ -121,7 +110,7 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         name: "get",
         summary: "Send one GET request to the API server and print the body, as kubectl get --raw does",
         usage: "[OPTION...] PATH",
-        groups: &[Request::get_args_info, Server::get_args_info, Below::get_args_info],
+        groups: &[&[Request::get_args_info, Server::get_args_info, Below::get_args_info]],
         without_variable: &[],
         notes: &["Example: introspod get '/api/v1/namespaces/{namespace}/pods'"],
         exit_codes: &CODES,
@@ -131,7 +120,7 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         name: "install",
         summary: "Copy this binary into a directory, so that an unchanged image can be wrapped",
         usage: "DIR",
-        groups: &[Target::get_args_info],
+        groups: &[&[Target::get_args_info]],
         without_variable: &[],
         notes: &["Example: introspod install /run/introspod"],
         exit_codes: &CODES,
@@ -163,7 +152,12 @@ impl Subcommand {
 
     /// The options, without `--help`.
     pub(super) fn flags(&self) -> impl Iterator<Item = &'static FlagInfo<'static>> {
-        self.groups.iter().flat_map(|group| group().flags).filter(|flag| flag.long != "--help")
+        self.groups
+            .iter()
+            .copied()
+            .flatten()
+            .flat_map(|group| group().flags)
+            .filter(|flag| flag.long != "--help")
     }
 
     /// Whether it takes a command after its options.

@@ -167,8 +167,8 @@ impl Prepared {
         Document { facts: &self.gathered.facts, variables: &self.variables, explanation: None }
     }
 
-    /// The files of `--out`, and what they are to hold; with a warning about one whose name needs a
-    /// container's, if that is not known.
+    /// The files of `--out` with their content. It warns about a file whose name needs the container's name,
+    /// if that is not known.
     pub(super) fn files<'a>(&'a self, options: &'a Options) -> impl Iterator<Item = (PathBuf, Vec<u8>)> + 'a {
         let own = self.gathered.facts.text(&Field::CONTAINER_NAME).filter(|name| names::is_label(name));
         let container = options.container().or(own);
@@ -176,7 +176,7 @@ impl Prepared {
             Some(path) => Some((path, out.format.render(&self.document()))),
             None => {
                 log::warn!(
-                    "{} is not written: the name of the container is not known; give --container NAME",
+                    "{} is not written: the name of the container is not known; add --container NAME",
                     out.path.display()
                 );
                 None

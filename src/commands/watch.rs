@@ -27,10 +27,8 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let options = &watch.options;
-    let root = Root::open(&options.root)?;
-    let places = places(options, &root);
     // The watch starts before the first read, so that no change is missed.
-    let mut volumes = Volumes::watch(root, places)?;
+    let mut volumes = watch_volumes(options)?;
     let each = options.per_container();
     let prepare = |volumes: &mut Volumes| {
         let prepared = Input::open(options, environment, clock)?.prepare_each(&each);
@@ -38,12 +36,13 @@ pub(super) fn run(
         volumes.check()?;
         prepared
     };
-    let first = prepare(&mut volumes)?;
-    write_what_differs(&each, &first)?;
-    let mut shown = shown(&first);
-    drop(first);
-    let notifier = watch.notify.clone().map(|url| Notifier::start(url, clock));
-    let notifier = notifier.transpose().map_err(CommandError::Notify)?;
+    let mut shown = {
+        let prepared = prepare(&mut volumes)?;
+        write_what_differs(&each, &prepared)?;
+        shown(&prepared)
+    };
+    let start = |url| Notifier::start(url, clock).map_err(CommandError::Notify);
+    let notifier = watch.notify.clone().map(start).transpose()?;
     loop {
         volumes.wait()?;
         let prepared = match prepare(&mut volumes) {
@@ -61,6 +60,12 @@ pub(super) fn run(
             notifier.iter().for_each(Notifier::changed);
         }
     }
+}
+
+fn watch_volumes(options: &Options) -> Result<Volumes, CommandError> {
+    let root = Root::open(&options.root)?;
+    let places = places(options, &root);
+    Ok(Volumes::watch(root, places)?)
 }
 
 /// The volumes of `--volume`, else the default places that exist, else all default places.

@@ -96,7 +96,7 @@ impl Field {
     pub(crate) const CLUSTER_DOMAIN: Field = field_of("cluster.domain");
 }
 
-/// The field of the row with this path: the compiler finds it, or that there is none.
+/// The field of the row with this path. It is evaluated at compile time, and fails if there is no such row.
 const fn field_of(path: &str) -> Field {
     let mut index = 0;
     while !is_same(TABLE[index].path.as_bytes(), path.as_bytes()) {
@@ -208,7 +208,7 @@ impl Kind {
     }
 }
 
-/// The object of the API that holds a field.
+/// An object of the API that has fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Object {
     Pod,

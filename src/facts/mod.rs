@@ -21,7 +21,7 @@ pub(crate) enum Value {
     Text(String),
     Map(BTreeMap<String, String>),
     Quantity(Quantity),
-    /// A CPU limit as the kernel holds it.
+    /// A CPU limit in the kernel's form.
     Quota(Quota),
     /// The field is known to have no value, such as a limit that is not set.
     Nothing,
@@ -37,7 +37,7 @@ impl Value {
     }
 }
 
-/// A value and the source that it came from.
+/// A value and its source.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fact {
     pub(crate) value: Value,
@@ -89,7 +89,7 @@ impl Told {
         self.values.push((field, value));
     }
 
-    /// Adds what `other` tells.
+    /// Adds the values and notes of `other`.
     pub(crate) fn extend(&mut self, other: Told) {
         self.values.extend(other.values);
         self.notes.extend(other.notes);

@@ -97,14 +97,14 @@ fn is_in_api(reference: &Reference) -> bool {
 pub(crate) struct Answer {
     /// The object of this pod, if the API server returned it.
     pub(crate) pod: Option<Json>,
-    /// What other objects tell, and what failed.
+    /// The facts from other objects, and the failures.
     others: Told,
-    /// The time was up before everything that is wanted came.
+    /// The deadline passed before all requested fields were known.
     is_out_of_time: bool,
 }
 
 impl Answer {
-    /// What it tells about `subject`; nothing if the API server is to be queried again for what is wanted.
+    /// The facts about `subject`; none if the API server must be queried again for requested fields.
     pub(crate) fn told(&self, wanted: &Wanted, subject: &Subject, facts: &Facts) -> Option<Told> {
         let mut told = match &self.pod {
             Some(pod) => {
@@ -199,7 +199,7 @@ fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
     })
 }
 
-/// What the Pod object tells; it, or why there is none, is in `answer` as well.
+/// Reads the facts from the Pod object. It also adds the object, or the failure, to `answer`.
 fn tell_pod(
     client: &mut Client,
     wanted: &Wanted,

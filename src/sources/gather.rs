@@ -29,7 +29,7 @@ pub(crate) struct Request<'a> {
     pub(crate) api: &'a api::Settings,
 }
 
-/// What is gathered once for all containers of a pod.
+/// The parts of a run that all containers of a pod share.
 #[derive(Default)]
 pub(crate) struct Shared {
     answer: Option<api::Answer>,
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
 pub(crate) enum Origin<'a> {
     /// A container: this one, or a recorded one.
     Container(&'a Surroundings<'a>),
-    /// The Pod object of `--pod`, and nothing else.
+    /// Only the Pod object of `--pod`.
     Object(&'a Json),
 }
 

@@ -104,7 +104,7 @@ fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
         return why;
     }
     match note {
-        // A warning has said it already, and it may be long.
+        // The log has the reason already, which may be long.
         Some((source, note)) if note.is_broken && note.about.is_none() && log::log_enabled!(Level::Warn) => {
             format!("{reference} is not known: see the message of the source {}", source.name())
         }

@@ -1,4 +1,4 @@
-//! The command line: options in both spellings, their variables, help, and mistakes.
+//! The command line: both forms of options, their variables, help and errors.
 
 use std::process::Command;
 
@@ -284,7 +284,7 @@ fn help_is_on_standard_output_and_no_failure() {
                 assert_eq!(run(introspod(arguments)).expect_code(0).stdout, help, "{arguments:?}");
             }
         }
-        // The list has what the help of each begins with.
+        // The list has the first sentence of each help.
         let summary = help.lines().nth(2).unwrap().split(' ').take(5).collect::<Vec<_>>().join(" ");
         assert!(
             general.stdout.contains(&format!("\n  {subcommand:7}  {summary}")),
@@ -487,7 +487,7 @@ fn print_gives_the_bare_values_of_the_variables_that_are_named() {
     }
 }
 
-/// The value may be a secret, and `print` has it from nobody but the environment.
+/// The value may be a secret, and comes only from the environment.
 #[test]
 fn print_refuses_the_values_of_the_application_s_own_variables() {
     for (name, set, says) in [

@@ -1,4 +1,4 @@
-//! Where sources disagree: which wins, what is warned, and what the application gets.
+//! Sources that disagree: which one wins, which warnings are logged, and what the application gets.
 
 use serde_json::{Value, json};
 

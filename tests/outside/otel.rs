@@ -61,7 +61,7 @@ fn attributes_in(variables: &Value) -> Attributes {
     attributes
 }
 
-/// The variables that `print --otel` tells of `pod`, all well.
+/// The variables of `print --otel` for `pod`. It must succeed.
 #[track_caller]
 fn variables_of(pod: &Value) -> Value {
     crate::made::variables(["--otel"], pod)
@@ -187,7 +187,7 @@ fn without_service_name(mut command: std::process::Command) -> (Value, Outcome) 
     (variables, outcome)
 }
 
-/// A service would else get as many names as it has pods, or containers.
+/// Otherwise a service would have as many names as pods or containers.
 #[test]
 fn of_a_pod_whose_owner_is_not_known_the_service_has_no_name() {
     let world = World::empty();
@@ -326,7 +326,7 @@ fn each_variable_says_its_sources() {
 // ------------------------------------------------------------------------------------------------
 // What is set already
 
-/// The variables of a container whose author has set these ones, in a pod of a Job.
+/// The variables of a container in a pod of a Job. The pod's author has set `set`.
 #[track_caller]
 fn variables_with(set: &[(&str, &str)]) -> Value {
     let world = World::empty();

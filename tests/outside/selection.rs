@@ -1,4 +1,4 @@
-//! Which variables there are: labels, annotations, `--set`, `--require`.
+//! The choice of variables: labels, annotations, `--set` and `--require`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! downwardAPI volumes: file names, `..data`, broken lines, and a swap in the middle of reading.
+//! downwardAPI volumes: file names, `..data`, broken lines, and an update during the read.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

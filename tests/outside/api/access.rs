@@ -1,4 +1,4 @@
-//! Who we are: the token, what it opens, and who must never see it.
+//! The client's identity: the token, its use, and that it never leaks.
 
 use super::*;
 use crate::server::{Answer, End, Portion, Request, Response, SECRET, SERVICE_ACCOUNT, Trap, always, token};

@@ -1,4 +1,4 @@
-//! Several containers of one pod: each has its own facts, and the API server is asked once for all.
+//! Several containers of one pod: each has its own facts, and the API server is queried once for all.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The answer must be about this very pod.
+//! The answer must describe this pod.
 
 use serde_json::json;
 
@@ -79,7 +79,7 @@ fn the_mirror_of_a_static_pod_is_the_pod() {
     let (server, outcome) = of_static_pod(STATIC_UID);
     assert_eq!(variable(&outcome, "POD_LABEL_TIER"), Some("control-plane"), "{outcome:#?}");
     assert_eq!(variable(&outcome, "POD_UID"), Some(STATIC_UID));
-    // The kubelet's own annotations are no facts: a restarted kubelet changes them.
+    // Annotations of the kubelet are not facts, because they change when the kubelet restarts.
     assert_eq!(variable(&outcome, "POD_ANNOTATION_KUBERNETES_IO_CONFIG_SOURCE"), None);
     assert_eq!(server.requests().len(), 1);
 }

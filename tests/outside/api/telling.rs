@@ -1,4 +1,4 @@
-//! What the Pod object tells: for the right container, and with the kernel's last word on limits.
+//! The facts of the Pod object: for the right container, and with the limits that the kernel enforces.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ const IDS: [(&str, &str); 4] = [
 
 const IMAGE_ID: &str = "sha256:b40dfd19798656db8ea706d1883b63cae7c75fe552c823344c28659bf74c2573";
 
-/// As cgroup v2 looks from inside a private namespace: it tells no ID.
+/// cgroup v2 in a private namespace: the path contains no ID.
 const PRIVATE_CGROUP: &str = "0::/\n";
 
 fn api_of(name: &str) -> Server {
@@ -158,7 +158,7 @@ fn requests_and_limits() {
     assert_eq!(shown["variables"]["CONTAINER_CPU_REQUEST_MILLICORES"], "15");
 }
 
-/// The memory limit in KiB that the API alone tells in `deployment-web`, with these three limits.
+/// The memory limit in KiB from the API alone in `deployment-web`, with these three limits.
 fn memory_limit(status: Option<&str>, container: Option<&str>, pod_level: Option<&str>) -> Value {
     let mut object = pod("deployment-web");
     if let Some(limit) = status {
@@ -228,7 +228,7 @@ fn a_pod_object_from_a_file_goes_through_the_same_code() {
     assert_eq!(server.requests().len(), 1, "--pod asks nobody");
 }
 
-/// The recorded pod of a StatefulSet, whose volume has the labels that its controller set.
+/// The recorded pod of a StatefulSet. Its volume has the labels of its controller.
 fn labelled_by_a_stateful_set(server: &Server) -> World {
     let world = server.world("statefulset-db-0", "main");
     let labels = "controller-revision-hash=\"db-698c9565f8\"\nstatefulset.kubernetes.io/pod-name=\"db-0\"\n";

@@ -1,4 +1,4 @@
-//! Several containers: each has its own files, and one change is one request.
+//! Several containers: each has its own files, and one change causes one request.
 
 use super::*;
 use crate::server::{Response, Server, always};

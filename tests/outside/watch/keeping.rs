@@ -1,4 +1,4 @@
-//! Rendering: first of all, after each change, only what differs, always whole.
+//! Rendering: at the start and after each change. Only changed files are replaced, and files are complete.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Files that stay true: `watch` beside a volume that is swapped as the kubelet does it.
+//! `watch` keeps files up to date while a volume changes in the way of the kubelet.
 
 mod containers;
 mod cost;
@@ -132,7 +132,7 @@ impl Watching {
         command.arg("watch").arg("--out").arg(out.join(file)).args(options);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.env("INTROSPOD_ROOT", world.path()).env("INTROSPOD_LOG", "info");
-        // The egress proxy of a cluster is nobody to be told.
+        // Notifications must not go to the egress proxy of a cluster.
         command.env("HTTP_PROXY", "http://127.0.0.1:9").env("http_proxy", "http://127.0.0.1:9");
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
