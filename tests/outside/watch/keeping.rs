@@ -130,7 +130,7 @@ fn what_somebody_else_did_to_a_file_is_undone_by_the_next_change() {
     volume.label("red");
     watching.wait_for_label("red");
     let line = watching.wait_for_lines(1, "changed");
-    assert!(line.contains("somebody else"), "{line}");
+    assert!(line.contains("another process"), "{line}");
 }
 
 #[test]
