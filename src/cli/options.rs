@@ -68,8 +68,8 @@ pub(super) struct Output {
 /// Files
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct Files {
-    /// write FILE in the format of its suffix: {suffixes}; {container} in its name stands for the NAME of
-    /// --container; repeatable
+    /// write FILE in the format of its suffix: {suffixes}; {container} in its name stands for the name of
+    /// the container; repeatable
     #[argh(option, arg_name = "FILE")]
     pub(super) out: Vec<Out>,
     /// mode of the written files; default 0644

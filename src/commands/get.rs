@@ -6,7 +6,7 @@ use super::{CommandError, print};
 use crate::cli::Get;
 use crate::client::{Client, Explanation, Identity, explain, shown_path};
 use crate::facts::field::Field;
-use crate::sources::gather;
+use crate::sources::{api, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
@@ -19,7 +19,7 @@ pub(super) fn run(get: &Get, environment: &Environment, clock: fn() -> Instant) 
     }
     let surroundings = Surroundings::new(root, environment, Vec::new(), None, clock);
     let facts = gather::identity(&surroundings);
-    let namespace = facts.text(&Field::POD_NAMESPACE);
+    let namespace = api::namespace(&facts);
     let path = match namespace {
         Some(namespace) => get.path.replace("{namespace}", namespace),
         None if get.path.contains("{namespace}") => return Err(CommandError::NoNamespace),

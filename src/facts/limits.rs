@@ -74,11 +74,13 @@ fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(Source, &Quantity)
     }
 }
 
-/// The number of bytes by which a number of `source` may exceed the manifest's: for a variable or a file in
-/// KiB the kubelet rounds up.
+/// The number of bytes by which a number of `source` may exceed the manifest's. The variable is in KiB, and
+/// the kubelet rounds up.
 fn rounding(source: Source, told: &Quantity) -> i64 {
-    let is_kibibytes = told.value() % KIBIBYTE == 0;
-    if matches!(source, Source::Environment | Source::Volume) && is_kibibytes { KIBIBYTE - 1 } else { 0 }
+    match source {
+        Source::Environment if told.value() % KIBIBYTE == 0 => KIBIBYTE - 1,
+        _ => 0,
+    }
 }
 
 fn is_cpu(field: &Field) -> bool {

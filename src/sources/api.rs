@@ -160,6 +160,11 @@ fn with(facts: &Facts, told: &Told) -> Facts {
     facts
 }
 
+/// The namespace to query. That of the DNS search list is not used: the pod's author can write any list.
+pub(crate) fn namespace(facts: &Facts) -> Option<&str> {
+    facts.get(&Field::POD_NAMESPACE).filter(|fact| fact.source != Source::Kubelet)?.value.text()
+}
+
 fn identity(facts: &Facts) -> Identity<'_> {
     let is_stable = facts.text(&Field::OWNER_KIND) == Some("StatefulSet");
     Identity {
@@ -203,8 +208,7 @@ fn tell_pod(
     answer: &mut Answer,
 ) -> Told {
     let mut told = Told::default();
-    let (Some(namespace), Some(name)) = (facts.text(&Field::POD_NAMESPACE), facts.text(&Field::POD_NAME))
-    else {
+    let (Some(namespace), Some(name)) = (namespace(facts), facts.text(&Field::POD_NAME)) else {
         let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE with fieldRef";
         let why = "cannot be queried: the pod's name or namespace is not known";
         answer.others.broken_with_advice(why, advice);
@@ -295,7 +299,7 @@ fn tell_object(client: &mut Client, object: Object, facts: &Facts, told: &mut To
     let (kind, collection, name) = match object {
         Object::Node => ("Node", "nodes", facts.text(&Field::NODE_NAME)),
         Object::KubeSystem => ("Namespace", "namespaces", Some("kube-system")),
-        _ => ("Namespace", "namespaces", facts.text(&Field::POD_NAMESPACE)),
+        _ => ("Namespace", "namespaces", namespace(facts)),
     };
     let Some(name) = name.filter(|name| names::is_subdomain(name)) else {
         return told.broken(format!("cannot be queried for the {kind} object: its name is not known"));

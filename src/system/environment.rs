@@ -49,15 +49,13 @@ impl Environment {
     pub(crate) fn from_proc(content: &[u8]) -> Self {
         let mut entries = Vec::new();
         let mut rest = content;
-        while !rest.is_empty() {
-            let end = memchr::memchr(0, rest).unwrap_or(rest.len());
-            if let Ok(entry) = CString::new(&rest[..end])
-                && end > 0
-            {
-                entries.push(entry);
-            }
-            rest = rest.get(end + 1..).unwrap_or_default();
+        while let Ok(entry) = CStr::from_bytes_until_nul(rest) {
+            entries.push(entry.to_owned());
+            rest = &rest[entry.count_bytes() + 1..];
         }
+        // A process can cut off the end of its environment.
+        entries.extend(CString::new(rest));
+        entries.retain(|entry| !entry.is_empty());
         Environment::new(entries)
     }
 

@@ -1,4 +1,4 @@
-//! Messages: none on success, one line for each problem, and `--explain`.
+//! What is said: nothing when all is well, one line for what is broken, and `--explain`.
 
 use serde_json::json;
 
@@ -89,7 +89,7 @@ fn limits_that_cannot_be_read_are_named() {
     assert!(outcome.stdout.contains("memory.limit_in_bytes"), "{outcome:#?}");
     assert!(outcome.stdout.contains("cgroup: the CPU limit is not known: "), "{outcome:#?}");
     world.remove("sys").remove("proc/self/mountinfo").write("proc/self/mountinfo", "");
-    assert!(explain(&world).stdout.contains("no cgroup file system with the controller"));
+    assert!(explain(&world).stdout.contains("no cgroup file system with the controller memory is mounted"));
 }
 
 #[test]
@@ -119,7 +119,8 @@ fn the_host_network_and_foreign_files_are_named() {
     world.write("etc/hosts", "127.0.0.1 localhost\n").write("etc/resolv.conf", "nameserver 1.1.1.1\n");
     world.write("proc/self/mountinfo", "");
     let outcome = explain(&world);
-    for part in ["/etc/hosts is not a file of the kubelet", "dnsPolicy", "a sandboxed runtime, or not a pod"] {
+    for part in ["/etc/hosts is not a file of the kubelet", "dnsPolicy", "a sandboxed runtime, or not a pod"]
+    {
         assert!(outcome.stdout.contains(part), "{part} in {outcome:#?}");
     }
 }
