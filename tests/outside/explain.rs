@@ -1,4 +1,4 @@
-//! Messages: none on success, one line for each problem, and `--explain`.
+//! What is said: nothing when all is well, one line for what is broken, and `--explain`.
 
 use serde_json::json;
 
