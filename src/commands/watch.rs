@@ -27,11 +27,16 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let options = &watch.options;
-    // The watch starts before the first read, so that no change is missed.
-    let mut volumes = watch_volumes(options)?;
+    let input = Input::open(options, environment, clock)?;
     let each = options.per_container();
+    let Some(surroundings) = input.surroundings() else {
+        // A Pod object does not change.
+        return write_what_differs(&each, &input.prepare_each(&each)?).map(drop);
+    };
+    // The watch starts before the first read, so that no change is missed.
+    let mut volumes = Volumes::watch(surroundings, places(options, &surroundings.root))?;
     let prepare = |volumes: &mut Volumes| {
-        let prepared = Input::open(options, environment, clock)?.prepare_each(&each);
+        let prepared = input.prepare_each(&each);
         // If a volume disappeared during the read, the facts may be incomplete.
         volumes.check()?;
         prepared
@@ -60,12 +65,6 @@ pub(super) fn run(
             notifier.iter().for_each(Notifier::changed);
         }
     }
-}
-
-fn watch_volumes(options: &Options) -> Result<Volumes, CommandError> {
-    let root = Root::open(&options.root)?;
-    let places = places(options, &root);
-    Ok(Volumes::watch(root, places)?)
 }
 
 /// The volumes of `--volume`, else the default places that exist, else all default places.

@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
 use super::volume::DATA;
-use crate::system::mountinfo;
 use crate::system::root::{Directory, Root};
+use crate::system::surroundings::Surroundings;
 
 /// Adds events to an existing watch: a directory may be watched for two reasons.
 const ADD: AddWatchFlags = AddWatchFlags::from_bits_retain(nix::libc::IN_MASK_ADD);
@@ -47,24 +47,25 @@ fn advice(errno: Errno) -> &'static str {
 }
 
 /// Volumes, and the watches on them.
-pub(crate) struct Volumes {
-    root: Root,
+pub(crate) struct Volumes<'a> {
+    root: &'a Root,
     inotify: Inotify,
     volumes: Vec<Volume>,
 }
 
-impl Volumes {
+impl<'a> Volumes<'a> {
     /// Watches the volumes at `places`. If a directory does not exist yet, it watches for it.
     ///
     /// # Errors
     /// Those of `inotify_init(2)` and `inotify_add_watch(2)`; a place is not a directory.
-    pub(crate) fn watch(root: Root, places: Vec<PathBuf>) -> Result<Self, WatchError> {
-        warn_of_sub_paths(&root, &places);
+    pub(crate) fn watch(surroundings: &'a Surroundings, places: Vec<PathBuf>) -> Result<Self, WatchError> {
+        let root = &surroundings.root;
+        warn_of_sub_paths(surroundings, &places);
         let failed = |source| WatchError::Unwatchable { place: "volumes".to_owned(), source };
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC).map_err(failed)?;
         let mut volumes: Vec<_> = places.into_iter().map(Volume::new).collect();
         for volume in &mut volumes {
-            if !volume.appears(&inotify, &root)? {
+            if !volume.appears(&inotify, root)? {
                 log::warn!("{}: no such directory yet; waiting for it", root.display(&volume.place));
             }
         }
@@ -87,7 +88,7 @@ impl Volumes {
                 log::info!("inotify(7) dropped events because its queue was full; reading everything again");
             }
             for volume in &mut self.volumes {
-                may_have_changed |= volume.may_have_changed(&events, &self.inotify, &self.root)?;
+                may_have_changed |= volume.may_have_changed(&events, &self.inotify, self.root)?;
             }
             if may_have_changed {
                 return Ok(());
@@ -100,7 +101,7 @@ impl Volumes {
     /// # Errors
     /// A volume is gone.
     pub(crate) fn check(&mut self) -> Result<(), WatchError> {
-        self.volumes.iter_mut().try_for_each(|volume| volume.check(&self.inotify, &self.root))
+        self.volumes.iter_mut().try_for_each(|volume| volume.check(&self.inotify, self.root))
     }
 }
 
@@ -109,10 +110,8 @@ fn is_overflow(event: &InotifyEvent) -> bool {
 }
 
 /// Warns about subPath mounts, which never get updates (`volumeMounts[].subPath`, Kubernetes API reference).
-fn warn_of_sub_paths(root: &Root, places: &[PathBuf]) {
-    let mountinfo = root.read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
-    let mountinfo = String::from_utf8_lossy(&mountinfo);
-    for mount in mountinfo::parse(&mountinfo) {
+fn warn_of_sub_paths(surroundings: &Surroundings, places: &[PathBuf]) {
+    for mount in surroundings.mounts().into_iter().flatten() {
         let point = mount.mount_point().into_owned();
         let point = Path::new(&point);
         let is_ours = places.iter().any(|place| point == place || point.parent() == Some(place));
