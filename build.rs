@@ -1,14 +1,14 @@
-//! Leaves out of the release binary what only unwinding reads.
+//! Removes the sections for unwinding from the release binary.
 
 use std::path::PathBuf;
 
-/// Discards the unwind tables: a panic aborts in the release profile, so nobody reads them, and
-/// they are a tenth of the binary.
+/// Discards the unwind tables. The release profile aborts on a panic, so nothing reads them, and they are
+/// a tenth of the binary.
 const SCRIPT: &str = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) *(.gcc_except_table*) *(.comment) } } INSERT AFTER .text;\n";
 
 fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    // Set by cargo fuzz.
+    // cargo fuzz sets this.
     println!("cargo::rustc-check-cfg=cfg(fuzzing)");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|it| it == value);
     if is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") {

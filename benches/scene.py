@@ -11,22 +11,25 @@ import threading
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+# The binary as it ships.
+SHIPS = REPOSITORY / "dist/x86_64-unknown-linux-musl/introspod"
 FIXTURES = REPOSITORY / "tests/fixtures"
-# With a downwardAPI volume and 75 variables; without a volume and with 11.
+# With a downwardAPI volume and 75 variables.
 RECORDED = FIXTURES / "pods/downward/main/root"
-PLAIN = FIXTURES / "pods/deployment-web/main/root"
 SERVICE_ACCOUNT = "var/run/secrets/kubernetes.io/serviceaccount"
 POD = json.loads((FIXTURES / "pods/bare/pod.json").read_text())
 PATH = f"/api/v1/namespaces/{POD['metadata']['namespace']}/pods/{POD['metadata']['name']}"
 
 
 def build():
-    """The release binary, built if it must be."""
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=REPOSITORY, check=True)
+    """This machine's release build, and the program that benches/floor has for a request; built if they must be."""
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bins", "--example", "request"],
+                   cwd=REPOSITORY, check=True)
     metadata = subprocess.run(["cargo", "metadata", "--no-deps", "--format-version=1"], cwd=REPOSITORY,
                               stdout=subprocess.PIPE, check=True)
     directory = pathlib.Path(json.loads(metadata.stdout)["target_directory"])
-    return max(directory.glob("*/release/introspod"), key=lambda path: path.stat().st_mtime)
+    newest = lambda name: max(directory.glob(f"*/release/{name}"), key=lambda path: path.stat().st_mtime)
+    return newest("introspod"), newest("examples/request")
 
 
 def certificates(directory):
@@ -64,16 +67,15 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
 
-    def __init__(self, directory, herd=False):
+    def __init__(self, directory, herd=False, body=json.dumps(POD).encode()):
         super().__init__(("127.0.0.1", 0), Handler)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(directory / "server.crt", directory / "server.key")
         self.token = (directory / "root" / SERVICE_ACCOUNT / "token").read_text()
-        self.body = json.dumps(POD).encode()
+        self.body = body
         self.herd = herd
         self.lock = threading.Lock()
-        self.connections = self.dropped = self.shed = self.busy = 0
-        self.answered = []
+        self.connections = self.dropped = self.requests = self.shed = self.busy = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -109,6 +111,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         with server.lock:
+            server.requests += 1
             server.busy += 1
             is_shed = server.herd and server.busy > self.CAPACITY
             server.shed += is_shed
@@ -123,7 +126,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 # A busy API server takes its time, which is what makes requests pile up.
                 time.sleep(0.02 if server.herd else 0)
                 self.answer(200, server.body)
-                server.answered.append(time.monotonic())
         finally:
             with server.lock:
                 server.busy -= 1

@@ -1,6 +1,11 @@
-//! What the fuzz targets call: for every parser of what somebody else wrote, a property that any
-//! bytes must have. `fuzz/` looks for bytes that have it not; `cargo test` replays
-//! `tests/fixtures/corpus` through the same functions.
+//! The fuzz targets: one function for each parser of input from outside. It panics if the parser
+//! breaks a rule that must hold for any bytes.
+//!
+//! `fuzz/run` searches for such bytes. `cargo test` runs the inputs in `fuzz/corpus` through the same
+//! functions.
+
+#[path = "../tests/outside/kubelet_env/parser.rs"]
+mod kubelet_env;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,7 +27,7 @@ use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::resource_field;
 use crate::render::{self, Document};
-use crate::sources::gather::{Origin, Request, gather};
+use crate::sources::gather::{Origin, Request, Shared, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::variables::expression::Expression;
@@ -36,10 +41,10 @@ use crate::variables::definition::Definition;
 use crate::variables::template::{NoValue, Template};
 use crate::variables::variable::{Variable, Variables};
 
-/// A property of any bytes; it panics where they do not have it.
+/// Checks a rule for any bytes, and panics if they break it.
 type Target = fn(&[u8]);
 
-/// Every target, by the name of its program in `fuzz/` and of its directory in the corpus.
+/// Every target, with the name of its program and of its directory in the corpus.
 const TARGETS: [(&str, Target); 15] = [
     ("cgroup", cgroup),
     ("defaults", defaults),
@@ -64,7 +69,7 @@ pub fn run(name: &str, data: &[u8]) {
     target(data);
 }
 
-/// What `tell` tells in a container that has nothing but these files.
+/// The report of a source for a container that has only these files.
 fn told(tell: sources::Tell, files: &[(&str, &[u8])], environment: Environment) -> Told {
     let directory = tempfile::tempdir().expect("a temporary directory");
     for (path, content) in files {
@@ -78,12 +83,12 @@ fn told(tell: sources::Tell, files: &[(&str, &[u8])], environment: Environment) 
     tell(&surroundings)
 }
 
-/// The only text told of `field`.
+/// The reported text of `field`.
 fn text_of<'a>(told: &'a Told, field: &Field) -> Option<&'a str> {
     told.values.iter().find(|(known, _)| known == field).and_then(|(_, value)| value.text())
 }
 
-/// The parts of an input for several files.
+/// Splits an input into the contents of several files.
 fn parts<const COUNT: usize>(data: &[u8]) -> [&[u8]; COUNT] {
     let mut parts = data.splitn(COUNT, |byte| *byte == 0);
     std::array::from_fn(|_| parts.next().unwrap_or_default())
@@ -125,7 +130,7 @@ fn mounts(data: &[u8]) {
     for field in [Field::POD_UID, Field::CONTAINER_NAME] {
         assert!(text_of(&told, &field).is_none_or(|name| !name.is_empty() && !name.contains('/')));
     }
-    // As the kernel writes it (`mangle` in `fs/proc_namespace.c`).
+    // The kernel writes paths with these escape sequences (`mangle` in `fs/proc_namespace.c`).
     let escaped = |text: &str| -> String {
         let escape = |letter| match letter {
             ' ' | '\t' | '\n' | '\\' => format!("\\{:03o}", u32::from(letter)),
@@ -133,7 +138,7 @@ fn mounts(data: &[u8]) {
         };
         text.chars().map(escape).collect()
     };
-    // What else `str::lines` would take for the end of a line, and the mark of what was unlinked.
+    // `str::lines` removes a carriage return, and the kernel marks unlinked files.
     if !text.contains('\r') && !text.ends_with("//deleted") {
         let escaped = escaped(text);
         let line = format!("1 2 0:1 {escaped} {escaped} rw master:1 - ext4 /dev/sda rw,a b");
@@ -171,7 +176,7 @@ fn resolv_conf(data: &[u8]) {
 
 fn cgroup(data: &[u8]) {
     let [group, memory, cpu, period] = parts(data);
-    // What is mounted is the first group, so that its limits are read. One mount lies upon the other.
+    // The first group is mounted, so that its limits are read. One mount covers the other.
     let text = String::from_utf8_lossy(group);
     let path = text.lines().next().and_then(|line| line.splitn(3, ':').nth(2)).unwrap_or("/");
     let root = path.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
@@ -208,11 +213,11 @@ fn quantity(data: &[u8]) {
     let Ok(quantity) = Quantity::parse(text) else { return };
     let canonical = quantity.to_string();
     let Ok(again) = Quantity::parse(&canonical) else {
-        // More than 10²⁹ units are read only where Go has them in 18 digits.
+        // More than 10²⁹ units are accepted only if they have at most 18 digits in Go.
         assert!([i64::MIN, i64::MAX].contains(&quantity.value()), "{canonical}");
         return;
     };
-    // Go rounds negative amounts by how it keeps them, which the text does not say.
+    // The rounding of negative amounts depends on Go's internal form, which the text does not show.
     if !text.starts_with('-') {
         assert_eq!(again.value(), quantity.value(), "{canonical}");
         assert_eq!(again.milli_value(), quantity.milli_value(), "{canonical}");
@@ -225,7 +230,7 @@ fn quantity(data: &[u8]) {
     }
 }
 
-/// Whole units and thousandths of a short number with a suffix, by plain arithmetic.
+/// Whole units and thousandths of a short number with a suffix, computed with plain arithmetic.
 fn calculated(text: &str) -> Option<(i64, i64)> {
     const SUFFIXES: [(&str, u128, u128); 16] = [
         ("n", 1, 1_000_000_000),
@@ -254,7 +259,7 @@ fn calculated(text: &str) -> Option<(i64, i64)> {
     }
     let digits: u128 = format!("0{whole}{fraction}").parse().ok()?;
     let per_unit = |fine: u128| {
-        // Finer than 10⁻⁹ is rounded up before anything else is.
+        // The number is first rounded up to a multiple of 10⁻⁹.
         let nanos = (digits * times * 1_000_000_000).div_ceil(10u128.pow(fraction.len() as u32) * by);
         let nanos = if suffix.ends_with('i') { nanos.min(i64::MAX as u128 * 1_000_000_000) } else { nanos };
         i64::try_from(nanos.div_ceil(1_000_000_000 / fine)).unwrap_or(i64::MAX)
@@ -286,7 +291,7 @@ fn expression(data: &[u8]) {
         assert_eq!(value.to_string(), resource_field(resource, &amount, &divisor));
         return;
     }
-    // A budget is at least 1, and else within what it came from.
+    // A percentage of a resource is at least 1, and otherwise not more than the resource.
     let (amount, divisor) = match &**resource {
         "cpu" => (amount.milli_value(), divisor.milli_value()),
         _ => (amount.value(), divisor.value()),
@@ -295,7 +300,7 @@ fn expression(data: &[u8]) {
     assert!(value == 1 || (value > 1 && is_within), "{value} of {amount} by {divisor}");
 }
 
-/// Each byte is an operand: the first that is known and not empty counts, else the last.
+/// Each byte is an operand. The first that is known and not empty wins, else the last.
 fn defaults(data: &[u8]) {
     const OPERANDS: [(&str, Option<&str>); 8] = [
         ("metadata.name", Some("web-0")),
@@ -350,7 +355,7 @@ fn expansion(data: &[u8]) {
     let names = std::cell::RefCell::new(Vec::new());
     expand(data, &|name| {
         names.borrow_mut().push(name.to_vec());
-        // What a value brings in is not looked at again.
+        // References in a value are not expanded.
         Some(b"$(AGAIN)".to_vec())
     });
     assert_eq!(names.into_inner(), nobody.unresolved);
@@ -399,7 +404,7 @@ fn pod_object(data: &[u8]) {
     let api = Settings { when: When::Never, url: None, timeout: Duration::ZERO };
     for asked in [Asked::OWN, named, beside] {
         let request = Request { asked, wanted: Wanted::default(), api: &api };
-        let gathered = gather(Origin::Object(&pod), &request);
+        let gathered = gather(Origin::Object(&pod), &request, &mut Shared::default());
         let selection = Selection { labels: true, annotations: true, otel: true, ..Selection::default() };
         let variables = crate::variables::variables(
             &gathered,
@@ -432,7 +437,8 @@ fn files(data: &[u8]) {
     are_read_back(&Facts::new(4096), &text.split('\u{1f}').enumerate().map(named).collect());
 }
 
-/// Every format gives back the values that went in; what the env format leaves out, it cannot hold.
+/// Every format returns its input when it is read. The env format leaves out only values that it cannot
+/// represent.
 fn are_read_back(facts: &Facts, variables: &Variables) {
     let document = Document { facts, variables, explanation: None };
     let values: BTreeMap<&str, &str> =
@@ -460,7 +466,7 @@ fn are_read_back(facts: &Facts, variables: &Variables) {
     }
 }
 
-/// Lines `export NAME='value'`, as a POSIX shell takes them; anything else is an injection.
+/// Reads lines `export NAME='value'` as a POSIX shell does. Anything else would be an injection.
 fn read_sh(file: &[u8]) -> BTreeMap<String, String> {
     let mut rest = str::from_utf8(file).expect("UTF-8");
     let mut values = BTreeMap::new();
@@ -486,53 +492,11 @@ fn read_sh(file: &[u8]) -> BTreeMap<String, String> {
     values
 }
 
-/// The kubelet's own grammar of env files (`ParseEnv` in `pkg/kubelet/util/env/env_util.go`, of which
-/// `tests/fixtures/envfile/GRAMMAR.md` is a record): of two assignments the first counts.
-fn read_as_the_kubelet_does(file: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, &'static str> {
-    const BLANK: [u8; 2] = [b' ', b'\t'];
-    let mut lines: Vec<&[u8]> = file.split(|byte| *byte == b'\n').collect();
-    if lines.last().is_some_and(|last| last.is_empty()) {
-        lines.pop();
-    }
-    if lines.iter().any(|line| line.len() > 65_535) {
-        return Err("token too long");
-    }
-    let mut lines = lines.into_iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+/// The variables that the kubelet reads from an env file: the first assignment of a name wins.
+fn read_as_the_kubelet_does(file: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, kubelet_env::Rejected> {
     let mut values = BTreeMap::new();
-    while let Some(line) = lines.next() {
-        let skip = line.iter().take_while(|byte| BLANK.contains(byte)).count();
-        let line = &line[skip..];
-        if line.is_empty() || line[0] == b'#' {
-            continue;
-        }
-        let equals = line.iter().position(|byte| *byte == b'=').ok_or("no =")?;
-        let (name, after) = (&line[..equals], &line[equals + 1..]);
-        if name.last().is_none_or(|last| BLANK.contains(last)) {
-            return Err("no name, or blanks before =");
-        }
-        let mut value = Vec::new();
-        match after.first() {
-            Some(blank) if BLANK.contains(blank) => {}
-            Some(b'\'') => {
-                let mut rest = &after[1..];
-                let end = loop {
-                    match rest.iter().position(|byte| *byte == b'\'') {
-                        Some(end) => break end,
-                        None => {
-                            value.extend_from_slice(rest);
-                            value.push(b'\n');
-                            rest = lines.next().ok_or("no closing quote")?;
-                        }
-                    }
-                };
-                value.extend_from_slice(&rest[..end]);
-                let after = rest[end + 1..].iter().find(|byte| !BLANK.contains(byte));
-                if after.is_some_and(|byte| *byte != b'#') {
-                    return Err("something follows the value");
-                }
-            }
-            _ => return Err("no quote"),
-        }
+    for assignment in kubelet_env::assignments(file) {
+        let (name, value) = assignment?;
         values.entry(name.to_vec()).or_insert(value);
     }
     Ok(values)
@@ -543,7 +507,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/corpus");
+    const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");
 
     #[test]
     fn what_fuzzing_has_found_holds() {
@@ -551,7 +515,7 @@ mod tests {
             let mut count = 0;
             for file in std::fs::read_dir(Path::new(CORPUS).join(name)).unwrap() {
                 let path = file.unwrap().path();
-                // Shown if the target panics.
+                // The test shows this line if the target panics.
                 println!("{}", path.display());
                 target(&std::fs::read(path).unwrap());
                 count += 1;

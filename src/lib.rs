@@ -5,15 +5,15 @@
 //!       │ cli           one declaration per option, one row per subcommand
 //!       ▼
 //!  commands             exec, write, print, watch, get, install
-//!       │ pipeline      the one way from options to facts, variables and files
+//!       │ pipeline      from options to facts, variables and files
 //!       ▼
 //!  sources ◄──────────  system (files, environment, mounts), client (API server)
-//!       │ gather        token, kubelet, cgroup, env, volume; the API server only if it must be asked
+//!       │ gather        token, kubelet, cgroup, env, volume; the API server only if it is needed
 //!       ▼
-//!  facts                the table of fields; of each field the value that counts
+//!  facts                the table of fields; for each field the value that wins
 //!       │
 //!       ▼
-//!  variables            the names and values that the application gets
+//!  variables            names and values for the application
 //!       │
 //!       ▼
 //!  render               json, env, sh, table ──► standard output or a file
@@ -22,20 +22,19 @@
 //!  execve               exec only: this process becomes the application
 //! ```
 //!
-//! Values flow downwards only. The root directory, the environment and the clock are arguments
-//! ([`system::surroundings`]); there are no globals. [`kubernetes`] has Kubernetes' own notations,
-//! which all of them use.
+//! Values flow only downwards. The root directory, the environment and the clock are arguments
+//! ([`system::surroundings`]), not globals. All modules use Kubernetes' notations ([`kubernetes`]).
 //!
 //! # Words
 //!
 //! | word | meaning |
 //! | --- | --- |
-//! | field | one thing that a pod can know about itself, named as the downward API names it: `metadata.name`, `limits.memory` ([`facts::field`]) |
-//! | source | a place that fields are read from: `token`, `kubelet`, `cgroup`, `env`, `volume`, `api` ([`sources`]) |
-//! | fact | a field's value, and the source that it came from ([`facts`]) |
+//! | field | one property of a pod, with its name in the downward API: `metadata.name`, `limits.memory` ([`facts::field`]) |
+//! | source | a place from which fields are read: `token`, `kubelet`, `cgroup`, `env`, `volume`, `api` ([`sources`]) |
+//! | fact | a field's value and its source ([`facts`]) |
 //! | variable | an environment variable made from a fact: `POD_NAME` ([`variables`]) |
-//! | expression | what follows `--set NAME=` ([`variables::expression`]) |
-//! | subject | whose facts they are: those of this container, of another container, or of the pod alone ([`facts::subject`]) |
+//! | expression | the text after `--set NAME=` ([`variables::expression`]) |
+//! | subject | what the facts describe: this container, another container, or only the pod ([`facts::subject`]) |
 //!
 //! # What to change
 //!
@@ -49,12 +48,12 @@
 //!
 //! # Rules
 //!
-//! - Absent, never wrong: what no source knows for certain is no fact.
-//! - Never in the way: a source never fails the run, and `exec` executes its command unless an option
-//!   of its user says otherwise (`--require`).
-//! - The token and the values of the environment never reach a log or an error.
+//! - Absent, never wrong: a value that is not certain is not a fact.
+//! - Never in the way: a source never fails the run. `exec` executes its command, unless an option such
+//!   as `--require` forbids it.
+//! - Logs and errors never contain the token or values of the environment.
 
-// The front page is for those who change the program, and links to what is private.
+// This page is for developers, so it links to private items.
 #![allow(rustdoc::private_intra_doc_links)]
 #![deny(unsafe_code)]
 
@@ -70,28 +69,16 @@ mod sources;
 mod system;
 mod variables;
 
-use std::ffi::{OsString, c_char, c_int};
+use std::ffi::OsString;
 use std::time::Instant;
 
 use system::environment::Environment;
 use system::{exit, logging, process};
 
-/// Runs introspod with what the C library gives to `main`; answers with the exit code.
+/// Runs introspod, and answers with its exit code. It does not return after a successful `exec`.
 ///
-/// # Safety
-/// `words` must be an array of `count` strings that end in NUL and live as long as the process.
-#[allow(unsafe_code, reason = "the C library gives arguments as raw pointers")]
-pub unsafe fn main(count: c_int, words: *const *const c_char) -> c_int {
-    process::start();
-    // SAFETY: as the caller says.
-    let arguments = unsafe { process::arguments(count, words) };
-    run(arguments.get(1..).unwrap_or_default())
-}
-
-/// Runs introspod and answers with its exit code; after a successful `exec` it does not return.
-///
-/// `arguments` are those after the program's name.
-fn run(arguments: &[OsString]) -> i32 {
+/// `arguments` do not include the program's name.
+pub fn run(arguments: &[OsString]) -> i32 {
     let environment = Environment::new(process::environment());
     let is_exec = arguments.first().is_some_and(|first| first == "exec");
     if cli::is_disabled(&environment)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# introspod in its home: its image, run as Kubernetes would run it.
+# Tests introspod's image in containers, as Kubernetes would run it.
 #
 #     tests/container.sh oci:DIRECTORY     tests the image in this OCI image layout, as release/build makes it
 #     tests/container.sh BINARY            tests an image of the Dockerfile's last stage with this static binary
 #     tests/container.sh --build-stage     runs the commands of the Dockerfile's build stage on this machine,
-#                                          without the base image, and looks at the binary that they build
+#                                          without the base image, and checks the binary that they build
 #
-# Needs root and the Debian packages podman, runc, busybox-static, python3-yaml and openssl. Pulls nothing:
-# base images may be out of reach.
+# Needs root and the Debian packages podman, runc, busybox-static, python3-yaml and openssl. It pulls no
+# images, because registries may not be reachable.
 set -uo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -23,12 +23,12 @@ die() {
     exit 1
 }
 
-# A storage of our own: the images below bear the names of real ones.
+# A separate storage, because the images below have the names of real images.
 podman() {
     command podman --root "$work/storage" --runroot "$work/run" "$@"
 }
 
-# Some machines let runc neither raise limits nor crun use hybrid cgroups; no test needs a network.
+# On some machines runc may not raise limits, and crun does not support hybrid cgroups. No test needs a network.
 run() {
     podman run --runtime runc --ulimit nofile=1024:1024 --ulimit nproc=10000:10000 --network none "$@"
 }
@@ -63,12 +63,12 @@ expect() {
 # ------------------------------------------------------------------------------------------------
 # The image
 
-# Prints the build stage, one instruction a line.
+# Prints the build stage, one instruction on each line.
 build_stage() {
     sed '/^#/d; /^$/d' "$top/Dockerfile" | sed ':join; /\\$/ { N; s/\\\n//; b join }' | awk '/^FROM/ { stage++ } stage == 1'
 }
 
-# Does here what the build stage does: its COPY and RUN instructions, in $work/source for /source.
+# Runs the COPY and RUN instructions of the build stage on this machine, in $work/source for /source.
 play_build_stage() {
     local instruction arguments words destination source
     mkdir "$work/source" && cd "$top" && shopt -s nullglob || return
@@ -139,7 +139,7 @@ build_images() {
         build_stand_ins
 }
 
-# What stands for the other images that the examples name: this machine's own Python in front, and a script.
+# Substitutes for the other images of the examples: this machine's Python, and a script.
 build_stand_ins() {
     local pods=$top/tests/pods
     mkdir -p "$work/python/usr" "$work/python/stand-in" "$work/whoami"
@@ -194,7 +194,7 @@ started() {
     return 1
 }
 
-# expect_stop CODE ID: the container ends with CODE, and long before its grace period does.
+# expect_stop CODE ID: the container ends with CODE, long before the end of its grace period.
 expect_stop() {
     local since=$SECONDS
     podman stop --time 30 "$2"
@@ -214,7 +214,7 @@ status_is_the_applications() {
     expect 7 "$(run --rm entrypoint sh -c 'exit 7'; echo $?)"
 }
 
-# podman has these codes too: the message says whose they are.
+# podman uses these codes too. The message shows which program failed.
 failures_have_their_codes() {
     code() {
         run --rm "$@" 2>"$work/stderr"
@@ -225,7 +225,7 @@ failures_have_their_codes() {
     expect "125 introspod: " "$(code --env INTROSPOD_SET=1=2 entrypoint true)"
 }
 
-# Process 1 hears only those signals that it has a handler for.
+# Process 1 receives only signals for which it has a handler.
 stop_reaches_introspod_while_it_waits() {
     local id
     id=$(run --detach --volume "$service_account" --env KUBERNETES_SERVICE_HOST=127.0.0.1 --env KUBERNETES_SERVICE_PORT=1 \
@@ -255,7 +255,7 @@ runs_with_nothing_allowed() {
             echo $(status Uid) $(status CapEff) $(status NoNewPrivs) $writable')"
 }
 
-# 65,540 KiB are whole pages and 130m whole tens: cgroups keep them to the digit.
+# 65,540 KiB is a multiple of the page size and 130m a multiple of 10m, so cgroups do not round them.
 limits_are_variables() {
     expect "130 65540" "$(run --rm --cpus 0.13 --memory 67112960 entrypoint \
         sh -c 'echo $CONTAINER_CPU_LIMIT_MILLICORES $CONTAINER_MEMORY_LIMIT_KIBIBYTES')"
@@ -266,7 +266,7 @@ no_limit_is_no_variable() {
 }
 
 # ------------------------------------------------------------------------------------------------
-# A volume that containers share, as an emptyDir: anybody may write, and each comes as another user
+# A volume that containers share, such as an emptyDir: every user may write, and each container has another user
 
 mkdir -m 0777 "$work/shared"
 

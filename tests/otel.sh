@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What --otel sets, read back by a real SDK: opentelemetry-sdk from PyPI, in a throwaway virtual
-# environment, inside the process that introspod has become.
+# A real SDK reads the variables of --otel: opentelemetry-sdk from PyPI, in a temporary virtual environment,
+# in the process that introspod executes.
 #
 #     tests/otel.sh BINARY
 #
@@ -22,7 +22,7 @@ import sys
 from importlib.metadata import version
 
 BINARY = sys.argv[1]
-# What an application does to get its resource.
+# An application that reads its resource.
 READER = "import json; from opentelemetry.sdk.resources import Resource; print(json.dumps(dict(Resource.create().attributes)))"
 APPLICATION = [sys.executable, "-c", READER]
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -127,7 +127,7 @@ results.append(
 results.append(
     check_merged("a service's name that is set", {"service.name": "mine, =%"}, {"OTEL_SERVICE_NAME": "mine, =%"})
 )
-# Nothing says what the service is: it keeps the name that the SDK gives, and not the container's.
+# Without a name for the service, the SDK's default stays. The container's name is not used.
 results.append(check_merged("no name", {"service.name": OF_THE_SDK["service.name"]}, {}))
 
 print(f"opentelemetry-sdk {version('opentelemetry-sdk')}: {results.count(True)} passed, {results.count(False)} failed")

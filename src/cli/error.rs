@@ -1,4 +1,4 @@
-//! Mistakes on the command line.
+//! Errors of the command line.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use super::help::one_of;
 use super::subcommands::SUBCOMMANDS;
 use crate::variables::definition::OrderError;
 
-/// The command line, or a variable `INTROSPOD_…`, cannot be understood.
+/// The command line or a variable `INTROSPOD_…` is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UsageError {
     #[error("introspod needs a subcommand: {}; introspod --help explains them", subcommands())]
@@ -21,11 +21,11 @@ pub(crate) enum UsageError {
     NotBoolean { place: String },
     #[error("option {0} is given twice")]
     Twice(&'static str),
-    #[error("{0:?} is not UTF-8; only the command of exec can hold other bytes")]
+    #[error("{0:?} is not UTF-8; only the command of exec can contain other bytes")]
     NotUtf8(OsString),
     #[error("{place}{}{why}", if why.starts_with("must ") { " " } else { ": " })]
     Value { place: String, why: String },
-    /// A mistake that argh found, and for which there is no better message.
+    /// An error of argh, with argh's message.
     #[error("{0}")]
     Argh(String),
     #[error("{subcommand} does not take the word {word:?}; introspod {subcommand} --help shows its usage")]
@@ -48,7 +48,7 @@ pub(crate) enum UsageError {
     OneFileForSeveral { file: String },
     #[error("--out {file} has {{container}} in its name, so it needs --container NAME")]
     NoContainer { file: String },
-    // The word is not repeated: it may be a URL with a password or a token.
+    // The message does not contain the word, which may be a URL with a password or a token.
     #[error("the path must begin with /, such as introspod get /version")]
     NoPath,
     #[error("{option} cannot be combined with {with}")]

@@ -1,4 +1,4 @@
-//! The help texts, made of what [`options`](super::options) and [`subcommands`](super::subcommands) declare.
+//! The help texts, generated from [`options`](super::options) and [`subcommands`](super::subcommands).
 
 use argh::{FlagInfo, FlagInfoKind};
 
@@ -8,12 +8,12 @@ use crate::render::Format;
 
 /// The longest line.
 const WIDTH: usize = 80;
-/// Where the texts begin beside names of options, of subcommands, and exit codes.
+/// The columns of the texts beside options, subcommands and exit codes.
 const OPTION_COLUMN: usize = 23;
 const SUBCOMMAND_COLUMN: usize = 11;
 const CODE_COLUMN: usize = 12;
 
-/// The help of introspod itself: the list of subcommands.
+/// The help of `introspod --help`: the list of subcommands.
 pub(super) fn general() -> String {
     let mut text = "Usage: introspod SUBCOMMAND [OPTION...]\n\n".to_owned();
     text += "Makes a Kubernetes pod know itself: gathers what a container can know about its\n\
@@ -32,7 +32,7 @@ pub(super) fn of(subcommand: &Subcommand) -> String {
     let mut text = format!("Usage: introspod {} {}\n\n", subcommand.name, subcommand.usage);
     text += &(wrapped(&format!("{}.", subcommand.summary), WIDTH).join("\n") + "\n");
     let mut section = String::new();
-    for group in subcommand.groups {
+    for group in subcommand.groups.iter().copied().flatten() {
         let info = group();
         for positional in info.positionals {
             text += &format!(
@@ -61,7 +61,7 @@ pub(super) fn of(subcommand: &Subcommand) -> String {
     text
 }
 
-/// What holds of the variables of all options.
+/// The note about variables for options.
 fn about_variables(subcommand: &Subcommand) -> String {
     let mut text = "Each option can also be given as a variable: --api-url as INTROSPOD_API_URL; repeatable \
                     options one per line. An option on the command line wins. INTROSPOD_LOG sets what is \
@@ -82,14 +82,14 @@ fn left(flag: &FlagInfo) -> String {
     }
 }
 
-/// A description with the names of formats in it; argh doubles braces.
+/// A description with the names of the formats. argh doubles the braces.
 fn filled(description: &str) -> String {
     let text = description.replace("{{formats}}", &one_of(&Format::names()));
     let text = text.replace("{{suffixes}}", &one_of(&Format::suffixes()));
     text.replace("{{", "{").replace("}}", "}")
 }
 
-/// `left`, and `text` beside it from `column` on; below it where `left` is too long.
+/// `left` with `text` beside it at `column`, or below it if `left` is too long.
 fn row(left: &str, text: &str, column: usize) -> String {
     let mut left = format!("  {left}");
     let mut rows = String::new();
@@ -102,7 +102,7 @@ fn row(left: &str, text: &str, column: usize) -> String {
     rows
 }
 
-/// `text` in lines of at most `width`, but for longer words.
+/// `text` in lines of at most `width` characters. A longer word has its own line.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

@@ -1,8 +1,8 @@
-//! The command line: what is asked for, and how.
+//! The command line.
 //!
-//! Each option is declared once in [`options`], each subcommand is one row in [`subcommands`]. The
-//! help is made of both ([`help`]). [`words`] splits the command line, adds what the variables
-//! `INTROSPOD_…` say, and has argh parse the options group by group.
+//! [`options`] declares each option once, and [`subcommands`] has one row for each subcommand. [`help`]
+//! generates the help from both. [`words`] splits the command line, adds the variables `INTROSPOD_…`,
+//! and passes the options to argh group by group.
 
 mod error;
 mod help;
@@ -31,10 +31,10 @@ pub(crate) use values::Out;
 pub(crate) use variables::is_disabled;
 use words::Words;
 
-/// What was asked for.
+/// The parsed command line.
 #[derive(Debug)]
 pub(crate) enum Invocation {
-    /// Text for standard output: help, or the version.
+    /// The help or the version, which is printed.
     Text(String),
     Exec(Box<Exec>),
     Write(Box<Options>),
@@ -63,13 +63,13 @@ pub(crate) struct Watch {
 #[derive(Debug)]
 pub(crate) struct Print {
     pub(crate) options: Options,
-    /// The variables whose bare values are printed; all of them in a format if there is none.
+    /// The variables whose values are printed. If there is none, all variables are printed in a format.
     pub(crate) names: Vec<String>,
     pub(crate) format: Option<Format>,
     pub(crate) explain: bool,
 }
 
-/// The options that all subcommands which gather and render share.
+/// The options that `exec`, `write`, `print` and `watch` share.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) selection: Selection,
@@ -79,10 +79,10 @@ pub(crate) struct Options {
     pub(crate) api: crate::sources::api::Settings,
     pub(crate) volumes: Vec<PathBuf>,
     pub(crate) token_file: Option<PathBuf>,
-    /// The containers to describe, each once; at most one in `exec` and `print`.
+    /// The containers to describe, without duplicates. `exec` and `print` allow at most one.
     pub(crate) containers: Vec<String>,
     pub(crate) root: PathBuf,
-    /// The process whose container is described, if it is not introspod's own; above 0.
+    /// The process whose container is described, instead of introspod's own. It is above 0.
     pub(crate) process: Option<u32>,
     pub(crate) pod: Option<PathBuf>,
 }
@@ -90,7 +90,7 @@ pub(crate) struct Options {
 /// The options of `get`.
 #[derive(Debug)]
 pub(crate) struct Get {
-    /// The path and the query, beginning with `/`.
+    /// The path and the query. It starts with `/`.
     pub(crate) path: String,
     pub(crate) api_url: Option<ApiUrl>,
     pub(crate) timeout: Duration,
@@ -105,32 +105,27 @@ pub(crate) struct Install {
 }
 
 impl Options {
-    /// The container to describe, if one was named; the first one of several.
-    fn container(&self) -> Option<&str> {
+    /// The first container of `--container`.
+    pub(crate) fn container(&self) -> Option<&str> {
         self.containers.first().map(String::as_str)
     }
 
-    /// What `exec` and `print` describe: the container that they run in.
+    /// The choice of `exec` and `print`: the container that they run in.
     pub(crate) fn own(&self) -> Asked {
         Asked { container: self.container().map(str::to_owned), is_beside: false }
     }
 
-    /// What `write` and `watch` describe: they run beside it, unless `--process` names it.
+    /// The choice of `write` and `watch`: a container beside their own, or that of `--process`.
     pub(crate) fn beside(&self) -> Asked {
         Asked { container: self.container().map(str::to_owned), is_beside: self.process.is_none() }
     }
 
-    /// These options for each container that they name, with the files that are its own; themselves
-    /// if they name none.
+    /// The options for each container of `--container`. Without `--container` these are the options themselves.
     pub(crate) fn per_container(&self) -> Vec<Options> {
         if self.containers.is_empty() {
             return vec![self.clone()];
         }
-        let of = |name: &String| Options {
-            containers: vec![name.clone()],
-            out: self.out.iter().map(|out| out.of_container(name)).collect(),
-            ..self.clone()
-        };
+        let of = |name: &String| Options { containers: vec![name.clone()], ..self.clone() };
         self.containers.iter().map(of).collect()
     }
 
@@ -143,6 +138,14 @@ impl Options {
         if let Some((with, _)) = excluded.iter().find(|(_, is_given)| *is_given && self.pod.is_some()) {
             return Err(UsageError::Combined { option: "--pod", with });
         }
+        Ok(self)
+    }
+
+    /// Checks the files of `write` and `watch`, which may describe several containers.
+    fn with_out(self, subcommand: &'static str) -> Result<Self, UsageError> {
+        if self.out.is_empty() {
+            return Err(UsageError::NoOut(subcommand));
+        }
         for out in &self.out {
             let file = || out.path.display().to_string();
             match (self.containers.len(), out.has_placeholder()) {
@@ -154,13 +157,6 @@ impl Options {
         Ok(self)
     }
 
-    fn with_out(self, subcommand: &'static str) -> Result<Self, UsageError> {
-        match self.out.is_empty() {
-            true => Err(UsageError::NoOut(subcommand)),
-            false => Ok(self),
-        }
-    }
-
     fn describing_one(self, subcommand: &'static str) -> Result<Self, UsageError> {
         match self.containers.len() {
             0 | 1 => Ok(self),
@@ -169,14 +165,14 @@ impl Options {
     }
 }
 
-/// The first name that was there before.
+/// The first name that is repeated.
 fn repeated<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
     names.clone().enumerate().find_map(|(position, name)| {
         names.clone().take(position).any(|before| before == name).then_some(name)
     })
 }
 
-/// What `arguments` (without the program's name) ask for.
+/// Parses `arguments`, which do not include the program's name.
 pub(crate) fn parse(arguments: &[OsString], environment: &Environment) -> Result<Invocation, UsageError> {
     let (first, rest) = arguments.split_first().ok_or(UsageError::NoSubcommand)?;
     let name = first.to_string_lossy();
@@ -205,10 +201,10 @@ fn named(name: &str) -> Result<&'static Subcommand, UsageError> {
     })
 }
 
-/// The command of an `exec`, whatever its options say.
+/// The command of `exec`, even if its options are not valid.
 ///
-/// If the options cannot be understood, it is what follows the first `--`. Without that there is
-/// none: a word after an unknown option may be the option's value, and must not be executed.
+/// If an option is not valid, the command starts after the first `--`. Without `--` there is no command:
+/// a word after an unknown option may be its value, and must not be executed.
 pub(crate) fn command(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let (name, rest) = arguments.split_first()?;
     let subcommand = Subcommand::named(name.to_str()?).filter(|subcommand| subcommand.takes_command())?;

@@ -1,8 +1,7 @@
 //! The options: each is declared once, with its name, placeholder, help and type.
 //!
-//! A group is a struct that argh parses; its docstring is the heading of the group in the help. The
-//! variable of an option follows from its name ([`variable_of`](super::variables::variable_of)).
-//! The texts show URLs as they are typed.
+//! A group is a struct that argh parses. Its docstring is the heading of the group in the help. The name of
+//! an option gives the name of its variable ([`variable_of`](super::variables::variable_of)).
 #![allow(rustdoc::bare_urls)]
 
 use std::path::PathBuf;
@@ -55,7 +54,7 @@ pub(super) struct Command {
 /// Output
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct Output {
-    /// variable whose bare value is printed; several names, several lines
+    /// variable to print: only its value, one line for each NAME
     #[argh(positional, arg_name = "NAME", from_str_fn(values::variable_name))]
     pub(super) names: Vec<String>,
     /// format of the output: {formats}; default table on a terminal, env elsewhere
@@ -69,8 +68,8 @@ pub(super) struct Output {
 /// Files
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct Files {
-    /// write FILE in the format of its suffix: {suffixes}; {container} in its name stands for the NAME of
-    /// --container; repeatable
+    /// write FILE in the format of its suffix: {suffixes}; {container} in its name stands for the name of
+    /// the container; repeatable
     #[argh(option, arg_name = "FILE")]
     pub(super) out: Vec<Out>,
     /// mode of the written files; default 0644
@@ -90,8 +89,8 @@ pub(super) struct Notifying {
 /// API server
 #[derive(FromArgs, ArgsInfo)]
 pub(super) struct Asking {
-    /// when to ask the API server: auto (only for values that were asked for and that no other source
-    /// knows), always or never; default auto
+    /// when to query the API server: auto (only for requested values that no other source knows), always
+    /// or never; default auto
     #[argh(option, arg_name = "WHEN")]
     pub(super) api: Option<When>,
 }

@@ -1,4 +1,4 @@
-//! The subcommands: one row each, and what makes an [`Invocation`] of their options.
+//! The subcommands: one row each, and one function that converts its options to an [`Invocation`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,17 +16,23 @@ use super::{Exec, Get, Install, Invocation, Options, Print, Watch};
 use crate::sources::api::Settings;
 use crate::variables::Selection;
 
+/// A group of options ([`options`](super::options)).
+type Group = fn() -> CommandInfoWithArgs;
+
+/// The options about what to read, which several subcommands share.
+const READING: [Group; 3] = [Asking::get_args_info, Server::get_args_info, Places::get_args_info];
+
 /// A subcommand.
 #[derive(Debug)]
 pub(super) struct Subcommand {
     pub(super) name: &'static str,
-    /// What it does, for the list of subcommands and for its own help.
+    /// Its purpose, for the list of subcommands and for its help.
     pub(super) summary: &'static str,
-    /// What follows its name on the command line.
+    /// The arguments after its name.
     pub(super) usage: &'static str,
-    /// The options that it takes, in the order of the help.
-    pub(super) groups: &'static [fn() -> CommandInfoWithArgs],
-    /// Those of its options that are not read from variables.
+    /// Its groups of options, in the order of the help.
+    pub(super) groups: &'static [&'static [Group]],
+    /// Its options that do not have variables.
     pub(super) without_variable: &'static [&'static str],
     pub(super) notes: &'static [&'static str],
     pub(super) exit_codes: &'static [(&'static str, &'static str)],
@@ -40,13 +46,9 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         summary: "Become a command, with the variables set",
         usage: "[OPTION...] [--] COMMAND [ARG...]",
         groups: &[
-            Variables::get_args_info,
-            Command::get_args_info,
-            Files::get_args_info,
-            Asking::get_args_info,
-            Server::get_args_info,
-            Places::get_args_info,
-            Below::get_args_info,
+            &[Variables::get_args_info, Command::get_args_info, Files::get_args_info],
+            &READING,
+            &[Below::get_args_info],
         ],
         without_variable: &[],
         notes: &[
@@ -62,13 +64,9 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         summary: "Write files and exit, as an initContainer",
         usage: "[OPTION...] --out FILE...",
         groups: &[
-            Files::get_args_info,
-            Variables::get_args_info,
-            Asking::get_args_info,
-            Server::get_args_info,
-            Places::get_args_info,
-            OtherProcess::get_args_info,
-            Below::get_args_info,
+            &[Files::get_args_info, Variables::get_args_info],
+            &READING,
+            &[OtherProcess::get_args_info, Below::get_args_info],
         ],
         without_variable: &[],
         notes: &[ANOTHER_CONTAINER, SEVERAL_CONTAINERS],
@@ -77,19 +75,14 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
     },
     Subcommand {
         name: "print",
-        summary: "Print the variables, or the values of those that are named: a dry run",
+        summary: "Print the variables, or the values of the named ones: a dry run",
         usage: "[OPTION...] [NAME...]",
         groups: &[
-            Output::get_args_info,
-            Variables::get_args_info,
-            Files::get_args_info,
-            Asking::get_args_info,
-            Server::get_args_info,
-            Places::get_args_info,
-            OtherProcess::get_args_info,
-            Below::get_args_info,
+            &[Output::get_args_info, Variables::get_args_info, Files::get_args_info],
+            &READING,
+            &[OtherProcess::get_args_info, Below::get_args_info],
         ],
-        // A dry run in a container must not write the files of that container.
+        // A dry run must not write files because of a variable that is meant for another subcommand.
         without_variable: &["--out"],
         notes: &[],
         exit_codes: &CODES,
@@ -100,13 +93,9 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         summary: "Keep files up to date while labels and annotations change, as a sidecar",
         usage: "[OPTION...] --out FILE...",
         groups: &[
-            Files::get_args_info,
-            Notifying::get_args_info,
-            Variables::get_args_info,
-            Asking::get_args_info,
-            Server::get_args_info,
-            Places::get_args_info,
-            Below::get_args_info,
+            &[Files::get_args_info, Notifying::get_args_info, Variables::get_args_info],
+            &READING,
+            &[Below::get_args_info],
         ],
         without_variable: &[],
         notes: &[
@@ -121,7 +110,7 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         name: "get",
         summary: "Send one GET request to the API server and print the body, as kubectl get --raw does",
         usage: "[OPTION...] PATH",
-        groups: &[Request::get_args_info, Server::get_args_info, Below::get_args_info],
+        groups: &[&[Request::get_args_info, Server::get_args_info, Below::get_args_info]],
         without_variable: &[],
         notes: &["Example: introspod get '/api/v1/namespaces/{namespace}/pods'"],
         exit_codes: &CODES,
@@ -131,7 +120,7 @@ pub(super) static SUBCOMMANDS: [Subcommand; 6] = [
         name: "install",
         summary: "Copy this binary into a directory, so that an unchanged image can be wrapped",
         usage: "DIR",
-        groups: &[Target::get_args_info],
+        groups: &[&[Target::get_args_info]],
         without_variable: &[],
         notes: &["Example: introspod install /run/introspod"],
         exit_codes: &CODES,
@@ -145,9 +134,9 @@ const ANOTHER_CONTAINER: &str = "Values of a container (its name, limits and ima
 const SEVERAL_CONTAINERS: &str = "With several --container each container gets its own files: every --out must \
                                   have {container} in its name, such as --out '/run/introspod/{container}.env'.";
 
-// As `exit.rs` names them.
+// The names of these codes are in `exit.rs`.
 const EXEC_CODES: [(&str, &str); 5] = [
-    ("125", "introspod failed: wrong usage, a required variable that is not known, a file not written"),
+    ("125", "introspod failed: wrong usage, an unknown required variable, or an error while writing a file"),
     ("126", "COMMAND was found but cannot be executed"),
     ("127", "COMMAND was not found"),
     ("130, 143", "SIGINT or SIGTERM ended introspod before it executed COMMAND"),
@@ -163,15 +152,20 @@ impl Subcommand {
 
     /// The options, without `--help`.
     pub(super) fn flags(&self) -> impl Iterator<Item = &'static FlagInfo<'static>> {
-        self.groups.iter().flat_map(|group| group().flags).filter(|flag| flag.long != "--help")
+        self.groups
+            .iter()
+            .copied()
+            .flatten()
+            .flat_map(|group| group().flags)
+            .filter(|flag| flag.long != "--help")
     }
 
-    /// Whether a command follows the options.
+    /// Whether it takes a command after its options.
     pub(super) fn takes_command(&self) -> bool {
         self.name == "exec"
     }
 
-    /// What its words ask for: the help, or what they say.
+    /// Converts its words to an invocation.
     pub(super) fn invocation(&self, words: &Words) -> Result<Invocation, UsageError> {
         (self.parse)(words)
     }
@@ -194,7 +188,7 @@ fn write(words: &Words) -> Result<Invocation, UsageError> {
 fn print(words: &Words) -> Result<Invocation, UsageError> {
     let mut options = options(words)?.describing_one("print")?;
     let Output { names, format, explain } = words.parse()?;
-    // What is asked for by name is wanted, and has to be known.
+    // The named variables are requested and required.
     options.selection.require.extend(names.iter().cloned());
     let on_command_line =
         ["--format", "--explain"].into_iter().find(|option| words.is_on_command_line(option));
@@ -231,7 +225,7 @@ fn install(words: &Words) -> Result<Invocation, UsageError> {
     Ok(Invocation::Install(Install { dir }))
 }
 
-/// What holds where no option says otherwise.
+/// The defaults of options.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_MODE: u32 = 0o644;
 
@@ -243,7 +237,7 @@ fn root(words: &Words) -> Result<Option<PathBuf>, UsageError> {
     Ok(words.parse::<Below>()?.root)
 }
 
-/// The options of the subcommands that gather.
+/// The options that `exec`, `write`, `print` and `watch` share.
 fn options(words: &Words) -> Result<Options, UsageError> {
     let variables: Variables = words.parse()?;
     let Files { out, mode } = words.parse()?;

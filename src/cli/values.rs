@@ -10,9 +10,9 @@ use crate::kubernetes::names;
 use crate::render::{FORMATS, Format};
 use crate::variables::definition::{Definition, DefinitionError};
 
-/// An option's value is not what the option takes.
+/// The value of an option is not valid.
 ///
-/// A message that begins with "must" follows the name of the option or variable as its subject.
+/// If a message starts with "must", its subject is the option or variable, whose name precedes it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ValueError {
     #[error("must be NAME=EXPR, such as TEAM=metadata.labels['team']")]
@@ -37,7 +37,7 @@ pub(crate) enum ValueError {
     Process,
 }
 
-// argh takes no errors of functions but text.
+// argh accepts only text as the error of a function.
 impl From<ValueError> for String {
     fn from(error: ValueError) -> String {
         error.to_string()
@@ -57,12 +57,13 @@ impl FromStr for Set {
     }
 }
 
-/// What stands in a file's name for the name of the container that it describes.
+/// In a file's name it stands for the name of the described container.
 pub(super) const CONTAINER_PLACEHOLDER: &str = "{container}";
 
 /// A file to write, in the format of its suffix.
 #[derive(Clone, Debug)]
 pub(crate) struct Out {
+    /// With [`CONTAINER_PLACEHOLDER`] for the name of the container.
     pub(crate) path: PathBuf,
     pub(crate) format: Format,
 }
@@ -83,17 +84,16 @@ impl Out {
         self.path.to_string_lossy().contains(CONTAINER_PLACEHOLDER)
     }
 
-    /// The file for the container `name`.
-    pub(super) fn of_container(&self, name: &str) -> Out {
-        let path = match self.path.to_str() {
-            Some(path) => path.replace(CONTAINER_PLACEHOLDER, name).into(),
-            None => self.path.clone(),
-        };
-        Out { path, format: self.format }
+    /// The file for this container; none if its name is needed and is not known.
+    pub(crate) fn path_for(&self, container: Option<&str>) -> Option<PathBuf> {
+        if !self.has_placeholder() {
+            return Some(self.path.clone());
+        }
+        Some(self.path.to_str()?.replace(CONTAINER_PLACEHOLDER, container?).into())
     }
 }
 
-/// Checks the name of a variable, as every shell takes it (POSIX.1-2017, 3.235 "Name").
+/// Checks that `name` is a variable's name for every shell (POSIX.1-2017, 3.235 "Name").
 fn check_name(name: &str) -> Result<(), ValueError> {
     let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let starts_well = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
@@ -103,13 +103,13 @@ fn check_name(name: &str) -> Result<(), ValueError> {
     }
 }
 
-/// Takes the name of a variable.
+/// Parses the name of a variable.
 pub(super) fn variable_name(name: &str) -> Result<String, String> {
     check_name(name)?;
     Ok(name.to_owned())
 }
 
-/// Takes the name of a container.
+/// Parses the name of a container.
 pub(super) fn container(name: &str) -> Result<String, String> {
     match names::is_label(name) {
         true => Ok(name.to_owned()),
@@ -117,26 +117,26 @@ pub(super) fn container(name: &str) -> Result<String, String> {
     }
 }
 
-/// Takes the name of a format.
+/// Parses the name of a format.
 pub(super) fn format(name: &str) -> Result<Format, String> {
     let format = FORMATS.into_iter().find(|format| format.name == name);
     Ok(format.ok_or(ValueError::Format)?)
 }
 
-/// Takes the mode of a file: permissions only, without the bits of set-user-ID and the like.
+/// Parses the mode of a file. Only permissions are allowed, not bits such as set-user-ID.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     Ok(mode.filter(|_| !text.starts_with('+')).ok_or(ValueError::Mode)?)
 }
 
-/// Takes a duration; a number without a unit is seconds.
+/// Parses a duration. A number without a unit is in seconds.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     let duration = seconds.or_else(|| humantime::parse_duration(text).ok());
     Ok(duration.filter(|duration| !duration.is_zero()).ok_or(ValueError::Timeout)?)
 }
 
-/// Takes the ID of a process.
+/// Parses the ID of a process.
 pub(super) fn process(text: &str) -> Result<u32, String> {
     let id = text.parse::<NonZeroU32>().ok().filter(|_| !text.starts_with('+'));
     Ok(id.map(NonZeroU32::get).ok_or(ValueError::Process)?)

@@ -4,11 +4,11 @@ use super::subcommands::SUBCOMMANDS;
 use crate::system::environment::Environment;
 use crate::system::{logging, suggest};
 
-/// With what the variables of options begin.
+/// The prefix of the variables of options.
 pub(super) const PREFIX: &str = "INTROSPOD_";
 /// Makes `exec` execute its command at once.
 const DISABLED: &str = "INTROSPOD_DISABLED";
-/// The variables that are no option's.
+/// The variables that do not belong to an option.
 const OTHERS: [&str; 2] = [DISABLED, logging::VARIABLE];
 
 /// The variable of an option: `INTROSPOD_API_URL` of `--api-url`.
@@ -17,7 +17,7 @@ pub(super) fn variable_of(option: &str) -> String {
     PREFIX.to_owned() + &name.to_ascii_uppercase()
 }
 
-/// Whether the variable `name` is that of `option`.
+/// Whether `name` is the variable of `option`.
 pub(super) fn is_variable_of(name: &str, option: &str) -> bool {
     let letters = name.strip_prefix(PREFIX).unwrap_or_default().bytes();
     letters.eq(option.trim_start_matches('-').bytes().map(|byte| match byte {
@@ -35,12 +35,12 @@ pub(super) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether `exec` is to execute its command at once and do nothing else.
+/// Whether `exec` must execute its command at once and do nothing else.
 pub(crate) fn is_disabled(environment: &Environment) -> bool {
     environment.get_nonempty(DISABLED).and_then(parse_boolean) == Some(true)
 }
 
-/// Warns of variables that are nearly those of options, since they have no effect.
+/// Warns about misspelt variables of options, which have no effect.
 pub(super) fn warn_of_near_misses(environment: &Environment) {
     let flags = || SUBCOMMANDS.iter().flat_map(|subcommand| subcommand.flags());
     for name in environment.names_with_prefix(PREFIX).filter(|name| !is_of_service(name)) {

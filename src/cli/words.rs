@@ -1,6 +1,6 @@
-//! The words of a command line and the variables beside them, made ready for argh.
+//! Prepares the words of a command line, and the variables of options, for argh.
 //!
-//! This does what argh does not: `--x=y`, `--switch=false`, the environment, and a command of any bytes.
+//! argh does not support `--x=y`, `--switch=false`, variables, and a command that is not UTF-8.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -14,10 +14,10 @@ use super::variables::{PREFIX, is_variable_of, parse_boolean, variable_of};
 use crate::system::environment::Environment;
 use crate::system::{logging, suggest};
 
-/// What argh says of an option that may be given once.
+/// argh's message about an option that may be used only once.
 const TWICE: &str = "duplicate values provided";
 
-/// The words that follow a subcommand.
+/// The words after a subcommand.
 #[derive(Debug)]
 pub(super) struct Words {
     subcommand: &'static Subcommand,
@@ -37,7 +37,7 @@ struct Given {
 }
 
 impl Given {
-    /// Where the option stands: itself, or its variable.
+    /// The place of the value: the option or its variable.
     fn place(&self) -> String {
         match self.is_from_variable {
             true => variable_of(self.flag.long),
@@ -97,8 +97,8 @@ impl Words {
         UsageError::UnknownOption { option, hint, subcommand: self.subcommand.name }
     }
 
-    /// Adds what variables say: of a repeatable option before what the command line says, of
-    /// another only where the command line does not say it.
+    /// Adds the values of variables. The values of a repeatable option come before those of the command
+    /// line. For other options, the command line wins.
     pub(super) fn add_variables(&mut self, environment: &Environment) -> Result<(), UsageError> {
         let names: Vec<&str> = environment.names_with_prefix(PREFIX).collect();
         if names.is_empty() {
@@ -126,13 +126,13 @@ impl Words {
         Ok(())
     }
 
-    /// Whether the command line says another thing than a variable: then it wins.
+    /// Whether the command line has the same option or, for `--set`, the same name. Then it wins.
     fn is_overruled(&self, given: &Given) -> bool {
         let name = |set: &str| set.split('=').next().unwrap_or_default().to_owned();
         let mut same = self.given.iter().filter(|other| other.flag.long == given.flag.long);
         match given.flag.long {
             "--set" => same.any(|other| name(&other.value) == name(&given.value)),
-            // Other containers, and not more of them.
+            // The command line replaces the containers of the variable.
             "--container" => same.next().is_some(),
             _ => given.flag.optionality != Optionality::Repeating && same.next().is_some(),
         }
@@ -143,7 +143,7 @@ impl Words {
         self.given.iter().any(|given| given.flag.long == option && !given.is_from_variable)
     }
 
-    /// What argh makes of the options of the group `T`, and of the operands if `T` takes some.
+    /// Parses the options of the group `T` with argh, and the operands if `T` takes them.
     pub(super) fn parse<T: FromArgs + ArgsInfo>(&self) -> Result<T, UsageError> {
         let info = T::get_args_info();
         let mut tokens = Vec::new();
@@ -153,7 +153,7 @@ impl Words {
                 FlagInfoKind::Option { .. } => {
                     given.for_each(|given| tokens.extend([flag.long, &given.value]))
                 }
-                // The last one counts.
+                // The last one wins.
                 FlagInfoKind::Switch => {
                     let is_on =
                         given.next_back().is_some_and(|given| parse_boolean(&given.value) == Some(true));
@@ -168,7 +168,7 @@ impl Words {
         T::from_args(&[self.subcommand.name], &tokens).map_err(|exit| self.explained(exit.output.trim_end()))
     }
 
-    /// argh's message, and which option or variable it is about.
+    /// Converts argh's message to an error that names the option or variable.
     fn explained(&self, message: &str) -> UsageError {
         for given in &self.given {
             let start = format!("Error parsing option '{}' with value '{}': ", given.flag.long, given.value);
@@ -178,13 +178,13 @@ impl Words {
                 None => {}
             }
         }
-        // Of an operand what is wrong with it says enough.
+        // For an operand, the reason alone is clear.
         let why =
             self.operands.iter().find_map(|operand| Some(message.split_once(&format!("'{operand}': "))?.1));
         UsageError::Argh(logging::one_line(why.unwrap_or(message)).into_owned())
     }
 
-    /// Whether there is no word that is no option.
+    /// Fails if there is an operand.
     pub(super) fn expect_no_operand(&self) -> Result<(), UsageError> {
         match self.operands.first() {
             None => Ok(()),
@@ -194,7 +194,7 @@ impl Words {
         }
     }
 
-    /// Whether there is one word that is no option: `what`, such as `example`.
+    /// Fails unless there is exactly one operand. `what` describes it, and `example` is a value.
     pub(super) fn expect_one_operand(
         &self,
         what: &'static str,
@@ -219,7 +219,7 @@ fn split_option(text: &str) -> (&str, Option<&str>) {
     (name, (!value.is_empty()).then(|| value.strip_prefix('=').unwrap_or(value)))
 }
 
-/// `given`, if what is given for a switch is a boolean.
+/// Checks that the value of a switch is a boolean.
 fn checked(given: Given) -> Result<Given, UsageError> {
     match given.flag.kind == FlagInfoKind::Switch && parse_boolean(&given.value).is_none() {
         true => Err(UsageError::NotBoolean { place: given.place() }),

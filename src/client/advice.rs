@@ -1,4 +1,4 @@
-//! What to do about a failure.
+//! Advice on failed requests.
 
 use super::failure::{Failure, Step};
 use super::rbac::{Account, Request};
@@ -6,29 +6,29 @@ use super::tls;
 use super::url::shown_path;
 use crate::system::logging::one_line;
 
-/// Who asks, as far as it is known.
+/// The known facts about the sender of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Identity<'a> {
     pub(crate) namespace: Option<&'a str>,
     pub(crate) service_account: Option<&'a str>,
-    /// The pod's name, where it is the same after every restart: a StatefulSet's.
+    /// The pod's name, if it stays the same after a restart, as in a StatefulSet.
     pub(crate) stable_name: Option<&'a str>,
 }
 
-/// A failure in the words of a message.
+/// The messages about a failure.
 #[derive(Debug)]
 pub(crate) struct Explanation {
-    /// What happened, for one line of the log.
+    /// What happened, in one line.
     pub(crate) problem: String,
-    /// What to do about it, in one line. It may be a command, and is printed as it stands: no
-    /// character of it makes a line of its own or is anything but a plain word to a shell.
+    /// What to do about it, in one line. It may be a command, which users paste into a shell. So it
+    /// contains no newline and no special character that comes from outside.
     pub(crate) advice: String,
 }
 
-/// Explains `failure` of getting `path`.
+/// Explains the `failure` of a GET of `path`.
 ///
-/// A 403 is two lines in the log, like every other failure: the warning, which also says what else
-/// the role would allow, and `kubectl create role … && kubectl create rolebinding …`.
+/// The advice on a 403 is `kubectl create role … && kubectl create rolebinding …`. The problem also says
+/// what else this role would allow.
 pub(crate) fn explain(failure: &Failure, path: &str, who: Identity) -> Explanation {
     match failure {
         Failure::Forbidden { message, through_proxy } => {
@@ -42,7 +42,7 @@ fn advice(failure: &Failure) -> &'static str {
     match failure {
         Failure::NoEndpoint(_) => {
             "outside a cluster, name the API server with --api-url https://HOST:PORT, or run kubectl proxy \
-             and give --api-url http://127.0.0.1:8001"
+             and use --api-url http://127.0.0.1:8001"
         }
         Failure::NoToken { .. } | Failure::EmptyToken { .. } => {
             "set automountServiceAccountToken: true in the pod's spec or its ServiceAccount, \
@@ -72,12 +72,8 @@ fn advice(failure: &Failure) -> &'static str {
 fn advice_on_timeout(step: Step) -> &'static str {
     match step {
         Step::Dns => "check that the cluster's DNS answers, or leave out --api-url to do without DNS",
-        Step::Connect => {
-            "check that a NetworkPolicy lets the pod reach the API server, or give it more time with --timeout"
-        }
-        Step::Response => {
-            "the API server is slow, or something on the way drops its answer; give it more time with --timeout"
-        }
+        Step::Connect => "check that a NetworkPolicy lets the pod reach the API server, or raise --timeout",
+        Step::Response => "the API server is slow, or the network drops its answer; raise --timeout",
     }
 }
 
@@ -90,20 +86,20 @@ fn advice_on_answer(failure: &Failure) -> &'static str {
             "check the namespace and the name, and that the object is in this cluster"
         }
         Failure::Status { status: 408 | 429 | 500..=599, .. } => {
-            "the API server is overloaded or failing; try again, or give it more time with --timeout"
+            "the API server is overloaded or failing; try again, or raise --timeout"
         }
-        Failure::Redirect { .. } => "give the API server's own address with --api-url",
+        Failure::Redirect { .. } => "use the API server's own address with --api-url",
         Failure::WrongUid { .. } => {
-            "the object was replaced by one of the same name, or POD_NAME and POD_NAMESPACE name another pod"
+            "another object replaced this one under the same name, or POD_NAME and POD_NAMESPACE name another pod"
         }
         Failure::WrongObject { .. } | Failure::InvalidObject { .. } => {
-            "check that the API server itself answers at this address, and no proxy or login page"
+            "check that the API server answers at this address, not a proxy or a login page"
         }
-        _ => "check that it is the API server that answers at this address",
+        _ => "check that the API server answers at this address",
     }
 }
 
-/// The commands that grant what was refused, if it is known to whom, and whether that is wise.
+/// Explains a 403: the commands that grant the request, and what else they allow.
 fn forbidden(
     failure: &Failure,
     message: &str,
@@ -114,13 +110,13 @@ fn forbidden(
     let request = Request::get(path);
     let mut problem = failure.to_string();
     if through_proxy {
-        problem += "; kubectl proxy asks with its own account, not with this pod's";
+        problem += "; kubectl proxy uses its own account, not the account of this pod";
     }
     let user = quoted_after(message, "User ");
     let own = || Some(Account { namespace: who.namespace?, name: who.service_account? });
     let account = match user {
         Some(user) => Account::of_user(user),
-        // The message of a proxy that refuses by itself names nobody.
+        // If the proxy itself refused the request, the message names no user.
         None if through_proxy => None,
         None => own(),
     };
@@ -136,11 +132,11 @@ fn forbidden(
     Explanation { problem, advice }
 }
 
-/// What to do where no service account is known to have been refused.
+/// The advice on a 403 that names no service account.
 fn advice_on_user(user: Option<&str>, through_proxy: bool, path: &str) -> String {
     match user {
         Some(user) => format!(
-            "{} is not a service account: ask with a service account's token, or let this user get {path}",
+            "{} is not a service account: use the token of a service account, or let this user get {path}",
             one_line(user)
         ),
         None if through_proxy => {
@@ -152,7 +148,7 @@ fn advice_on_user(user: Option<&str>, through_proxy: bool, path: &str) -> String
     }
 }
 
-/// What stands in double quotes after `word`.
+/// The text in double quotes after `word`.
 fn quoted_after<'a>(message: &'a str, word: &str) -> Option<&'a str> {
     let (_, rest) = message.split_once(&format!("{word}\""))?;
     rest.split_once('"').map(|(quoted, _)| quoted)

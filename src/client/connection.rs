@@ -1,4 +1,4 @@
-//! The way to the API server: its name, addresses and certificate, and which step of it failed.
+//! The connection to the API server: its name, addresses and certificates, and the step that failed.
 
 use std::error::Error;
 use std::io;
@@ -13,13 +13,13 @@ use super::failure::{Failure, Step};
 use super::{Client, SHORTEST_ATTEMPT, tls};
 use crate::system::surroundings::Surroundings;
 
-/// What connecting gets at least, if there is so much, before another attempt is made.
+/// The shortest timeout of connecting, unless less time is left.
 const CONNECT: Duration = Duration::from_secs(1);
-/// What connecting to the loopback gets, where nothing can be slow but the application.
+/// The timeout of connecting to loopback, where only the application can be slow.
 const LOOPBACK_CONNECT: Duration = Duration::from_secs(10);
 
-/// An HTTP client with no proxy, no redirect, no trust but in `roots`, and for `host` no addresses
-/// but these.
+/// An HTTP client that uses no proxy, follows no redirect, trusts only `roots`, and connects to `host`
+/// only at `addresses`.
 fn http(
     roots: RootCertStore,
     connect_timeout: Duration,
@@ -40,15 +40,15 @@ fn http(
     http.map_err(|error| Failure::NoClient(error.without_url()))
 }
 
-/// An HTTP client for loopback URLs, which trusts no certificate and so speaks no TLS.
+/// An HTTP client for loopback URLs. It trusts no certificate, so it cannot use TLS.
 ///
-/// `localhost` is the loopback itself, whatever a name server says (RFC 6761, section 6.3).
+/// `localhost` always is the loopback address, whatever DNS says (RFC 6761, section 6.3).
 ///
 /// # Errors
 /// [`Failure::NoClient`]
 pub(super) fn plain_http() -> Result<Http, Failure> {
     let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-    // With port 0 the URL's counts.
+    // Port 0 stands for the port of the URL.
     let addresses = loopback.map(|address| SocketAddr::new(address, 0));
     http(RootCertStore::empty(), LOOPBACK_CONNECT, "localhost", &addresses)
 }
@@ -57,7 +57,7 @@ impl Client<'_> {
     /// Reads the CA certificates and resolves the host.
     pub(super) fn connect(&self) -> Result<Http, Failure> {
         let roots = match self.url.is_plain() {
-            // Plain HTTP needs no trust, but the builder does.
+            // Plain HTTP needs no certificates, but the builder does.
             true => RootCertStore::empty(),
             false => self.roots()?,
         };
@@ -65,7 +65,7 @@ impl Client<'_> {
         http(roots, self.connect_timeout(), host, &self.resolve(host)?)
     }
 
-    /// Half of the time: a replica of the API server may be gone, and another attempt reach another.
+    /// Half of the time that is left, so that another attempt can reach another replica of the API server.
     fn connect_timeout(&self) -> Duration {
         let left = self.left();
         (left / 2).max(CONNECT.min(left.saturating_sub(SHORTEST_ATTEMPT)))
@@ -75,7 +75,7 @@ impl Client<'_> {
         self.root.display(&Surroundings::service_account_file("ca.crt"))
     }
 
-    /// The certificates of `ca.crt`.
+    /// The certificates in `ca.crt`.
     fn roots(&self) -> Result<RootCertStore, Failure> {
         let path = self.ca_path();
         match self.root.read(&Surroundings::service_account_file("ca.crt")) {
@@ -87,8 +87,7 @@ impl Client<'_> {
         }
     }
 
-    /// The addresses of `host`, looked up in a thread of its own: a name server that never answers
-    /// is not waited for beyond the deadline.
+    /// Looks up the addresses of `host` in a thread, so that it can stop waiting at the deadline.
     fn resolve(&self, host: &str) -> Result<Vec<SocketAddr>, Failure> {
         let port = self.url.port();
         if let Ok(address) = host.parse::<IpAddr>() {
@@ -100,7 +99,7 @@ impl Client<'_> {
         let thread = std::thread::Builder::new().stack_size(256 << 10);
         let spawned = thread.spawn(move || {
             let found = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-            // The deadline may have passed: then nobody listens.
+            // After the deadline the receiver is gone.
             let _ = sender.send(found);
         });
         spawned.map_err(Failure::NoThread)?;
@@ -126,7 +125,7 @@ impl Client<'_> {
         Failure::Timeout { address: self.url.address(), step, timeout: self.timeout.into() }
     }
 
-    /// The failure of a request that got no answer.
+    /// The failure of a request without an answer.
     pub(super) fn connection_failure(&self, error: reqwest::Error) -> Failure {
         if let Some(source) = tls_error(&error) {
             return self.tls_failure(source.clone());
@@ -148,7 +147,7 @@ impl Client<'_> {
         }
     }
 
-    /// The failure of an answer whose body did not come to its end.
+    /// The failure of an answer whose body was cut short.
     pub(super) fn body_failure(&self, source: io::Error) -> Failure {
         if let Some(error) = tls_error(&source) {
             return self.tls_failure(error.clone());
@@ -161,7 +160,7 @@ impl Client<'_> {
     }
 }
 
-/// The TLS error in a chain of causes: it hides in `io::Error`s, which do not name it as their source.
+/// The TLS error in a chain of causes. It is inside `io::Error`s, whose `source` does not return it.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(found) = error.downcast_ref::<rustls::Error>() {
         return Some(found);

@@ -1,4 +1,4 @@
-//! What can go wrong with a request, in one line each.
+//! The failures of requests.
 
 use std::error::Error;
 use std::io;
@@ -49,25 +49,26 @@ pub(crate) enum Failure {
     Tls { address: String, source: rustls::Error },
     #[error("the API server answered {status}: {message}")]
     Status { status: u16, message: String, retry_after: Duration },
-    /// 403; through a `kubectl proxy` it is the proxy's account that was refused.
+    /// 403. With a `kubectl proxy`, the proxy's account was refused.
     #[error("the API server answered 403: {message}")]
     Forbidden { message: String, through_proxy: bool },
-    /// The location holds neither user information nor a query.
+    /// `location` has no user information and no query.
     #[error("the API server answered {status}, a redirect to {location}, which is not followed")]
     Redirect { status: u16, location: String },
     #[error("the answer is larger than 8 MiB")]
     TooLarge,
-    #[error("the answer is encoded as {0}, although no encoding was asked for")]
+    #[error("the answer has the encoding {0}, which was not requested")]
     Encoded(String),
-    /// The answer cannot be read as an object of the kind that was asked for.
+    /// The answer is not a valid object of the requested kind.
     #[error("the answer is not a valid {kind} object: {source}")]
     InvalidObject { kind: &'static str, source: Box<dyn Error + Send + Sync> },
-    /// The answer is an object of another name or namespace; both are as `NAME` or `NAME in the namespace NAMESPACE`.
+    /// The answer is an object of another name or namespace. `wanted` and `found` are `NAME` or
+    /// `NAME in the namespace NAMESPACE`.
     #[error("the answer is the {kind} {found}, not {wanted}")]
     WrongObject { kind: &'static str, wanted: String, found: String },
-    /// The answer is an object of the right name, but not the one that the UID belongs to.
+    /// The answer is an object with the right name and another UID.
     #[error(
-        "the answer is another {kind} of the same name: its UID is {found}, the expected UID is {expected}"
+        "the answer is another {kind} with the same name: its UID is {found}, the expected UID is {expected}"
     )]
     WrongUid { kind: &'static str, found: String, expected: String },
 }
@@ -76,7 +77,7 @@ pub(crate) enum Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Dns,
-    /// TCP and TLS are one step to the HTTP client.
+    /// TCP and TLS, which are one step in the HTTP client.
     Connect,
     Response,
 }
@@ -105,10 +106,10 @@ impl Failure {
         }
     }
 
-    /// How long to wait at least before another attempt, if one can help.
+    /// The shortest pause before another attempt; none if another attempt cannot help.
     ///
-    /// As client-go (`k8s.io/client-go/rest/with_retry.go`) with one deadline over all attempts. A
-    /// certificate, a 403 or a 404 is the same at the next attempt.
+    /// The rules are those of client-go (`k8s.io/client-go/rest/with_retry.go`). A certificate, a 403 or a
+    /// 404 would be the same at the next attempt.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Failure::Timeout { .. }
@@ -125,13 +126,13 @@ impl Failure {
         matches!(self, Failure::Timeout { .. })
     }
 
-    /// Whether the answer may have come from a cache that is behind: a request without
-    /// `resourceVersion=0` may be answered otherwise.
+    /// Whether the answer may come from an outdated cache, which a request without `resourceVersion=0`
+    /// does not use.
     pub(crate) fn may_be_stale(&self) -> bool {
         self.code() == Some(404) || matches!(self, Failure::WrongUid { .. })
     }
 
-    /// The HTTP status of the answer, if there was an answer and it was no success.
+    /// The HTTP status of the answer, if it is an error.
     pub(crate) fn code(&self) -> Option<u16> {
         match self {
             Failure::Status { status, .. } | Failure::Redirect { status, .. } => Some(*status),
@@ -141,7 +142,7 @@ impl Failure {
     }
 }
 
-/// The innermost cause: it says what happened and, in a [`reqwest::Error`], holds no URL or header.
+/// The innermost cause. Unlike the outer ones of a [`reqwest::Error`], it contains no URL or header.
 pub(super) fn deepest(error: &(dyn Error + 'static)) -> String {
     let mut cause: &(dyn Error + 'static) = error;
     while let Some(source) = cause.source() {

@@ -1,7 +1,7 @@
-//! The API server: one client for the `api` source and for `get`.
+//! The client of the API server, for the source `api` and for `get`.
 //!
-//! It trusts the CA certificate that the kubelet mounted and nothing else, and it sends the token
-//! over verified TLS only. No option changes either.
+//! It trusts only the CA certificate that the kubelet mounted, and sends the token only over verified
+//! TLS. No option changes this.
 
 mod advice;
 mod connection;
@@ -24,38 +24,38 @@ use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
 
-/// The most that is read of an answer, in bytes.
+/// The largest answer, in bytes.
 const BODY_LIMIT: u64 = 8 << 20;
-/// The first pause before another attempt, and the longest; each is twice the one before.
+/// The first and the longest pause before another attempt. Each pause is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// With less time than this another attempt would only hide why the last one failed.
+/// The shortest time for another attempt. With less, it would only hide why the last one failed.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(50);
 
-/// What the server answered.
+/// An answer of the server.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// A client of the API server, with the time that it has.
+/// A client of the API server, with a deadline.
 pub(crate) struct Client<'a> {
     root: &'a Root,
     url: ApiUrl,
     clock: fn() -> Instant,
     deadline: Instant,
     timeout: Duration,
-    /// Made when the first request is, and kept for the next while it works.
+    /// The HTTP client, which is created for the first request and dropped after a failure.
     http: Option<Http>,
     pause: Duration,
 }
 
 impl<'a> Client<'a> {
-    /// A client whose `timeout` begins now. Token and CA certificate are read below `root`;
-    /// without a `url` the variables in `environment` say where the API server is.
+    /// A client whose `timeout` starts now. It reads the token and the CA certificate below `root`. Without a
+    /// `url`, the variables in `environment` have the address of the API server.
     ///
     /// # Errors
-    /// [`Failure::NoEndpoint`] if nothing says where the API server is.
+    /// [`Failure::NoEndpoint`] if the address of the API server is not known.
     pub(crate) fn new(
         root: &'a Root,
         environment: &Environment,
@@ -69,7 +69,7 @@ impl<'a> Client<'a> {
             root,
             url: url.map_or_else(in_cluster, Ok)?,
             clock,
-            // So long a time is no limit, and no sum of times may overflow.
+            // A longer timeout could overflow in sums of times.
             deadline: now + timeout.min(Duration::from_secs(1 << 32)),
             timeout,
             http: None,
@@ -77,14 +77,15 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// What is left of the time.
+    /// The time up to the deadline.
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since((self.clock)())
     }
 
-    /// Sleeps before another attempt; whether there is time for one after that.
+    /// Sleeps before another attempt. Answers whether there is time for one after that.
     ///
-    /// The random part comes on top of the time that a server has told, too: it has told it to others.
+    /// It also adds the random part to the pause that a server has requested, because the server has sent
+    /// the same pause to other clients.
     pub(crate) fn pause(&mut self, at_least: Duration) -> bool {
         let room = self.left().saturating_sub(SHORTEST_ATTEMPT);
         if room.is_zero() || at_least > room {
@@ -96,11 +97,11 @@ impl<'a> Client<'a> {
         true
     }
 
-    /// Gets `path`, which begins with a slash, trying again where that can help.
+    /// Gets `path`, which starts with a slash. Tries again if that can help.
     ///
     /// # Errors
-    /// The last attempt's failure; if that only ran out of time, the failure that the server
-    /// answered before.
+    /// The failure of the last attempt. If that is a timeout, it is the failure that the server answered
+    /// before.
     pub(crate) fn get(&mut self, path: &str) -> Result<Answer, Failure> {
         let mut was_unauthorized = false;
         let mut answered = None;
@@ -117,7 +118,7 @@ impl<'a> Client<'a> {
             let is_unauthorized = failure.code() == Some(401);
             let pause = match failure.retry_after() {
                 Some(pause) => pause,
-                // The kubelet may have rotated the token between the reading and the sending.
+                // The kubelet may have rotated the token after it was read.
                 None if is_unauthorized && !was_unauthorized => Duration::ZERO,
                 None => return Err(failure),
             };
@@ -138,18 +139,18 @@ impl<'a> Client<'a> {
             Some(http) => http,
             None => self.connect()?,
         };
-        // The deadline of the request as a whole; the builder's would begin anew at every read.
+        // The timeout of the whole request. The timeout of the builder would restart at every read.
         let mut request = http.get(self.url.join(path)).timeout(self.left());
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        // After a failure a new client is made: another connection may reach another replica.
+        // A new client makes a new connection, which may reach another replica.
         let response = request.send().map_err(|error| self.connection_failure(error))?;
         self.http = Some(http);
         self.read(response)
     }
 
-    /// The token, read again for every attempt: the kubelet rotates it.
+    /// Reads the token for every attempt, because the kubelet rotates it.
     fn read_token(&self) -> Result<String, Failure> {
         let file = Surroundings::service_account_file("token");
         let path = self.root.display(&file);
@@ -171,7 +172,7 @@ impl<'a> Client<'a> {
             return Err(Failure::Redirect { status, location: location(&response) });
         }
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        // Seconds; the API server sends no date (RFC 9110, section 10.2.3).
+        // The API server sends seconds, not a date (RFC 9110, section 10.2.3).
         let retry_after = header("retry-after").and_then(|text| text.trim().parse().ok());
         let retry_after = Duration::from_secs(retry_after.unwrap_or_default());
         let encoding = header("content-encoding").filter(|encoding| encoding != "identity");
@@ -191,7 +192,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Where a redirect leads, without the secrets that the URL may hold.
+/// The target of a redirect, without the parts of the URL that may be secrets.
 fn location(response: &Response) -> String {
     let location = response.headers().get("location").and_then(|location| location.to_str().ok());
     let url = location.map(|location| response.url().join(location));
@@ -202,7 +203,7 @@ fn location(response: &Response) -> String {
     }
 }
 
-/// A random part of `pause` (full jitter), so that pods that failed together do not come back together.
+/// A random part of `pause` (full jitter), so that many pods do not try again at the same time.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(fastrand::f64())
 }

@@ -1,4 +1,4 @@
-//! Telling the application that the files changed: a POST to a loopback URL.
+//! Notifies the application of changed files with a POST to a loopback URL.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -11,21 +11,21 @@ use super::failure::{Failure, deepest};
 pub(crate) use super::url::NotifyUrl;
 use super::url::shown;
 
-/// Changes that follow one another more quickly are told of as one.
+/// Changes within this time cause one notification.
 const BURST: Duration = Duration::from_millis(100);
-/// How long an application may take to take a notification, and how long it is told again.
+/// The timeout of one notification, and the time for all attempts.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 const RETRY_LIMIT: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Tells the application of changes, from a thread of its own: a slow one does not hold up the files.
+/// Notifies the application from a thread, so that a slow application does not delay the files.
 pub(crate) struct Notifier {
     changes: Sender<()>,
 }
 
 impl Notifier {
-    /// Starts the thread, which sleeps until there is a change.
+    /// Starts the thread. It sleeps until there is a change.
     ///
     /// # Errors
     /// Those of `pthread_create(3)`.
@@ -36,14 +36,14 @@ impl Notifier {
         Ok(Notifier { changes })
     }
 
-    /// There is a change to tell of.
+    /// Notifies the application of a change.
     pub(crate) fn changed(&self) {
-        // The thread ends with the process, so there is always somebody who listens.
+        // The thread runs until the process ends, so sending cannot fail.
         let _ = self.changes.send(());
     }
 }
 
-/// Waits for a burst of changes and tells of it; whether there can be another.
+/// Waits for a burst of changes, and sends one notification. Answers whether more changes can come.
 fn tell_next(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) -> bool {
     if changes.recv().is_err() {
         return false;
@@ -60,13 +60,13 @@ fn tell_next(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) ->
     true
 }
 
-/// Tells until the application takes it, or for a minute after the last change.
+/// Sends the notification until the application accepts it, or for a minute after the last change.
 fn tell(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) {
     let mut until = clock() + RETRY_LIMIT;
     let mut pause = FIRST_PAUSE;
     let shown = shown(url.url());
     loop {
-        // What has changed meanwhile is told of by this same attempt, and has its own minute.
+        // This attempt also covers the changes since the last one, which restart the minute.
         while changes.try_recv().is_ok() {
             until = clock() + RETRY_LIMIT;
         }
@@ -84,10 +84,10 @@ fn tell(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) {
     }
 }
 
-/// One POST without a body. The client lives for one request: at rest there is no thread of it.
+/// Sends one POST without a body. The client is dropped after it, so that its thread ends.
 fn post(url: &NotifyUrl) -> Result<StatusCode, NotifyError> {
     let client = plain_http()?;
-    // Without a length some servers answer 411.
+    // Some servers answer 411 to a request without a length.
     let request = client.post(url.url().clone()).header(CONTENT_LENGTH, "0").timeout(ATTEMPT_LIMIT);
     let response = request.send().map_err(|error| NotifyError::Send(error.without_url()))?;
     Ok(response.status())

@@ -1,6 +1,6 @@
-//! The role that a refused request takes, as `kubectl create` commands.
+//! The role that allows a refused request, as `kubectl create` commands.
 
-/// What a request takes: one rule of a Role or ClusterRole.
+/// The permission for a request: one rule of a Role or ClusterRole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Request<'a> {
     verb: &'a str,
@@ -13,11 +13,11 @@ enum Target<'a> {
         group: &'a str,
         resource: &'a str,
         subresource: Option<&'a str>,
-        /// The namespace of the request; without one it takes a ClusterRole.
+        /// The namespace of the request. A request without one needs a ClusterRole.
         namespace: Option<&'a str>,
         name: Option<&'a str>,
     },
-    /// The path of what is no resource, such as `/metrics`.
+    /// A path that is not a resource, such as `/metrics`.
     Path(&'a str),
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// The account of a user name (`k8s.io/apiserver/pkg/authentication/serviceaccount`).
+    /// The account in a user name (`k8s.io/apiserver/pkg/authentication/serviceaccount`).
     pub(super) fn of_user(user: &'a str) -> Option<Self> {
         let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
         Some(Account { namespace, name })
@@ -37,7 +37,7 @@ impl<'a> Account<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A GET of `path`, as the API server reads it
+    /// The permission for a GET of `path`, by the rules of the API server
     /// (`k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`, `NewRequestInfo`).
     pub(super) fn get(path: &'a str) -> Self {
         let (path, _query) = path.split_once('?').unwrap_or((path, ""));
@@ -51,7 +51,7 @@ impl<'a> Request<'a> {
             [verb @ ("watch" | "proxy"), parts @ ..] if !parts.is_empty() => (Some(*verb), parts),
             _ => (None, parts),
         };
-        // The namespace of a Namespace object is that object's own: a Role in it is enough.
+        // A Namespace object belongs to its own namespace, so a Role in it is enough.
         let (namespace, parts) = match parts {
             ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize", ..] => {
                 (Some(*namespace), parts)
@@ -65,7 +65,7 @@ impl<'a> Request<'a> {
         Request { verb, target: Target::Resource { group, resource, subresource, namespace, name } }
     }
 
-    /// Whether a role for this lets its holder read the spec of every pod there is.
+    /// A warning if the role lets its holder read the spec of every pod.
     pub(super) fn reads_every_pod(&self, stable_pod: Option<&str>) -> Option<String> {
         let Target::Resource { group: "", resource: "pods", subresource: None, namespace, .. } = self.target
         else {
@@ -76,9 +76,9 @@ impl<'a> Request<'a> {
         is_wide.then(|| format!("{} on pods lets its holder read every pod spec in the {scope}", self.verb))
     }
 
-    /// The object to which a role is limited.
+    /// The object to which the role is limited.
     ///
-    /// Pods have another name after a restart, unless they are `stable_pod`, and run on another node.
+    /// After a restart, a pod can run on another node, and has another name unless it is `stable_pod`.
     fn object(&self, stable_pod: Option<&str>) -> Option<&'a str> {
         match self.target {
             Target::Resource { resource: "pods", name, .. } => name.filter(|name| stable_pod == Some(name)),
@@ -87,15 +87,15 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// One line that creates a role for this request and binds it to `account`.
+    /// A line that creates a role for this request and binds it to `account`.
     ///
-    /// The line is made to be pasted into a shell, but its words come from the server's message, the
-    /// token's claims and the path: with a word in it that is no plain name there is no line.
+    /// Users paste the line into a shell, but its words come from the server's message, the token's claims
+    /// and the path. If one of them is not a plain name, there is no line.
     ///
-    /// The name is `introspod:ACCOUNT_NAMESPACE:ACCOUNT:VERB:RESOURCE:NAMESPACE:OBJECT`, less what is
-    /// empty at its end. No part can hold a colon, so two requests have the same name only if they
-    /// take the same role, and no advice takes anything from another. As a path segment name
-    /// (`k8s.io/apimachinery/pkg/api/validation/path`) it may hold colons, but no slash.
+    /// The role's name is `introspod:ACCOUNT_NAMESPACE:ACCOUNT:VERB:RESOURCE:NAMESPACE:OBJECT`, without the
+    /// empty parts at its end. No part can contain a colon, so two requests give the same name only if they
+    /// need the same role. A path segment name (`k8s.io/apimachinery/pkg/api/validation/path`) may contain
+    /// colons, but no slash.
     pub(super) fn grant(&self, account: Account, stable_pod: Option<&str>) -> Option<String> {
         let (role, namespace, rule) = self.rule(stable_pod)?;
         if !is_dns_name(account.namespace) || !is_dns_name(account.name) {
@@ -111,7 +111,7 @@ impl<'a> Request<'a> {
         ))
     }
 
-    /// The end of a role's name, its namespace, and the options of `kubectl create role` for its rule.
+    /// The end of the role's name, its namespace, and the options of `kubectl create role` for its rule.
     fn rule(&self, stable_pod: Option<&str>) -> Option<(String, Option<&'a str>, String)> {
         let Target::Resource { group, resource, subresource, namespace, .. } = self.target else {
             return self.rule_of_path();
@@ -143,7 +143,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Whether the name is a DNS-1123 subdomain, as those of namespaces, accounts and resources are
+/// Whether the name is a DNS-1123 subdomain, such as the name of a namespace, account or resource
 /// (`k8s.io/apimachinery/pkg/util/validation`).
 fn is_dns_name(name: &str) -> bool {
     let is_label = |label: &str| {
@@ -153,7 +153,7 @@ fn is_dns_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-/// Whether the name, which need not be a DNS name, is a plain word to a shell.
+/// Whether the name has no special character of a shell. It may be another name than a DNS name.
 fn is_object_name(name: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !name.is_empty() && name.bytes().all(is_word) && !name.starts_with(['-', '.'])

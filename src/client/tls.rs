@@ -1,7 +1,6 @@
-//! TLS: which certificates are trusted, and what is wrong with a server's, in words.
+//! TLS: the trusted certificates, and messages about TLS errors.
 //!
-//! rustls describes many of its errors only as Rust's `Debug` does. Those words are for
-//! programmers, so what a user may see is worded here.
+//! rustls describes many of its errors only in Rust's `Debug` format. So the messages for users are here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +12,12 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore};
 
-/// The algorithms that rustls implements by ring.
+/// The algorithms that rustls implements with ring.
 fn provider() -> CryptoProvider {
     ring::default_provider()
 }
 
-/// A client that trusts `roots` and nothing else, and has no certificate of its own.
+/// A client that trusts only `roots`, and has no certificate of its own.
 ///
 /// # Errors
 /// None in practice: the provider supports TLS 1.2 and 1.3.
@@ -28,8 +27,8 @@ pub(super) fn configuration(roots: RootCertStore) -> Result<ClientConfig, Error>
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The CA certificates in `pem`, the content of `file`. One that cannot be used brings a warning
-/// and does not take the others with it.
+/// The CA certificates in `pem`, the content of `file`. It logs a warning for each certificate that cannot
+/// be used, and skips it.
 pub(super) fn roots(pem: &[u8], file: &str) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
@@ -45,19 +44,19 @@ pub(super) fn roots(pem: &[u8], file: &str) -> RootCertStore {
     roots
 }
 
-/// Whether the certificate is a CA's (RFC 5280, section 4.2.1.9). client-go does not accept what
-/// another certificate has signed either (`crypto/x509`, `CheckSignatureFrom`).
+/// Whether the certificate is a CA certificate (RFC 5280, section 4.2.1.9). client-go too accepts only
+/// signatures of such certificates (`crypto/x509`, `CheckSignatureFrom`).
 ///
-/// webpki takes any certificate for a trust anchor, but refuses a CA's as a server's own: the
-/// answer is in the reason for which it refuses this one. Of what it cannot parse, such as
-/// certificates of version 1, it is not known.
+/// webpki accepts any certificate as a trust anchor, but rejects a CA certificate as a server's own. So
+/// this function presents the certificate as a server's own, and looks at the error. If webpki cannot
+/// parse it, as with version 1, the certificate counts as a CA certificate.
 fn is_authority(certificate: &CertificateDer) -> bool {
     let Ok(parsed) = ParsedCertificate::try_from(certificate) else { return true };
     let algorithms = provider().signature_verification_algorithms.all;
     let nobody = RootCertStore::empty();
     let refused_at =
         |time| verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], time, algorithms).err();
-    // The validity is checked first: look at a time when the certificate was valid.
+    // webpki checks the validity first, so try again at a time when the certificate was valid.
     let refused = match refused_at(UnixTime::now()) {
         Some(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
             refused_at(not_after)
@@ -70,13 +69,13 @@ fn is_authority(certificate: &CertificateDer) -> bool {
     matches!(refused, Some(Error::InvalidCertificate(CertificateError::Other(why))) if is_ca(&why))
 }
 
-/// Whether webpki refused a CA certificate that a server presented as its own.
+/// Whether webpki rejected a CA certificate that a server presented as its own.
 fn is_ca(why: &rustls::OtherError) -> bool {
-    // The error is webpki's `Error::CaUsedAsEndEntity`, whose crate is no dependency of ours.
+    // This is webpki's `Error::CaUsedAsEndEntity`. webpki is not a direct dependency.
     why.to_string() == "CaUsedAsEndEntity"
 }
 
-/// What went wrong in TLS.
+/// The message about a TLS error.
 pub(super) fn words(error: &Error) -> String {
     let words = match error {
         Error::InvalidMessage(_) => {
@@ -93,9 +92,9 @@ pub(super) fn words(error: &Error) -> String {
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
         | Error::PeerSentOversizedRecord => "the server does not follow the TLS protocol",
-        Error::DecryptError => "a message of the server was damaged on the way",
+        Error::DecryptError => "a message of the server cannot be decrypted: the network may have changed it",
         Error::FailedToGetCurrentTime => "the system's time is not known",
-        Error::FailedToGetRandomBytes => "the kernel gave no random bytes",
+        Error::FailedToGetRandomBytes => "the kernel provided no random bytes",
         _ => "the TLS library failed",
     };
     words.to_owned()
@@ -116,7 +115,7 @@ fn name(alert: &AlertDescription) -> String {
     name.to_owned()
 }
 
-/// What is wrong with a server's certificate; the subject is the certificate.
+/// The message about a server's certificate. Its subject is the certificate.
 pub(super) fn certificate_words(problem: &CertificateError) -> String {
     let words = match problem {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
@@ -154,7 +153,7 @@ pub(super) fn certificate_words(problem: &CertificateError) -> String {
     words.to_owned()
 }
 
-/// The names in a certificate, which rustls gives as `DnsName("a.b")` and `IpAddress(10.0.0.1)`.
+/// The names in a certificate, without the `DnsName("…")` or `IpAddress(…)` that rustls adds.
 fn names(presented: &[String]) -> String {
     let inner = |name: &String| {
         let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner);
@@ -166,7 +165,7 @@ fn names(presented: &[String]) -> String {
     }
 }
 
-/// What to do about a server's certificate.
+/// The advice on a server's certificate.
 pub(super) fn certificate_remedy(problem: &CertificateError) -> &'static str {
     match problem {
         CertificateError::Expired
@@ -176,7 +175,7 @@ pub(super) fn certificate_remedy(problem: &CertificateError) -> &'static str {
             "renew the API server's certificate, or correct the node's clock"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "give --api-url with a name that the API server's certificate has"
+            "use --api-url with a name that is in the API server's certificate"
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -189,8 +188,8 @@ pub(super) fn certificate_remedy(problem: &CertificateError) -> &'static str {
     }
 }
 
-/// The name of a signature algorithm, given the content of its DER `AlgorithmIdentifier`
-/// (RFC 5280, section 4.1.1.2); the object identifier where the name is not known.
+/// The name of a signature algorithm, or else its object identifier. `identifier` is the content of the DER
+/// `AlgorithmIdentifier` (RFC 5280, section 4.1.1.2).
 fn signature_algorithm(identifier: &[u8]) -> String {
     let [0x06, length, rest @ ..] = identifier else { return "without a name".to_owned() };
     let object_identifier = dotted(&rest[..rest.len().min(usize::from(*length))]);
@@ -211,7 +210,7 @@ fn signature_algorithm(identifier: &[u8]) -> String {
     name.to_owned()
 }
 
-/// An object identifier's content in dotted form (ITU-T X.690, section 8.19).
+/// The dotted form of an object identifier (ITU-T X.690, section 8.19).
 fn dotted(content: &[u8]) -> String {
     let mut numbers: Vec<u64> = Vec::new();
     let mut number = 0u64;
@@ -230,7 +229,7 @@ fn dotted(content: &[u8]) -> String {
     numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(".")
 }
 
-/// A day and time in UTC (RFC 3339).
+/// A date and time in UTC (RFC 3339).
 fn date(seconds: u64) -> String {
     let time = std::time::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
     // humantime formats years up to 9999.

@@ -1,6 +1,6 @@
-//! The URLs that a user gives: of the API server, and of the application to notify.
+//! The URLs of the API server and of the application to notify.
 //!
-//! A URL may hold a password or a token. [`shown`] is the only way in which one gets into a message.
+//! A URL may contain a password or a token, so messages show URLs only with [`shown`].
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::system::environment::Environment;
 const API_SERVER: &str = "https://10.96.0.1:443";
 const APPLICATION: &str = "http://127.0.0.1:9090/-/reload";
 
-/// A URL cannot be used. No message repeats user information or a query.
+/// A URL cannot be used. No message contains user information or a query.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UrlError {
     #[error("missing scheme: use {0}")]
@@ -25,21 +25,21 @@ pub(crate) enum UrlError {
     #[error("the scheme {0}:// is not supported: use https://")]
     Scheme(String),
     #[error(
-        "plain http:// is for a kubectl proxy on a loopback address, such as http://127.0.0.1:8001: \
-         elsewhere others could read and change the answer; use https://"
+        "plain http:// is only for a kubectl proxy on a loopback address, such as http://127.0.0.1:8001; \
+         use https://"
     )]
     PlainHttp,
     #[error("must be an http:// URL with a loopback address, such as {APPLICATION}")]
     NotLoopback,
-    #[error("must not hold credentials: the service account's token is used")]
+    #[error("must not contain credentials: the service account's token is used")]
     Credentials,
-    #[error("must not hold credentials: notifications are sent without them")]
+    #[error("must not contain credentials: notifications are sent without them")]
     CredentialsOfApplication,
-    #[error("must not have a query or a fragment: give the server's address only")]
+    #[error("must not have a query or a fragment: use only the server's address")]
     Query,
 }
 
-/// No address of the API server is given or can be used.
+/// The address of the API server is not known, or cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndpointError {
     #[error("{0} is not set")]
@@ -48,12 +48,12 @@ pub(crate) enum EndpointError {
     Url(#[source] UrlError),
 }
 
-/// Where the API server is.
+/// The URL of the API server.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiUrl(Url);
 
 impl ApiUrl {
-    /// Whether the URL is that of a `kubectl proxy`, which has credentials of its own.
+    /// Whether the URL belongs to a `kubectl proxy`, which has its own credentials.
     pub(super) fn is_plain(&self) -> bool {
         self.0.scheme() == "http"
     }
@@ -86,7 +86,7 @@ impl ApiUrl {
     /// (`k8s.io/client-go/rest/config.go`, `InClusterConfig`).
     ///
     /// # Errors
-    /// A variable is not set, or both together are not an address.
+    /// A variable is not set, or their values are not an address.
     pub(super) fn in_cluster(environment: &Environment) -> Result<Self, EndpointError> {
         let variable = |name| environment.get_nonempty(name).ok_or(EndpointError::NotSet(name));
         let host = variable("KUBERNETES_SERVICE_HOST")?;
@@ -120,7 +120,7 @@ impl FromStr for ApiUrl {
     }
 }
 
-/// Where the application listens: containers of a pod share the loopback interface.
+/// The URL of the application. The containers of a pod share the loopback interface.
 #[derive(Clone, Debug)]
 pub(crate) struct NotifyUrl(Url);
 
@@ -148,7 +148,7 @@ impl FromStr for NotifyUrl {
 /// A URL with a scheme and a host, such as `example`.
 fn parse(text: &str, example: &'static str) -> Result<Url, UrlError> {
     let parsed = Url::parse(text);
-    // `localhost:8001` parses as the scheme `localhost`, `10.96.0.1:443` not at all.
+    // `localhost:8001` parses as a URL with the scheme `localhost`. `10.96.0.1:443` does not parse.
     let is_opaque = parsed.as_ref().is_ok_and(Url::cannot_be_a_base);
     if is_opaque || (parsed.is_err() && !text.contains("://")) {
         return Err(suggestion(text).map_or(UrlError::Incomplete(example), UrlError::NoScheme));
@@ -163,12 +163,12 @@ fn parse(text: &str, example: &'static str) -> Result<Url, UrlError> {
     }
 }
 
-/// The URL that `text` would be with a scheme, if it begins with a host's name or address.
+/// `text` with a scheme, if it starts with the name or address of a host.
 fn suggestion(text: &str) -> Option<String> {
     let with = |scheme: &str| Url::parse(&format!("{scheme}://{text}")).ok();
     let url = with("http").filter(is_loopback).or_else(|| with("https"))?;
     let host = url.host_str()?;
-    // A lone number is an IPv4 address to a URL's parser, but a port to a person.
+    // The parser reads a single number as an IPv4 address, but the user probably means a port.
     let is_host = text.contains(|letter: char| letter.is_ascii_alphabetic() || matches!(letter, '.' | '['));
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     is_host.then(|| format!("{}://{host}{port}", url.scheme()))
@@ -178,7 +178,7 @@ fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default().trim_matches(['[', ']'])
 }
 
-/// Whether the URL's host is this machine; `localhost` is checked again when it is resolved.
+/// Whether the URL's host is this machine. `localhost` is checked again when it is resolved.
 fn is_loopback(url: &Url) -> bool {
     let host = host(url);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
@@ -188,13 +188,13 @@ fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 
-/// The URL without user information, query and fragment, which may be secrets.
+/// The URL without user information, query and fragment, which may contain secrets.
 pub(super) fn shown(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
 
-/// A path of the API server without its query, which may hold a secret.
+/// A path of the API server without its query, which may contain a secret.
 pub(crate) fn shown_path(path: &str) -> &str {
     path.split(['?', '#']).next().unwrap_or_default()
 }

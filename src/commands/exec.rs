@@ -1,4 +1,4 @@
-//! Becoming the application.
+//! `exec`: this process becomes the application.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, OsString};
@@ -18,20 +18,20 @@ use crate::variables::Selection;
 use crate::variables::labels::Map;
 use crate::variables::variable::{Scope, Variables, expand};
 
-/// The part of the kernel's limit that is left free, in bytes: the kernel adds the interpreter of a
-/// script and its argument, at most 256 bytes for each of at most five levels (`execve(2)`).
+/// The free part of the kernel's limit, in bytes. The kernel adds the interpreter of a script and its
+/// argument: at most 256 bytes for each of at most five levels (`execve(2)`).
 const RESERVE: usize = 4096;
-/// How many variables a warning names.
+/// The largest number of variables that a warning names.
 const NAMED: usize = 3;
 
-/// Gathers, writes files, and executes; returns only if the command could not be executed.
+/// Gathers facts, writes files and executes the command. Returns only if that fails.
 pub(super) fn run(
     exec: &Exec,
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
     let input = Input::open(&exec.options, environment, clock)?;
-    let prepared = input.prepare(&exec.options, exec.options.own(), environment)?;
+    let prepared = input.prepare(&exec.options, environment)?;
     prepared.write_files(&exec.options)?;
     let mut command = exec.command.clone();
     if exec.expand {
@@ -45,14 +45,14 @@ pub(super) fn run(
     Ok(execute_with(&command, environment, injected))
 }
 
-/// In what order variables are dropped when all together are too large.
+/// The order in which variables are dropped if all of them together are too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Annotation,
     Label,
     /// The standard variables and those of `--set`.
     Named,
-    /// Never dropped: `--require` says that the application must not start without it.
+    /// Never dropped: with `--require`, the application must not start without it.
     Required,
 }
 
@@ -70,7 +70,7 @@ impl Rank {
     }
 }
 
-/// A variable that the application is to get.
+/// A variable for the application.
 struct Injected<'a> {
     name: &'a str,
     value: &'a str,
@@ -84,9 +84,9 @@ impl Injected<'_> {
     }
 }
 
-/// The variables to inject, in the order of their names, without those that the kernel would refuse.
+/// The variables to inject, sorted by name, without those that the kernel would reject.
 fn injected<'a>(variables: &'a Variables, selection: &Selection, is_own: bool) -> Vec<Injected<'a>> {
-    // What the author of a recorded pod set is not in the environment that this process has.
+    // The environment of this process does not have the variables of a recorded pod.
     let to_be_set = variables.iter().filter(|(_, variable)| !(is_own && variable.is_set));
     let all = to_be_set.map(|(name, variable)| {
         let (name, value) = (name.as_str(), variable.value.as_str());
@@ -100,7 +100,7 @@ fn injected<'a>(variables: &'a Variables, selection: &Selection, is_own: bool) -
     injected
 }
 
-/// `A is`, `A and B are`, `A, B, C and 4 more are`: the first few of them.
+/// The first few names with a verb: `A is`, `A and B are`, `A, B, C and 4 more are`.
 fn names(variables: &[Injected]) -> String {
     let named: Vec<&str> = variables.iter().take(NAMED).map(|variable| variable.name).collect();
     match (named.as_slice(), variables.len() - named.len()) {
@@ -110,8 +110,8 @@ fn names(variables: &[Injected]) -> String {
     }
 }
 
-/// Executes `command` with `injected` set. If that is too large for the kernel, drops variables and
-/// tries again.
+/// Executes `command` with the variables `injected`. If they are too large for the kernel, it drops some
+/// and tries again.
 fn execute_with(command: &[OsString], environment: &Environment, mut injected: Vec<Injected>) -> i32 {
     loop {
         let pairs: Vec<_> = injected.iter().map(|variable| (variable.name, variable.value)).collect();
@@ -123,7 +123,7 @@ fn execute_with(command: &[OsString], environment: &Environment, mut injected: V
         }
         let (size, limit) = (execve::total_size(command, &own), execve::total_limit());
         let fits = limit.saturating_sub(RESERVE);
-        // Other kernels, such as gVisor's, have other limits: halving ends after a few tries.
+        // Other kernels, such as gVisor's, have other limits. Halving ends after a few attempts.
         let excess = if size > fits { size - fits } else { size / 2 };
         let dropped = drop_variables(&mut injected, excess);
         let count = dropped.len();
@@ -136,10 +136,10 @@ fn execute_with(command: &[OsString], environment: &Environment, mut injected: V
     }
 }
 
-/// Drops variables until `excess` bytes are saved: annotations first, then labels, then the others,
-/// of each the last by name first.
+/// Drops variables until `excess` bytes are saved: first annotations, then labels, then the others, each
+/// in reverse order of their names.
 fn drop_variables<'a>(injected: &mut Vec<Injected<'a>>, excess: usize) -> Vec<Injected<'a>> {
-    // The sort is stable, so the last by name stay first.
+    // The sort is stable, so it keeps the reverse order of names.
     injected.reverse();
     injected.sort_by_key(|variable| variable.rank);
     let mut saved = 0;
@@ -154,7 +154,7 @@ fn drop_variables<'a>(injected: &mut Vec<Injected<'a>>, excess: usize) -> Vec<In
     dropped
 }
 
-/// Executes `command` in `environment`, in which nothing was changed.
+/// Executes `command` with the unchanged `environment`.
 pub(crate) fn execute(command: &[OsString], environment: &Environment) -> i32 {
     execute_with(command, environment, Vec::new())
 }
@@ -199,7 +199,7 @@ fn why_too_large(command: &[OsString], environment: &[Cow<CStr>]) -> String {
     )
 }
 
-/// The first argument or variable that alone is larger than the kernel allows.
+/// The first argument or variable that is larger than the kernel allows for one.
 fn oversized(command: &[OsString], environment: &[Cow<CStr>]) -> Option<String> {
     let argument = command.iter().enumerate().find(|(_, word)| word.len() > STRING_LIMIT);
     let argument = argument.map(|(position, word)| format!("argument {position} has {} bytes", word.len()));
@@ -207,7 +207,7 @@ fn oversized(command: &[OsString], environment: &[Cow<CStr>]) -> Option<String> 
     argument.or_else(|| entry().map(|entry| described(entry)))
 }
 
-/// A variable's name and size; its value may be a secret.
+/// A variable's name and size, without its value, which may be a secret.
 fn described(entry: &CStr) -> String {
     let name = entry.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
     format!("{} has {} bytes", String::from_utf8_lossy(name), entry.count_bytes())

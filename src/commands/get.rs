@@ -1,4 +1,4 @@
-//! One GET of the API server, as `kubectl get --raw`, from a pod that has no kubectl.
+//! Sends one GET request to the API server, as `kubectl get --raw` does.
 
 use std::time::Instant;
 
@@ -6,27 +6,23 @@ use super::{CommandError, print};
 use crate::cli::Get;
 use crate::client::{Client, Explanation, Identity, explain, shown_path};
 use crate::facts::field::Field;
-use crate::sources::gather;
+use crate::sources::{api, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
 
-/// Gets and prints the body as it came.
+/// Sends the request, and prints the body of the response unchanged.
 pub(super) fn run(get: &Get, environment: &Environment, clock: fn() -> Instant) -> Result<(), CommandError> {
     let root = Root::open(&get.root)?;
     if !root.is_system() && get.api_url.is_none() {
-        let why = "under --root the network is used only with --api-url: it names the API server to ask";
-        return Err(CommandError::Other(why.to_owned()));
+        return Err(CommandError::NoServer);
     }
     let surroundings = Surroundings::new(root, environment, Vec::new(), None, clock);
     let facts = gather::identity(&surroundings);
-    let namespace = facts.text(&Field::POD_NAMESPACE);
+    let namespace = api::namespace(&facts);
     let path = match namespace {
         Some(namespace) => get.path.replace("{namespace}", namespace),
-        None if get.path.contains("{namespace}") => {
-            let why = "{namespace}: the pod's namespace is not known; write it out, or set POD_NAMESPACE";
-            return Err(CommandError::Other(why.to_owned()));
-        }
+        None if get.path.contains("{namespace}") => return Err(CommandError::NoNamespace),
         None => get.path.clone(),
     };
     let Surroundings { root, environment, clock, .. } = &surroundings;

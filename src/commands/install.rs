@@ -1,4 +1,5 @@
-//! Copies this binary to a directory that another container mounts. A scratch image has no `cp`.
+//! Copies this binary to a directory that another container mounts. It replaces `cp`, which a scratch
+//! image does not have.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,14 +8,14 @@ use super::CommandError;
 use crate::cli::Install;
 use crate::system::files;
 
-/// The running program, even after its file was renamed or removed (`proc_pid_exe(5)`).
+/// The file of the running program, even if it was renamed or removed (`proc_pid_exe(5)`).
 const OWN: &str = "/proc/self/exe";
 const NAME: &str = "introspod";
 const MODE: u32 = 0o755;
 
-/// Copies this binary; does nothing if it is already there with the same bytes and mode.
+/// Copies this binary, unless the target already has the same bytes and mode.
 pub(super) fn run(install: &Install) -> Result<(), CommandError> {
-    let own = fs::read(OWN).map_err(|error| CommandError::Other(format!("{OWN}: {error}")))?;
+    let own = fs::read(OWN).map_err(|source| CommandError::Install { file: OWN, source })?;
     let target = install.dir.join(NAME);
     let mode = fs::symlink_metadata(&target).map(|metadata| metadata.permissions().mode() & 0o7777);
     if mode.is_ok_and(|mode| mode == MODE) && files::holds(&target, &own) {

@@ -1,4 +1,4 @@
-//! The subcommands, one file each, and what they share.
+//! The subcommands: one file each, and the code that they share.
 
 pub(crate) mod exec;
 mod get;
@@ -40,14 +40,22 @@ pub(crate) enum CommandError {
     Watch(#[from] WatchError),
     #[error("standard output: {0}")]
     Standard(std::io::Error),
-    #[error("{0}")]
-    Other(String),
-    /// What went wrong was said already; this says what to do.
+    #[error("{file}: {source}")]
+    Install { file: &'static str, source: std::io::Error },
+    #[error("--notify: {0}")]
+    Notify(#[source] std::io::Error),
+    #[error("--root turns the network off; add --api-url, which names the API server")]
+    NoServer,
+    #[error(
+        "{{namespace}}: the pod's namespace is not known; write its name into the path, or set POD_NAMESPACE"
+    )]
+    NoNamespace,
+    /// What to do about an error that is in the log already.
     #[error("{0}")]
     Advice(String),
 }
 
-/// Runs a subcommand; answers with the exit code.
+/// Runs a subcommand, and answers with the exit code.
 pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn() -> Instant) -> i32 {
     let result = match invocation {
         Invocation::Text(text) => print::to_standard_output(text.as_bytes()),
@@ -77,7 +85,7 @@ pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn()
     }
 }
 
-/// A bug of ours is said in one line; in `exec` it is not the application's end.
+/// Reports a panic in one line. `exec` then executes its command with the environment as it was.
 pub(crate) fn guard_against_panic(is_exec: bool, arguments: &[OsString]) {
     let arguments = arguments.to_vec();
     std::panic::set_hook(Box::new(move |panic| {

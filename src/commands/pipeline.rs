@@ -1,17 +1,18 @@
-//! The way that every subcommand takes from options to facts, variables and files.
+//! The path from options to facts, variables and files, which all subcommands share.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::Value as Json;
 
 use super::CommandError;
 use crate::cli::Options;
+use crate::facts::field::Field;
 use crate::facts::subject::Asked;
-use crate::kubernetes::object;
+use crate::kubernetes::{names, object};
 use crate::render::Document;
-use crate::sources::gather::{Gathered, Origin, Request, gather};
+use crate::sources::gather::{Gathered, Origin, Request, Shared, gather};
 use crate::sources::pod;
 use crate::system::environment::Environment;
 use crate::system::files;
@@ -20,16 +21,16 @@ use crate::system::surroundings::Surroundings;
 use crate::variables::variable::Variables;
 use crate::variables::{self, VariablesError};
 
-/// What the options name to gather from.
+/// The input that the options name.
 pub(super) enum Input<'a> {
     /// This container, or a recorded one.
     Container(Surroundings<'a>),
-    /// The Pod object of `--pod`. Nothing of this process's environment is the pod's.
+    /// The Pod object of `--pod`. The environment of this process does not belong to that pod.
     Object(Json, Environment),
 }
 
 impl<'a> Input<'a> {
-    /// Opens what the options name; `environment` is that of this process.
+    /// Opens the input that the options name. `environment` is that of this process.
     pub(super) fn open(
         options: &Options,
         environment: &'a Environment,
@@ -48,7 +49,7 @@ impl<'a> Input<'a> {
         }))
     }
 
-    /// The container, if it is one.
+    /// The container, if the input is one.
     pub(super) fn surroundings(&self) -> Option<&Surroundings<'a>> {
         match self {
             Input::Container(surroundings) => Some(surroundings),
@@ -56,33 +57,52 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// What the pod's author set.
-    fn environment(&self) -> &Environment {
+    /// The environment that the pod's author set.
+    pub(super) fn environment(&self) -> &Environment {
         match self {
             Input::Container(surroundings) => &surroundings.environment,
             Input::Object(_, environment) => environment,
         }
     }
 
-    /// Gathers, and makes variables of it; `application` is what the application gets beside them.
+    /// Gathers facts, and makes variables from them. `application` is the environment that the application
+    /// has anyway.
     ///
     /// # Errors
     /// [`CommandError::Variables`] if a required variable is not known.
     pub(super) fn prepare(
         &self,
         options: &Options,
-        asked: Asked,
         application: &Environment,
     ) -> Result<Prepared, CommandError> {
-        let prepared = self.prepare_what_is_known(options, asked, application);
+        let prepared = self.prepare_what_is_known(options, application);
         self.require(&prepared, options)?;
         Ok(prepared)
+    }
+
+    /// Does the same for each container that files describe; the API server is queried once for all, if
+    /// that is enough.
+    ///
+    /// # Errors
+    /// [`CommandError::Variables`] if a required variable is not known for one of them.
+    pub(super) fn prepare_each(&self, each: &[Options]) -> Result<Vec<Prepared>, CommandError> {
+        let mut shared = Shared::default();
+        let gather = |options: &Options| self.gather(options, options.beside(), &mut shared);
+        let gathered: Vec<Gathered> = each.iter().map(gather).collect();
+        // The Pod object may be large.
+        drop(shared);
+        let prepare = |(gathered, options)| {
+            let prepared = self.with_variables(gathered, options, &Environment::default());
+            self.require(&prepared, options)?;
+            Ok(prepared)
+        };
+        gathered.into_iter().zip(each).map(prepare).collect()
     }
 
     /// Checks that every variable of `--require` is known.
     ///
     /// # Errors
-    /// [`CommandError::Variables`] for the last one that is not; the others are logged.
+    /// [`CommandError::Variables`] for the last unknown one. The others are logged.
     pub(super) fn require(&self, prepared: &Prepared, options: &Options) -> Result<(), CommandError> {
         let Prepared { gathered, variables, .. } = prepared;
         let missing =
@@ -90,27 +110,31 @@ impl<'a> Input<'a> {
         last_logged(missing)
     }
 
-    /// As [`Input::prepare`], whether or not what is required is known.
-    pub(super) fn prepare_what_is_known(
-        &self,
-        options: &Options,
-        asked: Asked,
-        application: &Environment,
-    ) -> Prepared {
+    /// Like [`Input::prepare`], but without the check of `--require`.
+    pub(super) fn prepare_what_is_known(&self, options: &Options, application: &Environment) -> Prepared {
+        let gathered = self.gather(options, options.own(), &mut Shared::default());
+        self.with_variables(gathered, options, application)
+    }
+
+    fn gather(&self, options: &Options, asked: Asked, shared: &mut Shared) -> Gathered {
         let origin = match self {
             Input::Container(surroundings) => Origin::Container(surroundings),
             Input::Object(pod, _) => Origin::Object(pod),
         };
         let request = Request { asked, wanted: options.selection.wanted(), api: &options.api };
-        let gathered = gather(origin, &request);
-        gathered.warn();
+        let gathered = gather(origin, &request, shared);
+        gathered.warn(shared);
+        gathered
+    }
+
+    fn with_variables(&self, gathered: Gathered, options: &Options, application: &Environment) -> Prepared {
         let variables = variables::variables(&gathered, &options.selection, self.environment(), application);
         let is_own = self.surroundings().is_some_and(|surroundings| surroundings.root.is_system());
         Prepared { gathered, variables, is_own }
     }
 }
 
-/// Logs all of `errors` but the last, which is the command's.
+/// Logs all `errors` except the last, which the command returns.
 pub(super) fn last_logged(mut errors: Vec<VariablesError>) -> Result<(), CommandError> {
     let last = errors.pop();
     errors.iter().for_each(|error| log::error!("{error}"));
@@ -119,7 +143,7 @@ pub(super) fn last_logged(mut errors: Vec<VariablesError>) -> Result<(), Command
 
 fn read_pod(file: &Path) -> Result<Json, CommandError> {
     let name = || file.display().to_string();
-    // One byte more than is accepted, so that a larger object is refused.
+    // One byte more than the limit, so that the parser rejects a larger object.
     let limit = object::BYTES_LIMIT as u64 + 1;
     let mut content = Vec::new();
     let read = match file.as_os_str() == "-" {
@@ -130,11 +154,11 @@ fn read_pod(file: &Path) -> Result<Json, CommandError> {
     pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
 }
 
-/// Facts and variables, as the options ask for them.
+/// The facts and variables.
 pub(super) struct Prepared {
     pub(super) gathered: Gathered,
     pub(super) variables: Variables,
-    /// The variables that the author set are in the environment that this process has.
+    /// The environment of this process has the variables that the pod's author set.
     pub(super) is_own: bool,
 }
 
@@ -143,11 +167,27 @@ impl Prepared {
         Document { facts: &self.gathered.facts, variables: &self.variables, explanation: None }
     }
 
+    /// The files of `--out` with their content. It warns about a file whose name needs the container's name,
+    /// if that is not known.
+    pub(super) fn files<'a>(&'a self, options: &'a Options) -> impl Iterator<Item = (PathBuf, Vec<u8>)> + 'a {
+        let own = self.gathered.facts.text(&Field::CONTAINER_NAME).filter(|name| names::is_label(name));
+        let container = options.container().or(own);
+        options.out.iter().filter_map(move |out| match out.path_for(container) {
+            Some(path) => Some((path, out.format.render(&self.document()))),
+            None => {
+                log::warn!(
+                    "{} is not written: the name of the container is not known; add --container NAME",
+                    out.path.display()
+                );
+                None
+            }
+        })
+    }
+
     /// Writes the files of `--out`.
     pub(super) fn write_files(&self, options: &Options) -> Result<(), CommandError> {
-        for out in &options.out {
-            let content = out.format.render(&self.document());
-            files::replace(&out.path, &content, options.mode)?;
+        for (path, content) in self.files(options) {
+            files::replace(&path, &content, options.mode)?;
         }
         Ok(())
     }

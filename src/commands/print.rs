@@ -1,4 +1,4 @@
-//! The dry run.
+//! `print`: a dry run.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -13,7 +13,7 @@ use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
 use crate::variables::{Selection, explain, shown_value};
 
-/// Gathers and shows.
+/// Gathers facts, and prints the variables.
 pub(super) fn run(
     print: &Print,
     environment: &Environment,
@@ -21,10 +21,11 @@ pub(super) fn run(
 ) -> Result<(), CommandError> {
     let options = &print.options;
     let input = Input::open(options, environment, clock)?;
-    let prepared = input.prepare_what_is_known(options, options.own(), &Environment::default());
+    let prepared = input.prepare_what_is_known(options, &Environment::default());
     if !print.names.is_empty() {
         input.require(&prepared, options)?;
-        return print_values(&print.names, &prepared, &options.selection);
+        to_standard_output(values(&print.names, &input, &prepared, &options.selection)?.as_bytes())?;
+        return prepared.write_files(options);
     }
     let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
         true => render::TABLE,
@@ -33,16 +34,17 @@ pub(super) fn run(
     let mut document = prepared.document();
     if print.explain {
         let sources = silent_sources(&input, &prepared.gathered);
-        document.explanation = Some(render::Explanation { unknown: unknown(options, &prepared), sources });
+        document.explanation =
+            Some(render::Explanation { unknown: unknown(options, &input, &prepared), sources });
     }
-    // What is known is shown, whatever else was required.
+    // The known values are printed even if a required one is not known.
     to_standard_output(&format.render(&document))?;
     input.require(&prepared, options)?;
     prepared.write_files(options)
 }
 
-/// Why each variable of the table, and each that was asked for, is not known.
-fn unknown(options: &Options, prepared: &Prepared) -> BTreeMap<String, String> {
+/// For each unknown variable of the table or the options: why it is not known.
+fn unknown(options: &Options, input: &Input, prepared: &Prepared) -> BTreeMap<String, String> {
     let Prepared { gathered, variables, .. } = prepared;
     let selection = &options.selection;
     let of_table = TABLE.iter().filter_map(|row| row.variable).map(str::to_owned);
@@ -52,23 +54,29 @@ fn unknown(options: &Options, prepared: &Prepared) -> BTreeMap<String, String> {
     names
         .filter(|name| !is_shown(name))
         .map(|name| {
-            let why = explain(&name, variables, gathered, selection);
+            let why = explain(&name, variables, gathered, selection, input.environment());
             (name, why)
         })
         .collect()
 }
 
-/// The bare values of these variables, one a line.
-fn print_values(names: &[String], prepared: &Prepared, selection: &Selection) -> Result<(), CommandError> {
+/// The values of these variables, one on each line.
+fn values(
+    names: &[String],
+    input: &Input,
+    prepared: &Prepared,
+    selection: &Selection,
+) -> Result<String, CommandError> {
+    let Prepared { gathered, variables, .. } = prepared;
     let mut text = String::new();
     for name in names {
-        text += shown_value(name, &prepared.variables, &prepared.gathered, selection)?;
+        text += shown_value(name, variables, gathered, selection, input.environment())?;
         text.push('\n');
     }
-    to_standard_output(text.as_bytes())
+    Ok(text)
 }
 
-/// Each source that could not tell something, and why.
+/// The sources that do not know something, and why.
 fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> =
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
@@ -84,7 +92,7 @@ fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, Stri
     lines
 }
 
-/// Writes to standard output; a reader that went away ends the process as it ends `cat(1)`.
+/// Writes to standard output. If the reader has gone, the process ends as `cat(1)` does.
 pub(super) fn to_standard_output(content: &[u8]) -> Result<(), CommandError> {
     crate::system::process::restore_sigpipe();
     let mut stdout = std::io::stdout().lock();

@@ -1,7 +1,7 @@
-//! Keeps files up to date: the sidecar.
+//! `watch`: a sidecar that keeps files up to date.
 //!
-//! It neither starts nor signals processes. It sleeps until a volume changes, and then renders as
-//! `write` does.
+//! It sleeps until a volume changes, and then writes the files as `write` does. It does not start or
+//! signal processes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,34 +20,33 @@ use crate::system::environment::Environment;
 use crate::system::files;
 use crate::system::root::Root;
 
-/// Renders once, and again whenever a volume changes; returns only with an error.
+/// Writes the files, and writes them again whenever a volume changes. Returns only with an error.
 pub(super) fn run(
     watch: &Watch,
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let options = &watch.options;
-    let root = Root::open(&options.root)?;
-    let places = places(options, &root);
-    // They are watched before they are first read, so that no change is missed.
-    let mut volumes = Volumes::watch(root, places)?;
+    // The watch starts before the first read, so that no change is missed.
+    let mut volumes = watch_volumes(options)?;
     let each = options.per_container();
     let prepare = |volumes: &mut Volumes| {
-        let prepared = prepare(options, &each, environment, clock);
-        // A volume that disappeared while it was read may have told half of its content.
+        let prepared = Input::open(options, environment, clock)?.prepare_each(&each);
+        // If a volume disappeared during the read, the facts may be incomplete.
         volumes.check()?;
         prepared
     };
-    let prepared = prepare(&mut volumes)?;
-    write_what_differs(&each, &prepared)?;
-    let mut shown = shown(&prepared);
-    drop(prepared);
-    let notifier = watch.notify.clone().map(|url| Notifier::start(url, clock)).transpose();
-    let notifier = notifier.map_err(|error| CommandError::Other(format!("--notify: {error}")))?;
+    let mut shown = {
+        let prepared = prepare(&mut volumes)?;
+        write_what_differs(&each, &prepared)?;
+        shown(&prepared)
+    };
+    let start = |url| Notifier::start(url, clock).map_err(CommandError::Notify);
+    let notifier = watch.notify.clone().map(start).transpose()?;
     loop {
         volumes.wait()?;
         let prepared = match prepare(&mut volumes) {
-            // Another change may make the required variable known again.
+            // The required variable may be known after another change.
             Err(CommandError::Variables(error)) => {
                 log::error!("{error}; keeping the files as they are");
                 continue;
@@ -63,19 +62,13 @@ pub(super) fn run(
     }
 }
 
-/// Facts and variables, for each container.
-fn prepare(
-    options: &Options,
-    each: &[Options],
-    environment: &Environment,
-    clock: fn() -> Instant,
-) -> Result<Vec<Prepared>, CommandError> {
-    let input = Input::open(options, environment, clock)?;
-    let prepare = |options: &Options| input.prepare(options, options.beside(), &Environment::default());
-    each.iter().map(prepare).collect()
+fn watch_volumes(options: &Options) -> Result<Volumes, CommandError> {
+    let root = Root::open(&options.root)?;
+    let places = places(options, &root);
+    Ok(Volumes::watch(root, places)?)
 }
 
-/// The volumes that `--volume` names, else the default places that exist, else all default places.
+/// The volumes of `--volume`, else the default places that exist, else all default places.
 fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
     if !options.volumes.is_empty() {
         return options.volumes.clone();
@@ -85,26 +78,25 @@ fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
     if there.is_empty() { usual().collect() } else { there }
 }
 
-/// Writes the files whose bytes differ; whether any did.
+/// Writes the files whose bytes differ. Answers whether there was one.
 fn write_what_differs(each: &[Options], prepared: &[Prepared]) -> Result<bool, CommandError> {
     let mut is_changed = false;
     for (options, prepared) in each.iter().zip(prepared) {
-        for out in &options.out {
-            let content = out.format.render(&prepared.document());
-            if files::holds(&out.path, &content) {
+        for (path, content) in prepared.files(options) {
+            if files::holds(&path, &content) {
                 continue;
             }
-            files::replace(&out.path, &content, options.mode)?;
+            files::replace(&path, &content, options.mode)?;
             is_changed = true;
         }
     }
     Ok(is_changed)
 }
 
-/// The fields that the files are made of, to log which of them changed.
+/// The fields in the files, to log which of them changed.
 type Shown = BTreeMap<String, String>;
 
-/// Those of the first container, if there are several.
+/// The fields of the first container.
 fn shown(prepared: &[Prepared]) -> Shown {
     let mut shown = Shown::new();
     let Some(Prepared { gathered: Gathered { facts, .. }, .. }) = prepared.first() else { return shown };
@@ -131,7 +123,7 @@ fn difference(before: &Shown, after: &Shown) -> String {
     let mut names: Vec<&str> = added.chain(changed).map(String::as_str).collect();
     names.sort_unstable();
     match names.is_empty() {
-        true => "no field; a file that somebody else had changed is restored".to_owned(),
+        true => "no field; another process had changed a file, which is now restored".to_owned(),
         false => names.join(", "),
     }
 }

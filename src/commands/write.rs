@@ -1,4 +1,4 @@
-//! Files for others: the initContainer.
+//! `write`: an initContainer that writes files.
 
 use std::time::Instant;
 
@@ -7,17 +7,15 @@ use super::pipeline::Input;
 use crate::cli::Options;
 use crate::system::environment::Environment;
 
-/// Gathers and writes.
+/// Gathers facts, and writes the files.
 pub(super) fn run(
     options: &Options,
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let input = Input::open(options, environment, clock)?;
-    let application = Environment::default();
-    let prepare = |options: Options| Ok((input.prepare(&options, options.beside(), &application)?, options));
-    // Nothing is written before everything that is required is known.
-    let prepared =
-        options.per_container().into_iter().map(prepare).collect::<Result<Vec<_>, CommandError>>()?;
-    prepared.iter().try_for_each(|(prepared, options)| prepared.write_files(options))
+    let each = options.per_container();
+    // Write nothing unless every required variable is known.
+    let prepared = input.prepare_each(&each)?;
+    prepared.iter().zip(&each).try_for_each(|(prepared, options)| prepared.write_files(options))
 }

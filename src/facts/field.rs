@@ -1,6 +1,6 @@
-//! The one table of fields: everything that a pod can know about itself.
+//! The table of fields: everything that a pod can know about itself.
 //!
-//! Adding a field is adding a row: sources, expressions, variables and renderers read it here.
+//! To add a field, add a row. Sources, expressions, variables and renderers all read this table.
 
 use std::borrow::Cow;
 
@@ -13,17 +13,17 @@ pub(crate) enum Source {
     Option,
     /// The claims of the service account token, and the `namespace` file beside it.
     Token,
-    /// What the kubelet mounts into every container.
+    /// The files that the kubelet mounts into every container.
     Kubelet,
     /// The control group of this process.
     Cgroup,
-    /// The environment, as the pod's author set it.
+    /// The environment that the pod's author set.
     Environment,
     /// downwardAPI volumes.
     Volume,
     /// The API server's objects, or the Pod object of `--pod`.
     Api,
-    /// What well-known labels imply. Labels are the author's word: a copied pod keeps them.
+    /// Conclusions from well-known labels. They are less certain: a copied pod keeps its labels.
     Labels,
 }
 
@@ -65,41 +65,61 @@ impl List {
 /// One thing that a pod can know about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
-    /// The field of the row with this path.
-    Plain(&'static str),
+    /// The field of this row of the table.
+    Plain(&'static Row),
     /// A quantity of a container's `resources`, by the resource's name (`cpu`).
     Resource(List, Cow<'static, str>),
 }
 
 /// The fields that the program refers to by name.
 impl Field {
-    pub(crate) const POD_NAME: Field = Field::Plain("metadata.name");
-    pub(crate) const POD_NAMESPACE: Field = Field::Plain("metadata.namespace");
-    pub(crate) const POD_UID: Field = Field::Plain("metadata.uid");
-    pub(crate) const NODE_NAME: Field = Field::Plain("spec.nodeName");
-    pub(crate) const NODE_UID: Field = Field::Plain("node.uid");
-    pub(crate) const SERVICE_ACCOUNT: Field = Field::Plain("spec.serviceAccountName");
-    pub(crate) const POD_IP: Field = Field::Plain("status.podIP");
-    pub(crate) const POD_IPS: Field = Field::Plain("status.podIPs");
-    pub(crate) const LABELS: Field = Field::Plain("metadata.labels");
-    pub(crate) const ANNOTATIONS: Field = Field::Plain("metadata.annotations");
-    pub(crate) const CONTAINER_NAME: Field = Field::Plain("container.name");
-    pub(crate) const CONTAINER_ID: Field = Field::Plain("container.id");
-    pub(crate) const CONTAINER_IMAGE: Field = Field::Plain("container.image");
-    pub(crate) const OWNER_KIND: Field = Field::Plain("owner.kind");
-    pub(crate) const OWNER_NAME: Field = Field::Plain("owner.name");
-    pub(crate) const WORKLOAD_KIND: Field = Field::Plain("workload.kind");
-    pub(crate) const WORKLOAD_NAME: Field = Field::Plain("workload.name");
-    pub(crate) const ORDINAL: Field = Field::Plain("pod.ordinal");
-    pub(crate) const QOS_CLASS: Field = Field::Plain("status.qosClass");
-    pub(crate) const NODE_LABELS: Field = Field::Plain("node.labels");
-    pub(crate) const CLUSTER_DOMAIN: Field = Field::Plain("cluster.domain");
+    pub(crate) const POD_NAME: Field = field_of("metadata.name");
+    pub(crate) const POD_NAMESPACE: Field = field_of("metadata.namespace");
+    pub(crate) const POD_UID: Field = field_of("metadata.uid");
+    pub(crate) const NODE_NAME: Field = field_of("spec.nodeName");
+    pub(crate) const NODE_UID: Field = field_of("node.uid");
+    pub(crate) const SERVICE_ACCOUNT: Field = field_of("spec.serviceAccountName");
+    pub(crate) const POD_IP: Field = field_of("status.podIP");
+    pub(crate) const POD_IPS: Field = field_of("status.podIPs");
+    pub(crate) const LABELS: Field = field_of("metadata.labels");
+    pub(crate) const ANNOTATIONS: Field = field_of("metadata.annotations");
+    pub(crate) const CONTAINER_NAME: Field = field_of("container.name");
+    pub(crate) const CONTAINER_ID: Field = field_of("container.id");
+    pub(crate) const CONTAINER_IMAGE: Field = field_of("container.image");
+    pub(crate) const OWNER_KIND: Field = field_of("owner.kind");
+    pub(crate) const OWNER_NAME: Field = field_of("owner.name");
+    pub(crate) const WORKLOAD_KIND: Field = field_of("workload.kind");
+    pub(crate) const WORKLOAD_NAME: Field = field_of("workload.name");
+    pub(crate) const ORDINAL: Field = field_of("pod.ordinal");
+    pub(crate) const QOS_CLASS: Field = field_of("status.qosClass");
+    pub(crate) const NODE_LABELS: Field = field_of("node.labels");
+    pub(crate) const CLUSTER_DOMAIN: Field = field_of("cluster.domain");
+}
+
+/// The field of the row with this path. It is evaluated at compile time, and fails if there is no such row.
+const fn field_of(path: &str) -> Field {
+    let mut index = 0;
+    while !is_same(TABLE[index].path.as_bytes(), path.as_bytes()) {
+        index += 1;
+    }
+    Field::Plain(&TABLE[index])
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (one, other) {
+        ([], []) => true,
+        ([first, one @ ..], [second, other @ ..]) => *first == *second && is_same(one, other),
+        _ => false,
+    }
 }
 
 impl Field {
     /// The row of this field; a resource other than CPU and memory has none.
     pub(crate) fn row(&self) -> Option<&'static Row> {
-        TABLE.iter().find(|row| row.is_of(self))
+        match self {
+            Field::Plain(row) => Some(row),
+            Field::Resource(..) => TABLE.iter().find(|row| row.field() == *self),
+        }
     }
 
     /// Whether the field describes one container, and not the whole pod.
@@ -107,7 +127,7 @@ impl Field {
         self.row().map_or(matches!(self, Field::Resource(..)), |row| row.is_of_container)
     }
 
-    /// The sources that can know the field, in order of precedence.
+    /// The sources that can report the field, in order of precedence.
     pub(crate) fn sources(&self) -> &'static [Source] {
         self.row().map_or(&[Source::Api], |row| row.sources)
     }
@@ -123,43 +143,43 @@ impl Field {
     /// The field as the downward API writes it.
     pub(crate) fn path(&self) -> String {
         match self {
-            Field::Plain(path) => (*path).to_owned(),
+            Field::Plain(row) => row.path.to_owned(),
             Field::Resource(list, resource) => format!("{}.{resource}", list.name()),
         }
     }
 }
 
-/// What kind of value a field has: it decides what a variable or file must hold to be believed,
-/// how an API object holds it, and its type in JSON.
+/// The kind of a field's value. It decides which text of a variable or file is valid, how an API
+/// object stores the value, and its type in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Any text.
     Text,
-    /// A DNS subdomain (RFC 1123), as most objects' names are.
+    /// A DNS subdomain (RFC 1123). The names of most objects are of this kind.
     Subdomain,
-    /// A DNS label (RFC 1123), as names of namespaces and containers are.
+    /// A DNS label (RFC 1123). The names of namespaces and containers are of this kind.
     Label,
-    /// An object's UID; that of a static pod is no UUID.
+    /// An object's UID. The UID of a static pod is not a UUID.
     Uid,
     /// An IP address.
     Address,
-    /// IP addresses, comma-separated; in an API object a list of objects with the key `ip`.
+    /// Comma-separated IP addresses. An API object has a list of objects with the key `ip`.
     Addresses,
-    /// A whole number; labels that an API object holds imply it ([`owner`](crate::facts::owner)).
+    /// A whole number. An API object implies it by its labels ([`owner`](crate::facts::owner)).
     Ordinal,
-    /// Of the pod's controller, one entry of an API object's `ownerReferences`
+    /// A value about the pod's controller, which is one entry of an API object's `ownerReferences`
     /// ([`owner`](crate::facts::owner)).
     Controller,
-    /// A container's ID; in an API object after the runtime's name, `containerd://`.
+    /// A container's ID. In an API object the runtime's name precedes it: `containerd://`.
     ContainerId,
     /// Labels or annotations.
     Map,
-    /// A quantity; the variable counts it in this unit, which its name promises.
+    /// A quantity. The variable has it in this unit, as the variable's name states.
     Resource(&'static str),
 }
 
 impl Kind {
-    /// Whether `text`, which somebody wrote into a manifest, can be a value of this kind.
+    /// Whether `text`, which comes from a manifest, can be a value of this kind.
     pub(crate) fn accepts(self, text: &str) -> bool {
         let is_number = || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match self {
@@ -174,7 +194,7 @@ impl Kind {
         }
     }
 
-    /// What a text of this kind is called in a message.
+    /// The noun for a value of this kind in messages.
     pub(crate) fn noun(self) -> &'static str {
         match self {
             Kind::Subdomain => "a DNS subdomain name",
@@ -188,7 +208,7 @@ impl Kind {
     }
 }
 
-/// The object of the API that holds a field.
+/// An object of the API that has fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Object {
     Pod,
@@ -204,13 +224,13 @@ pub(crate) enum Object {
 }
 
 impl Object {
-    /// Whether the Pod object holds it.
+    /// Whether it is part of the Pod object.
     pub(crate) fn is_in_pod(self) -> bool {
         matches!(self, Object::Pod | Object::ContainerSpec | Object::ContainerStatus)
     }
 }
 
-/// Where an object of the API holds a field.
+/// The place of a field in an object of the API.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) object: Object,
@@ -223,24 +243,23 @@ const fn at(object: Object, pointer: &'static str) -> Option<Place> {
 }
 
 /// All that introspod knows about a field.
-#[derive(Debug)]
 pub(crate) struct Row {
     /// The field's name, as the downward API writes it.
     pub(crate) path: &'static str,
     pub(crate) kind: Kind,
-    /// The environment variable for it; without one, `--set` names it.
+    /// Its environment variable. A field without one needs `--set`.
     pub(crate) variable: Option<&'static str>,
-    /// The sources that can know it, in order of precedence.
+    /// The sources that can report it, in order of precedence.
     pub(crate) sources: &'static [Source],
-    /// Other variables that authors of pods set for it, beside `K8S_` and `MY_` before its own.
+    /// Other names that pod authors use for the variable, beside the prefixes `K8S_` and `MY_`.
     pub(crate) spellings: &'static [&'static str],
     /// File names in a downwardAPI volume.
     pub(crate) files: &'static [&'static str],
-    /// Where the API has it.
+    /// Its place in the API.
     pub(crate) place: Option<Place>,
     /// It describes one container, and not the whole pod.
     pub(crate) is_of_container: bool,
-    /// For up to a second after the start the API lacks it (the kubelet's status manager reports later).
+    /// The API may lack it during the first second: the kubelet's status manager reports it later.
     pub(crate) is_late_in_api: bool,
     /// An expression must name one entry: `node.labels['KEY']`.
     pub(crate) needs_key: bool,
@@ -250,31 +269,37 @@ pub(crate) struct Row {
 
 impl Row {
     /// The field of this row.
-    pub(crate) fn field(&self) -> Field {
+    pub(crate) fn field(&'static self) -> Field {
         let resource = |list: List| {
             let name = self.path.strip_prefix(list.name())?.strip_prefix('.')?;
             Some(Field::Resource(list, Cow::Borrowed(name)))
         };
         let is_resource = matches!(self.kind, Kind::Resource(_));
         let resource = is_resource.then(|| resource(List::Limits).or_else(|| resource(List::Requests)));
-        resource.flatten().unwrap_or(Field::Plain(self.path))
+        resource.flatten().unwrap_or(Field::Plain(self))
     }
+}
 
-    fn is_of(&self, field: &Field) -> bool {
-        match field {
-            Field::Plain(path) => self.path == *path,
-            Field::Resource(list, name) => {
-                let own = self.path.strip_prefix(list.name()).and_then(|rest| rest.strip_prefix('.'));
-                own.is_some_and(|own| own == name)
-            }
-        }
+// Each field has one row, and its path is its identity. The address is not: the compiler may make
+// several copies of the table.
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for Row {}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(formatter, "{:?}", self.path)
     }
 }
 
 use Object::{ContainerSpec, ContainerStatus, KubeSystem, Namespace, Node, Pod};
 use Source::{Api, Cgroup, Environment, Kubelet, Labels, Option as Given, Token, Volume};
 
-/// A row says how its field differs from this one.
+/// The default values of a row.
 const FIELD: Row = Row {
     path: "",
     kind: Kind::Text,
@@ -289,14 +314,14 @@ const FIELD: Row = Row {
     document: &[],
 };
 
-/// A row of a container differs from this one.
+/// The default values of a row about a container.
 const CONTAINER_FIELD: Row = Row { is_of_container: true, ..FIELD };
-/// A quantity: status, spec and the pod's own `resources` all have a say ([`pod`](crate::sources::pod)).
+/// A quantity. Status, spec and the pod's own `resources` determine it ([`pod`](crate::sources::pod)).
 const RESOURCE: Row = Row { place: at(ContainerSpec, "/resources"), ..CONTAINER_FIELD };
 
-/// A limit is what the control group enforces; [`limits`](crate::facts::limits) has the details.
+/// A limit, which the control group enforces ([`limits`](crate::facts::limits)).
 const LIMIT: Row = Row { sources: &[Cgroup, Api, Volume, Environment], ..RESOURCE };
-/// No control group enforces a request. The kubelet keeps the volume true through a resize.
+/// A request, which no control group enforces. The kubelet updates the volume after a resize.
 const REQUEST: Row = Row { sources: &[Api, Volume, Environment], ..RESOURCE };
 
 /// Every field.
@@ -345,7 +370,7 @@ pub(crate) fn by_variable(name: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.variable == Some(name))
 }
 
-/// The row whose field is written `path`.
+/// The row of the field `path`.
 pub(crate) fn by_path(path: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.path == path)
 }

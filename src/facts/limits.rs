@@ -1,19 +1,22 @@
-//! Limits: the kernel has the last word.
+//! Chooses the value of a limit: the cgroup's value overrides all others.
 //!
-//! The control group says what is enforced now, but in the kernel's rounding. The other sources
-//! have the manifest's digits, but may be older, or stand for the node's size where no limit is
-//! set. So a source's number counts where the kernel would have rounded it to what it enforces.
+//! The control group has the limit that the kernel enforces now, but the kernel has rounded it. The
+//! other sources have the exact number of the manifest. But they may be out of date and, without a
+//! limit, they report the size of the node. So the number of another source is used only if the kernel
+//! would round it to the value in the control group.
 
 use crate::facts::field::{Field, List, Source};
 use crate::facts::{Fact, Value};
 use crate::kubernetes::quantity::Quantity;
 
-/// The least quota that the kernel accepts, in microseconds (`kernel/sched/core.c`).
+/// The smallest quota that the kernel accepts, in microseconds (`kernel/sched/core.c`).
 const MINIMUM_QUOTA: u64 = 1_000;
-/// What systemd rounds a quota up to, in thousandths of a CPU (runc's `systemd/cpu.go`).
+/// systemd rounds a quota up to a multiple of this, in thousandths of a CPU (runc's `systemd/cpu.go`).
 const SYSTEMD_STEP: u64 = 10;
 
-/// A CPU bandwidth limit: so much running time in each period, both in microseconds.
+const KIBIBYTE: i64 = 1024;
+
+/// A CPU bandwidth limit: the running time in each period, both in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quota {
     pub(crate) quota: u64,
@@ -21,52 +24,62 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
-    /// Thousandths of a CPU.
+    /// The limit in thousandths of a CPU, rounded up.
     ///
-    /// The kubelet divides by the period and rounds down (`MilliCPUToQuota` in
-    /// `pkg/kubelet/cm/helpers_linux.go`); rounding up undoes that.
+    /// The kubelet rounds down when it computes the quota (`MilliCPUToQuota` in
+    /// `pkg/kubelet/cm/helpers_linux.go`), so rounding up gives its input.
     fn milli(self) -> u64 {
         self.quota.saturating_mul(1000).div_ceil(self.period)
     }
 
-    /// Whether a limit of `milli` thousandths of a CPU becomes this quota.
+    /// Whether the kubelet converts a limit of `milli` thousandths of a CPU to this quota.
     fn is_from(self, milli: u64) -> bool {
         let of = |milli: u64| (milli.saturating_mul(self.period) / 1000).max(MINIMUM_QUOTA);
         self.quota == of(milli) || self.quota == of(milli.next_multiple_of(SYSTEMD_STEP))
     }
 }
 
-/// Of what was told about the resource `field`, what counts: section 4 of the design.
+/// Chooses the value of the resource `field` from those that the sources reported.
 pub(crate) fn resolve(field: &Field, told: &[&Fact], page_size: u64) -> Option<Fact> {
     let enforced = told.iter().find(|fact| fact.source == Source::Cgroup).map(|fact| &fact.value);
     match enforced {
         None => first_told(field, told),
         Some(Value::Quota(quota)) => {
             let enforced = Quantity::from_milli(quota.milli());
-            Some(refine(enforced, told, |told| quota.is_from(non_negative(told.milli_value()))))
+            Some(refine(enforced, told, |_, told| quota.is_from(non_negative(told.milli_value()))))
         }
         Some(Value::Quantity(limit)) => {
             let bytes = limit.value();
             let page = i64::try_from(page_size).unwrap_or(1);
-            Some(refine(limit.clone(), told, |told| {
-                told.value().checked_sub(bytes).is_some_and(|over| (0..page).contains(&over))
+            Some(refine(limit.clone(), told, |source, told| {
+                let slack = page.saturating_add(rounding(source, told));
+                told.value().checked_sub(bytes).is_some_and(|over| (0..slack).contains(&over))
             }))
         }
         Some(_) if is_cpu(field) => {
-            // No quota proves nothing: exclusive CPUs, or a kubelet with cpuCFSQuota off.
+            // There may be a limit without a quota: with exclusive CPUs, or with cpuCFSQuota off.
             told.iter().find(|fact| fact.source == Source::Api).copied().cloned()
         }
         Some(_) => Some(Fact { value: Value::Nothing, source: Source::Cgroup }),
     }
 }
 
-/// What the kernel enforces, in the digits of another source where it agrees.
-fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Fact {
+/// The limit that the kernel enforces, or the exact number of a source that agrees with it.
+fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(Source, &Quantity) -> bool) -> Fact {
     let enforced = Fact { value: Value::Quantity(enforced), source: Source::Cgroup };
     match closest(told, agrees) {
         None => enforced,
         Some(exact) if amount(&exact) == amount(&enforced) => Fact { source: Source::Cgroup, ..exact },
         Some(exact) => exact,
+    }
+}
+
+/// The number of bytes by which a number of `source` may exceed the manifest's. The variable is in KiB, and
+/// the kubelet rounds up.
+fn rounding(source: Source, told: &Quantity) -> i64 {
+    match source {
+        Source::Environment if told.value() % KIBIBYTE == 0 => KIBIBYTE - 1,
+        _ => 0,
     }
 }
 
@@ -80,17 +93,17 @@ fn non_negative(number: i64) -> u64 {
 
 fn first_told(field: &Field, told: &[&Fact]) -> Option<Fact> {
     field.sources().iter().find_map(|source| {
-        // A volume may hold one number in several units: all were rounded up, so the least is it.
+        // A volume may have the limit in several units. The kubelet rounded each up: the least is nearest.
         let same = told.iter().filter(|fact| fact.source == *source);
         same.min_by_key(|fact| amount(fact)).copied().cloned()
     })
 }
 
-/// Of the numbers that agree with the kernel the least: each was rounded up from the manifest's.
-fn closest(told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Option<Fact> {
+/// The least of the numbers that agree with the kernel, because the kubelet rounds up.
+fn closest(told: &[&Fact], agrees: impl Fn(Source, &Quantity) -> bool) -> Option<Fact> {
     let others = told.iter().filter(|fact| fact.source != Source::Cgroup);
     let agreeing = others.filter(|fact| match &fact.value {
-        Value::Quantity(quantity) => agrees(quantity),
+        Value::Quantity(quantity) => agrees(fact.source, quantity),
         _ => false,
     });
     agreeing.min_by_key(|fact| amount(fact)).copied().cloned()
@@ -144,6 +157,15 @@ mod tests {
         let kibibytes = told(Source::Environment, "97657Ki");
         let resolved = limit("memory", &[enforced.clone(), kibibytes, told(Source::Api, "100M")]);
         assert_eq!(resolved, is("100M", Source::Api));
+        // 3G is 732421.9 pages, and 2929687.5 KiB.
+        let three =
+            Fact { value: Value::Quantity(Quantity::from_bytes(2_999_996_416)), source: Source::Cgroup };
+        let kibibytes = told(Source::Environment, "2929688Ki");
+        let resolved = limit("memory", &[three.clone(), kibibytes]);
+        assert_eq!(resolved, is("2929688Ki", Source::Environment));
+        // The API's number was not rounded: one page more is a resize that is not there yet.
+        let resolved = limit("memory", &[three, told(Source::Api, "2929688Ki")]);
+        assert_eq!(resolved, is("2929684Ki", Source::Cgroup));
         // A number that would have been rounded to another page is older, or another container's.
         let resolved = limit("memory", &[enforced, told(Source::Environment, "64Mi")]);
         assert_eq!(resolved, is("97656Ki", Source::Cgroup));

@@ -1,4 +1,4 @@
-//! What is known, and from where.
+//! Facts: the known values of fields, each with its source.
 
 pub(crate) mod field;
 pub(crate) mod limits;
@@ -21,9 +21,9 @@ pub(crate) enum Value {
     Text(String),
     Map(BTreeMap<String, String>),
     Quantity(Quantity),
-    /// A CPU limit as the kernel holds it.
+    /// A CPU limit in the kernel's form.
     Quota(Quota),
-    /// Known to have no value: a limit that is not set.
+    /// The field is known to have no value, such as a limit that is not set.
     Nothing,
 }
 
@@ -37,41 +37,41 @@ impl Value {
     }
 }
 
-/// A value and the source that it came from.
+/// A value and its source.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fact {
     pub(crate) value: Value,
     pub(crate) source: Source,
 }
 
-/// What one source tells.
-#[derive(Debug, Default)]
+/// The report of one source.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
     pub(crate) values: Vec<(Field, Value)>,
     pub(crate) notes: Vec<Note>,
 }
 
-/// Why a source could not tell something, in one line that says what to do.
+/// Why a source does not know something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Note {
     pub(crate) text: String,
-    /// Something is broken, and not just absent: worth a warning.
+    /// Something is broken, not only absent, so it is logged as a warning.
     pub(crate) is_broken: bool,
-    /// What to do about it, on lines of its own.
+    /// What to do about it, for a line of its own.
     pub(crate) advice: Option<String>,
-    /// The field that it is about, if it is about no other.
+    /// The field that it is about; none if it is about all fields of the source.
     pub(crate) about: Option<Field>,
 }
 
 impl Note {
-    /// A note without advice, about whatever its source could have told.
+    /// A note without advice, about all fields of the source.
     pub(crate) fn new(text: impl Into<String>, is_broken: bool) -> Self {
         Note { text: text.into(), is_broken, advice: None, about: None }
     }
 }
 
 impl Told {
-    /// Tells a field's text; an empty text tells nothing.
+    /// Adds the text of a field, unless it is empty.
     pub(crate) fn text(&mut self, field: Field, text: impl Into<String>) {
         let text = text.into();
         if !text.is_empty() {
@@ -79,50 +79,56 @@ impl Told {
         }
     }
 
-    /// The text told of `field`.
+    /// The reported text of `field`.
     pub(crate) fn text_of(&self, field: &Field) -> Option<&str> {
         self.values.iter().find(|(told, _)| told == field).and_then(|(_, value)| value.text())
     }
 
-    /// Tells a field's value.
+    /// Adds the value of a field.
     pub(crate) fn value(&mut self, field: Field, value: Value) {
         self.values.push((field, value));
     }
 
-    /// Says why something is not told.
+    /// Adds the values and notes of `other`.
+    pub(crate) fn extend(&mut self, other: Told) {
+        self.values.extend(other.values);
+        self.notes.extend(other.notes);
+    }
+
+    /// Adds a note on something that the source does not know.
     pub(crate) fn absent(&mut self, text: impl Into<String>) {
         self.notes.push(Note::new(text, false));
     }
 
-    /// Says what is broken.
+    /// Adds a note on something that is broken.
     pub(crate) fn broken(&mut self, text: impl Into<String>) {
         self.notes.push(Note::new(text, true));
     }
 
-    /// Says what is broken, and what to do about it.
+    /// Adds a note on something that is broken, with what to do about it.
     pub(crate) fn broken_with_advice(&mut self, text: impl Into<String>, advice: impl Into<String>) {
         self.notes.push(Note { advice: Some(advice.into()), ..Note::new(text, true) });
     }
 
-    /// Says why `field`, and no other, is not known.
+    /// Adds a note on why `field` alone is not known.
     pub(crate) fn absent_field(&mut self, field: Field, text: impl Into<String>) {
         self.notes.push(Note { about: Some(field), ..Note::new(text, false) });
     }
 
-    /// Says what is broken about `field`, and no other.
+    /// Adds a note on something that is broken about `field` alone.
     pub(crate) fn broken_field(&mut self, field: Field, text: impl Into<String>) {
         self.notes.push(Note { about: Some(field), ..Note::new(text, true) });
     }
 }
 
-/// Everything that the sources told, and of each field the value that counts.
+/// Everything that the sources reported, and for each field the value that wins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
-    // A few dozen at most: looking through them is quicker, and smaller, than a tree.
+    // There are a few dozen at most, so a list is faster and smaller than a tree.
     known: Vec<(Field, Fact)>,
-    /// What was told and does not count, and of resources all that was told.
+    /// The values that did not win and, for resources, every reported value.
     told: Vec<(Field, Fact)>,
-    /// By how much the kernel rounds a memory limit, in bytes.
+    /// The kernel rounds memory limits to multiples of this, in bytes.
     page_size: u64,
 }
 
@@ -131,7 +137,7 @@ impl Facts {
         Facts { known: Vec::with_capacity(TABLE.len()), told: Vec::with_capacity(TABLE.len()), page_size }
     }
 
-    /// Adds what `source` told.
+    /// Adds the values that `source` reported.
     pub(crate) fn add(&mut self, source: Source, values: Vec<(Field, Value)>) {
         for (field, value) in values {
             let fact = Fact { value, source };
@@ -142,13 +148,13 @@ impl Facts {
         }
     }
 
-    /// Takes back what `source` told about `field`.
+    /// Removes the value that `source` reported for `field`.
     pub(crate) fn retract(&mut self, source: Source, field: &Field) {
         self.known.retain(|(known, fact)| known != field || fact.source != source);
         self.told.retain(|(told, fact)| told != field || fact.source != source);
     }
 
-    /// The higher-ranked source wins; of one source, the first value.
+    /// The higher-ranked source wins. Within one source, the first value wins.
     fn settle(&mut self, field: Field, mut fact: Fact) {
         let rank = |source: Source| field.sources().iter().position(|it| *it == source);
         let own = rank(fact.source);
@@ -189,7 +195,7 @@ impl Facts {
         }
     }
 
-    /// Whether nothing nearer needs to be asked: there is a fact, or it is known that there is none.
+    /// Whether the question is answered: there is a value, or the field is known to have none.
     pub(crate) fn is_settled(&self, field: &Field) -> bool {
         self.look_up(field).is_some()
     }
@@ -198,9 +204,9 @@ impl Facts {
         self.known.iter().find(|(known, _)| known == field).map(|(_, fact)| fact)
     }
 
-    /// What `source` told of `field`, whether or not it counts.
+    /// The value that `source` reported for `field`, even if it did not win.
     pub(crate) fn told_by(&self, source: Source, field: &Field) -> Option<&Value> {
-        // What counts of a resource may be one source's number in another's digits.
+        // The known value of a resource may combine two sources.
         let known = self.known.iter().filter(|(known, _)| !matches!(known, Field::Resource(..)));
         let mut all = known.chain(&self.told);
         all.find(|(told, fact)| fact.source == source && told == field).map(|(_, fact)| &fact.value)

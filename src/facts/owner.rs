@@ -1,8 +1,8 @@
-//! The pod's owner, its workload and its ordinal, as its labels and its name tell them.
+//! The pod's owner, workload and ordinal, derived from its labels and its name.
 //!
-//! Controllers set labels on their pods, but so can the pod's author: a copied, orphaned or isolated
-//! pod keeps them. The API's `ownerReferences` outrank them. A name that the controller truncated
-//! gives nothing.
+//! Controllers set labels on their pods. But a copied, orphaned or isolated pod keeps its labels, and
+//! the pod's author can set them. So the API's `ownerReferences` outrank them. If the controller
+//! truncated the name, nothing is derived from it.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::facts::{Facts, Value};
 
 /// The letters of generated names (`k8s.io/apimachinery/pkg/util/rand`).
 const GENERATED: &str = "bcdfghjklmnpqrstvwxz2456789";
-/// How many of them a generated name ends in, and how long the whole name may be
+/// The number of generated letters at the end of a name, and the longest name in bytes
 /// (`k8s.io/apiserver/pkg/storage/names/generate.go`).
 const GENERATED_LENGTH: usize = 5;
 const NAME_LIMIT: usize = 63;
@@ -29,8 +29,8 @@ impl Owner {
         is_named.then(|| Owner { kind: kind.to_owned(), name: name.to_owned() })
     }
 
-    /// What a person calls the workload: a Deployment's ReplicaSet stands for the Deployment. `hash` is
-    /// the pod's label `pod-template-hash`.
+    /// The workload: for a ReplicaSet of a Deployment it is the Deployment. `hash` is the pod's label
+    /// `pod-template-hash`.
     pub(crate) fn workload(&self, hash: Option<&str>) -> Owner {
         let deployment = hash.filter(|_| self.kind == "ReplicaSet").and_then(|hash| {
             let name = self.name.strip_suffix(hash)?.strip_suffix('-')?;
@@ -51,7 +51,7 @@ impl Owner {
     }
 }
 
-/// Adds what labels and name imply, as the source [`Source::Labels`].
+/// Adds the facts that labels and name imply, with the source [`Source::Labels`].
 pub(crate) fn derive(facts: &mut Facts) {
     let Some(labels) = facts.map(&Field::LABELS) else { return };
     let name = facts.text(&Field::POD_NAME).unwrap_or_default();
@@ -64,10 +64,15 @@ pub(crate) fn derive(facts: &mut Facts) {
     let ordinal =
         ordinal(labels, name, kind).map(|ordinal| (Field::ORDINAL, Value::Text(ordinal.to_string())));
     let values: Vec<_> = owner.iter().flat_map(|owner| owner.values(hash)).chain(ordinal).collect();
+    if facts.told_by(Source::Api, &Field::OWNER_KIND).is_some() {
+        // Before the API's answer, the labels may have named another owner.
+        facts.retract(Source::Labels, &Field::ORDINAL);
+        facts.add(Source::Api, vec![(Field::ORDINAL, Value::Nothing)]);
+    }
     facts.add(Source::Labels, values);
 }
 
-/// The owner by the labels that the built-in controllers set.
+/// The owner, derived from the labels that the built-in controllers set.
 fn from_labels(labels: &BTreeMap<String, String>, pod: &str) -> Option<Owner> {
     let label = |key: &str| labels.get(key).map(String::as_str).filter(|value| !value.is_empty());
     if let Some(hash) = label("pod-template-hash") {
@@ -82,13 +87,13 @@ fn from_labels(labels: &BTreeMap<String, String>, pod: &str) -> Option<Owner> {
         return Owner::new("Job", job);
     }
     let hash = label("controller-revision-hash")?;
-    // Other controllers put their own name before the hash. Of a name at the limit nobody can
-    // tell whether it was cut.
+    // Other controllers put their own name before the hash. A name of the maximum length may have
+    // been truncated.
     let is_daemon_set = !hash.contains('-') && pod.len() < NAME_LIMIT;
     is_daemon_set.then(|| Owner::new("DaemonSet", without_generated(pod)?)).flatten()
 }
 
-/// `pod` without the hyphen and the letters that were generated for it.
+/// `pod` without the hyphen and the generated letters at its end.
 fn without_generated(pod: &str) -> Option<&str> {
     let (name, generated) = pod.rsplit_once('-')?;
     let is_generated =

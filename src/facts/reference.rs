@@ -1,4 +1,4 @@
-//! What an expression refers to: a field, or one entry of a field that is a map.
+//! A reference in an expression: to a field, or to one entry of a map.
 
 use crate::facts::field::{Field, Source};
 use crate::facts::{Facts, Value};
@@ -6,17 +6,17 @@ use crate::facts::{Facts, Value};
 /// The prefix of the labels that a cluster copies from nodes onto pods.
 const TOPOLOGY: &str = "topology.kubernetes.io/";
 
-/// What an expression refers to.
+/// A reference in an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reference {
-    /// A field as a whole.
+    /// A whole field.
     Field(Field),
     /// One entry of a field that is a map: `metadata.labels['key']`.
     Entry(Field, String),
 }
 
 impl Reference {
-    /// The field that must be known.
+    /// The field that it refers to.
     pub(crate) fn field(&self) -> &Field {
         match self {
             Reference::Field(field) | Reference::Entry(field, _) => field,
@@ -33,11 +33,11 @@ impl std::fmt::Display for Reference {
     }
 }
 
-/// The pod's own copy of a topology label of its node, which Kubernetes 1.35 and later makes
-/// (KEP-4742): then the node need not be asked.
+/// The pod's copy of a topology label of its node. Kubernetes 1.35 and later makes it (KEP-4742), so
+/// the Node object is not needed.
 pub(crate) fn topology_label(reference: &Reference, facts: &Facts) -> Option<(String, Source)> {
-    let Reference::Entry(Field::NODE_LABELS, key) = reference else { return None };
-    if !is_topology(key) {
+    let Reference::Entry(field, key) = reference else { return None };
+    if *field != Field::NODE_LABELS || !is_topology(key) {
         return None;
     }
     let fact = facts.get(&Field::LABELS)?;

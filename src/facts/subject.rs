@@ -1,19 +1,19 @@
-//! Whose facts are told.
+//! The container or pod that the facts describe.
 
 use crate::facts::field::{Field, Source};
 
-/// Whose facts are told: those of this container, of another one of the pod, or of the pod alone.
+/// What the facts describe: this container, another container of the pod, or only the pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// The container that this process runs in.
     Own { name: Option<String> },
-    /// Another container of this pod; `own` is the one that this process runs in, if it is known.
+    /// Another container of the pod. `own` is the container of this process, if it is known.
     Other { name: String, own: Option<String> },
-    /// No container.
+    /// Only the pod, and no container.
     Pod,
 }
 
-/// What the command line says about the container.
+/// The command line's choice of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     /// `--container`
@@ -23,12 +23,12 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The container that this process runs in.
+    /// The container of this process.
     pub(crate) const OWN: Asked = Asked { container: None, is_beside: false };
 }
 
 impl Subject {
-    /// Whose facts are told, where the kubelet's mounts say that this process runs in the container `own`.
+    /// The subject, if this process runs in the container `own` according to the kubelet's mounts.
     pub(crate) fn resolve(asked: &Asked, own: Option<&str>) -> Self {
         let own = own.map(str::to_owned);
         match (&asked.container, own) {
@@ -40,18 +40,18 @@ impl Subject {
         }
     }
 
-    /// Whether this process runs in the container that is described: then its control group,
-    /// environment and volumes are that container's.
+    /// Whether the facts describe the container of this process. Then its control group, environment
+    /// and volumes belong to the described container.
     pub(crate) fn is_own(&self) -> bool {
         matches!(self, Subject::Own { .. })
     }
 
-    /// Whether a container is described.
+    /// Whether the facts describe a container.
     pub(crate) fn is_container(&self) -> bool {
         *self != Subject::Pod
     }
 
-    /// Whether what `source` says about `field` is about the subject.
+    /// Whether the value of `source` for `field` describes the subject.
     pub(crate) fn includes(&self, source: Source, field: &Field) -> bool {
         match self {
             Subject::Own { .. } => true,
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn only_the_own_container_s_limits_are_read_from_the_control_group() {
-        let limit = Field::Plain("container.id");
+        let limit = Field::CONTAINER_ID;
         assert!(resolve(None, false, None).includes(Source::Cgroup, &limit));
         assert!(!resolve(Some("app"), true, None).includes(Source::Cgroup, &limit));
         assert!(resolve(Some("app"), true, None).includes(Source::Api, &limit));

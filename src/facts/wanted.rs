@@ -1,23 +1,23 @@
-//! What is asked for by name, so that it is worth a request.
+//! The fields that the user requested, for which the API server may be queried.
 
 use crate::facts::field::Field;
 use crate::facts::reference::{Reference, topology_label};
 use crate::facts::{Facts, Value};
 
-/// What is asked for by name, so that it is worth a request.
+/// The fields that the user requested, for which the API server may be queried.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
-    /// Of each chain the first reference that has a value is enough, and what comes after it is not
-    /// asked for. These are waited for where the API has them only after a while.
+    /// Chains of references. In each chain, the first reference that has a value is enough. If the API
+    /// does not have it yet, introspod waits for it.
     pub(crate) awaited: Vec<Vec<Reference>>,
-    /// Which fields are taken if they are there, by what is known already; they are not waited for.
+    /// Optional fields, which depend on the known facts. introspod does not wait for them.
     pub(crate) welcome: Option<fn(&Facts) -> Vec<Field>>,
-    /// No container is spoken of ([`Subject::Pod`](crate::facts::subject::Subject::Pod)).
+    /// The facts describe no container ([`Subject::Pod`](crate::facts::subject::Subject::Pod)).
     pub(crate) of_nobody: bool,
 }
 
 impl Wanted {
-    /// What is wanted and not settled by `facts`.
+    /// The requested references that `facts` do not settle.
     pub(crate) fn unsettled(&self, facts: &Facts) -> Vec<Reference> {
         let welcome = self.welcome.map(|welcome| welcome(facts)).unwrap_or_default();
         let welcome = welcome.into_iter().map(Reference::Field);
@@ -26,7 +26,7 @@ impl Wanted {
         self.awaited(facts).cloned().chain(welcome).collect()
     }
 
-    /// What is waited for and not settled by `facts`.
+    /// The references to wait for that `facts` do not settle.
     pub(crate) fn awaited<'a>(&'a self, facts: &'a Facts) -> impl Iterator<Item = &'a Reference> {
         let open =
             |chain: &'a Vec<Reference>| chain.iter().take_while(|reference| !has_value(reference, facts));
@@ -34,13 +34,13 @@ impl Wanted {
         all.filter(|reference| self.can_be_told(reference) && !is_settled(reference, facts))
     }
 
-    /// Whether there is something to tell: nothing of a container if none is spoken of.
+    /// Whether the subject can have the field.
     fn can_be_told(&self, reference: &Reference) -> bool {
         !(self.of_nobody && reference.field().is_of_container())
     }
 }
 
-/// Whether there is an answer to `reference`, be it that there is none.
+/// Whether `reference` has a value, or is known to have none.
 fn is_settled(reference: &Reference, facts: &Facts) -> bool {
     facts.is_settled(reference.field()) || topology_label(reference, facts).is_some()
 }

@@ -1,20 +1,20 @@
-//! References to variables in a command's arguments: `$(POD_NAME)`.
+//! Expands references to variables in a command's arguments: `$(POD_NAME)`.
 
-/// A text whose references have been resolved.
+/// A text after its references were expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expanded {
-    /// The text; references that nobody resolved stand in it as they were.
+    /// The text. Unresolved references are unchanged.
     pub(crate) text: Vec<u8>,
-    /// The names nobody resolved, in order of appearance.
+    /// The names of the unresolved references, in their order.
     pub(crate) unresolved: Vec<Vec<u8>>,
 }
 
-/// Resolves every `$(NAME)` in `text` by `lookup`, once: what a value brings in is not looked at
-/// again. `$$` stands for `$`, so `$$(NAME)` is the text `$(NAME)`. What is not a whole reference
-/// stays as it is.
+/// Replaces every `$(NAME)` in `text` by its value from `lookup`. References in a value are not
+/// expanded. `$$` stands for `$`, so `$$(NAME)` is the text `$(NAME)`. An incomplete reference stays as
+/// it is.
 ///
-/// The rules are those of Kubernetes' `third_party/forked/golang/expansion/expand.go`, save one
-/// slip: Kubernetes garbles the first character after a `$` that is not ASCII; here it stays.
+/// The rules are those of Kubernetes' `third_party/forked/golang/expansion/expand.go`, except for one
+/// bug: if the character after a `$` is not ASCII, Kubernetes corrupts it.
 pub(crate) fn expand(text: &[u8], lookup: &dyn Fn(&[u8]) -> Option<Vec<u8>>) -> Expanded {
     let mut expanded = Expanded { text: Vec::with_capacity(text.len()), unresolved: Vec::new() };
     let mut rest = text;

@@ -1,21 +1,21 @@
 //! The name of a container image: `registry.example:5000/shop/web:1.2@sha256:…`.
 //!
 //! The grammar is that of `github.com/distribution/reference` (`regexp.go`, `Parse` in
-//! `reference.go`), by which Kubernetes and the container runtimes read images.
+//! `reference.go`), which Kubernetes and the container runtimes use.
 
-/// The bytes that the path of a repository may have (`RepositoryNameTotalLengthMax`).
+/// The longest path of a repository, in bytes (`RepositoryNameTotalLengthMax`).
 const MAXIMUM_PATH_LENGTH: usize = 255;
 
-/// The bytes that a tag may have.
+/// The longest tag, in bytes.
 const MAXIMUM_TAG_LENGTH: usize = 128;
 
-/// The algorithms of digests, with how many hexadecimal digits each has.
+/// The digest algorithms, each with its number of hexadecimal digits.
 const DIGEST_ALGORITHMS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
 
 /// The parts of an image's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ImageReference<'a> {
-    /// The repository as written, with its registry if it was written: `localhost:5000/app`.
+    /// The repository, with its registry if the name has one: `localhost:5000/app`.
     pub(crate) name: &'a str,
     /// The tag, without the `:` before it.
     pub(crate) tag: Option<&'a str>,
@@ -24,7 +24,7 @@ pub(crate) struct ImageReference<'a> {
 }
 
 impl<'a> ImageReference<'a> {
-    /// Takes the name of an image apart; `None` if it is not one.
+    /// Splits the name of an image into its parts; none if it is not valid.
     pub(crate) fn parse(image: &'a str) -> Option<Self> {
         let (named, digest) = split_optional(image, '@');
         let component = named.rfind('/').map_or(0, |slash| slash + 1);
@@ -72,8 +72,8 @@ fn is_domain_component(component: &str) -> bool {
         && (component.bytes()).all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Whether it is runs of lower-case letters and digits, separated by a dot, by one or two
-/// underscores or by any number of dashes.
+/// Whether the text consists of groups of lower-case letters and digits, separated by a dot, one or two
+/// underscores, or any number of hyphens.
 fn is_path_component(component: &str) -> bool {
     let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = component.as_bytes();
@@ -145,9 +145,15 @@ mod tests {
         }
     }
 
+    fn refuses(images: &[&str]) {
+        for image in images {
+            assert_eq!(ImageReference::parse(image), None, "{image:?}");
+        }
+    }
+
     #[test]
-    fn what_is_not_an_image() {
-        for image in [
+    fn names_that_are_not_valid() {
+        refuses(&[
             "",
             ":justtag",
             "app:",
@@ -169,9 +175,6 @@ mod tests {
             "host:/app",
             "host:port/app",
             "-host:5000/app",
-            "app:-tag",
-            "app:.tag",
-            "app:t~g",
             "été",
             " app",
             "app\n",
@@ -182,6 +185,16 @@ mod tests {
             "[::1]5000/repo",
             "[fe80::1%eth0]:5000/repo",
             "https://registry/app",
+            &format!("domain.example/{}", "a".repeat(256)),
+        ]);
+    }
+
+    #[test]
+    fn tags_and_digests_that_are_not_valid() {
+        refuses(&[
+            "app:-tag",
+            "app:.tag",
+            "app:t~g",
             "app@sha256:abc",
             "repo@sha256:ffffffffffffffffffffffffffffffffff",
             &format!("app@sha256:{}", "F".repeat(64)),
@@ -190,9 +203,6 @@ mod tests {
             &format!("app@invaliddigest:{}", "f".repeat(64)),
             &format!("@sha256:{}", "f".repeat(64)),
             &format!("app:{}", "t".repeat(129)),
-            &format!("domain.example/{}", "a".repeat(256)),
-        ] {
-            assert_eq!(ImageReference::parse(image), None, "{image:?}");
-        }
+        ]);
     }
 }

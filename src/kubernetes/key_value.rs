@@ -1,22 +1,23 @@
 //! The files `labels` and `annotations` of a downwardAPI volume: lines `key="value"`.
 //!
-//! The kubelet writes them with `FormatMap` (Kubernetes' `pkg/fieldpath/fieldpath.go`): sorted by
-//! key, the value quoted by Go's `strconv.Quote`, no newline after the last.
+//! The kubelet writes them with `FormatMap` (Kubernetes' `pkg/fieldpath/fieldpath.go`). The lines are
+//! sorted by key, `strconv.Quote` of Go quotes the values, and the last line has no newline.
 
 use super::printable::is_printable;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::slice::Iter;
 
 /// A line that is not `key="value"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BrokenLine {
-    /// The line's number, from 1 on.
+    /// The number of the line; the first line has number 1.
     pub(crate) number: usize,
     /// What is wrong with it.
     pub(crate) reason: &'static str,
 }
 
-/// What a `labels` or `annotations` file holds, as far as it has been read, line by line.
+/// Reads a `labels` or `annotations` file line by line.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     map: BTreeMap<String, String>,
@@ -31,24 +32,24 @@ pub(crate) struct Reader {
 #[error("more labels or annotations than a Kubernetes object can hold")]
 pub(crate) struct TooLarge;
 
-/// The most memory that the entries may take, in bytes: 90,000 labels with keys of up to 24 bytes fit.
+/// The largest memory of the entries, in bytes. It is enough for 90,000 labels with keys of 24 bytes.
 const SIZE_LIMIT: usize = 13_900_000;
 
-/// The memory that an entry takes, in bytes: its part of a tree whose nodes are half full, and two
-/// allocations, as glibc rounds them.
+/// The memory of an entry, in bytes: its part of a tree whose nodes are half full, and two allocations
+/// with glibc's rounding.
 fn size_of_entry(key: &str, value: &str) -> usize {
     let allocated = |text: &str| (text.len() + 8).next_multiple_of(16).max(32);
     90 + allocated(key) + allocated(value)
 }
 
-/// How many broken lines are reported.
+/// The largest number of broken lines that are reported.
 const BROKEN_LIMIT: usize = 10;
 
 impl Reader {
-    /// Reads the next line, which is without its newline.
+    /// Reads the next line, without its newline.
     ///
-    /// The value is unquoted by the rules of Go's `strconv.Unquote`. Of two lines with the same key
-    /// the last counts. An empty line says nothing.
+    /// The rules for quoted values are those of Go's `strconv.Unquote`. If two lines have the same key,
+    /// the last line wins. Empty lines are skipped.
     pub(crate) fn line(&mut self, line: &str) -> Result<(), TooLarge> {
         self.lines += 1;
         match parse_line(line) {
@@ -68,7 +69,7 @@ impl Reader {
         Ok(())
     }
 
-    /// What the good lines say, and the first of the lines that are broken.
+    /// The entries, and the first broken lines.
     pub(crate) fn finish(self) -> (BTreeMap<String, String>, Vec<BrokenLine>) {
         (self.map, self.broken)
     }
@@ -89,7 +90,7 @@ pub(crate) fn format(map: &BTreeMap<String, String>) -> String {
 }
 
 fn parse_line(line: &str) -> Result<(&str, String), &'static str> {
-    // A key cannot hold `=` or `"` (`IsQualifiedName`), so the first `="` is where the value begins.
+    // A key cannot contain `=` or `"` (`IsQualifiedName`), so the value starts at the first `="`.
     let (key, quoted) = line.split_once("=\"").ok_or("not key=\"value\"")?;
     if key.is_empty() {
         return Err("no key");
@@ -97,28 +98,27 @@ fn parse_line(line: &str) -> Result<(&str, String), &'static str> {
     Ok((key, unquote(quoted)?))
 }
 
-/// The value of a quoted string, given what follows its opening quote.
+/// The value of a quoted string. `quoted` starts after the opening quote.
 fn unquote(quoted: &str) -> Result<String, &'static str> {
     let mut value = Vec::with_capacity(quoted.len().saturating_sub(1));
-    let mut bytes = quoted.bytes();
+    let mut rest = quoted.as_bytes();
     loop {
-        match bytes.next() {
-            None => return Err("the value has no closing quote"),
-            Some(b'"') => break,
-            Some(b'\\') => {
-                unescape(&mut bytes, &mut value).ok_or("the value has an unknown escape sequence")?
-            }
-            Some(byte) => value.push(byte),
+        let end = memchr::memchr2(b'"', b'\\', rest).ok_or("the value has no closing quote")?;
+        value.extend_from_slice(&rest[..end]);
+        let mut after = rest[end + 1..].iter();
+        if rest[end] == b'"' {
+            return match after.next() {
+                None => String::from_utf8(value).map_err(|_| "the value is not valid UTF-8"),
+                Some(_) => Err("something follows the value"),
+            };
         }
+        unescape(&mut after, &mut value).ok_or("the value has an unknown escape sequence")?;
+        rest = after.as_slice();
     }
-    if bytes.next().is_some() {
-        return Err("something follows the value");
-    }
-    String::from_utf8(value).map_err(|_| "the value is not valid UTF-8")
 }
 
-/// Appends to `value` what the escape sequence means whose backslash has been read.
-fn unescape(bytes: &mut impl Iterator<Item = u8>, value: &mut Vec<u8>) -> Option<()> {
+/// Reads an escape sequence after its backslash, and appends its meaning to `value`.
+fn unescape(bytes: &mut Iter<u8>, value: &mut Vec<u8>) -> Option<()> {
     let byte = match bytes.next()? {
         b'a' => 0x07,
         b'b' => 0x08,
@@ -127,7 +127,7 @@ fn unescape(bytes: &mut impl Iterator<Item = u8>, value: &mut Vec<u8>) -> Option
         b'r' => b'\r',
         b't' => b'\t',
         b'v' => 0x0b,
-        same @ (b'\\' | b'"' | b'\'') => same,
+        same @ (b'\\' | b'"' | b'\'') => *same,
         b'x' => number(bytes, 0, 2, 16)?.try_into().ok()?,
         digit @ b'0'..=b'7' => number(bytes, u32::from(digit - b'0'), 2, 8)?.try_into().ok()?,
         b'u' => return push_character(number(bytes, 0, 4, 16)?, value),
@@ -138,10 +138,10 @@ fn unescape(bytes: &mut impl Iterator<Item = u8>, value: &mut Vec<u8>) -> Option
     Some(())
 }
 
-/// The number whose first digits are `first` and whose other `count` ones come next. At most eight
-/// hexadecimal digits, so it fits.
-fn number(bytes: &mut impl Iterator<Item = u8>, first: u32, count: usize, radix: u32) -> Option<u32> {
-    (0..count).try_fold(first, |number, _| Some(number * radix + char::from(bytes.next()?).to_digit(radix)?))
+/// The number with the first digits `first` and `count` more digits. It has at most eight hexadecimal
+/// digits, so it fits.
+fn number(bytes: &mut Iter<u8>, first: u32, count: usize, radix: u32) -> Option<u32> {
+    (0..count).try_fold(first, |number, _| Some(number * radix + char::from(*bytes.next()?).to_digit(radix)?))
 }
 
 fn push_character(code: u32, value: &mut Vec<u8>) -> Option<()> {
@@ -177,7 +177,7 @@ fn quote_character(character: char, text: &mut String) {
 }
 
 fn quote_code(code: u32, text: &mut String) {
-    // Writing to a String does not fail.
+    // Writing to a String cannot fail.
     let _ = match code {
         0..=0x7f => write!(text, "\\x{code:02x}"),
         0x80..=0xffff => write!(text, "\\u{code:04x}"),

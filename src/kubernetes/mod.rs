@@ -1,6 +1,6 @@
-//! Kubernetes' own notations, read and written to the digit as Kubernetes itself does.
+//! Kubernetes' notations, with the exact rules of Kubernetes.
 //!
-//! Nothing here knows of pods, files or the network: text comes in, values or text go out.
+//! These modules only convert text and values. They do not use files or the network.
 
 pub(crate) mod expansion;
 pub(crate) mod image_reference;

@@ -1,4 +1,4 @@
-//! Names of objects, UIDs and addresses: what the API server accepts as one.
+//! Names of objects, UIDs and addresses, by the rules of the API server.
 
 use std::net::IpAddr;
 
@@ -6,13 +6,13 @@ use std::net::IpAddr;
 const LABEL_LIMIT: usize = 63;
 const SUBDOMAIN_LIMIT: usize = 253;
 
-/// Whether `text` is a DNS label, as the names of namespaces and containers are
+/// Whether `text` is a DNS label, such as the name of a namespace or container
 /// (`IsDNS1123Label` in `k8s.io/apimachinery/pkg/util/validation`).
 pub(crate) fn is_label(text: &str) -> bool {
     text.len() <= LABEL_LIMIT && is_label_of_any_length(text)
 }
 
-/// Whether `text` is a DNS subdomain, as the names of most objects are
+/// Whether `text` is a DNS subdomain, such as the name of most objects
 /// (`IsDNS1123Subdomain` in `k8s.io/apimachinery/pkg/util/validation`).
 pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= SUBDOMAIN_LIMIT && text.split('.').all(is_label_of_any_length)
@@ -23,7 +23,7 @@ fn is_label_of_any_length(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && !text.ends_with('-') && text.bytes().all(is_inner)
 }
 
-/// Whether `text` can be a UID. That of a static pod is a hash, and not a UUID
+/// Whether `text` can be a UID. The UID of a static pod is a hash, not a UUID
 /// (`applyDefaults` in `pkg/kubelet/config/common.go`).
 pub(crate) fn is_uid(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');

@@ -1,8 +1,7 @@
-//! An object of the Kubernetes API, parsed from JSON within a bound on memory.
+//! Parses an object of the Kubernetes API from JSON, with a limit on memory.
 //!
-//! JSON can be far larger in memory than it is in bytes: 8 MiB of empty arrays take 200 MiB. An
-//! object that a cluster really holds is bounded by etcd, which takes requests of at most 1.5 MiB
-//! (`--max-request-bytes`), so a larger one is refused while it is read.
+//! Parsed JSON can need much more memory than its text: 8 MiB of empty arrays need 200 MiB. But etcd
+//! limits the objects in a cluster to 1.5 MiB (`--max-request-bytes`). So the parser rejects larger ones.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,24 +9,24 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The most bytes that are accepted as one object.
+/// The longest text of an object, in bytes.
 pub(crate) const BYTES_LIMIT: usize = 8 << 20;
-/// The most bytes that one string of it may have, as JSON.
+/// The longest string in an object, in bytes of JSON.
 const STRING_LIMIT: usize = 3 << 19;
-/// How deep it may be nested; what a Pod holds is nested less than 20 deep.
+/// The deepest nesting. A Pod has fewer than 20 levels.
 const DEPTH_LIMIT: usize = 100;
-/// The most heap memory that is built from it, in bytes. More than 20,000 labels fit.
+/// The largest heap memory of a parsed object, in bytes. It is enough for more than 20,000 labels.
 const HEAP_LIMIT: usize = 5 << 20;
-/// The most memory that the bytes, the parser's copy of a string, and what is built take together.
+/// The largest memory for the text, the parser's copy of a string and the parsed object together.
 const TOTAL_LIMIT: usize = 10 << 20;
 
-/// What an allocation takes beside its content, in bytes, at most.
+/// The largest overhead of an allocation, in bytes.
 const ALLOCATION: usize = 16;
-/// What the first entry of a map allocates: a node of 11 entries (`B` in Rust's `btree/node.rs`).
+/// The allocation for the first entry of a map: a node of 11 entries (`B` in Rust's `btree/node.rs`).
 const NODE: usize = 11 * size_of::<(String, Value)>();
 
-/// Lists and maps that take much space and that nothing reads: the key of each, and the key of what
-/// it stands in. Arrays do not count: `env` stands in `containers`.
+/// Large lists and maps that introspod does not read: the key of each, and the key of its parent. Arrays
+/// do not count: the parent of `env` is `containers`.
 const NEVER_READ: [(&str, &str); 16] = [
     ("metadata", "managedFields"),
     ("spec", "volumes"),
@@ -47,22 +46,22 @@ const NEVER_READ: [(&str, &str); 16] = [
     ("status", "images"),
 ];
 
-/// The bytes are not an object that is accepted.
+/// The bytes are not a valid object.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObjectError {
     #[error("not JSON: {0}")]
     NotJson(#[source] serde_json::Error),
-    /// What there is more of than Kubernetes allows.
+    /// The object exceeds a limit, which is named here.
     #[error("the object has {0} than a Kubernetes object can have")]
     TooLarge(&'static str),
 }
 
-/// Parses an object, without the parts that nothing reads.
+/// Parses an object, except for the parts that introspod does not read.
 ///
 /// # Errors
-/// Bytes that are not JSON, and an object larger than one in a cluster can be.
+/// The bytes are not JSON, or the object is larger than one in a cluster can be.
 pub(crate) fn parse(content: &[u8]) -> Result<Value, ObjectError> {
-    // The buffer that the parser unescapes strings in grows by doubling.
+    // The parser's buffer for strings with escape sequences grows by doubling.
     let needed = content.len() + 2 * check_shape(content)?;
     let left = TOTAL_LIMIT.checked_sub(needed).ok_or(ObjectError::TooLarge("longer strings"))?;
     let left = Cell::new(Some(left.min(HEAP_LIMIT)));
@@ -76,8 +75,8 @@ pub(crate) fn parse(content: &[u8]) -> Result<Value, ObjectError> {
     })
 }
 
-/// The length of the longest string. Refuses what makes the parser itself allocate much: it copies a
-/// string with escape sequences, and remembers every level of what it skips.
+/// The length of the longest string. Rejects texts for which the parser itself would need much memory: it
+/// copies strings with escape sequences, and stores every level of the parts that it skips.
 fn check_shape(content: &[u8]) -> Result<usize, ObjectError> {
     if content.len() > BYTES_LIMIT {
         return Err(ObjectError::TooLarge("more bytes"));
@@ -106,7 +105,7 @@ fn check_shape(content: &[u8]) -> Result<usize, ObjectError> {
     Ok(longest)
 }
 
-/// The length of the string that `text` begins with, up to its closing quote.
+/// The length of the string at the start of `text`, up to its closing quote.
 fn string_length(text: &[u8]) -> usize {
     let mut length = 0;
     while let Some(found) = memchr::memchr2(b'"', b'\\', text.get(length..).unwrap_or_default()) {
@@ -114,18 +113,18 @@ fn string_length(text: &[u8]) -> usize {
         if text[length] == b'"' {
             return length;
         }
-        // The backslash, and the character that it escapes.
+        // The backslash and the escaped character.
         length += 2;
     }
     text.len()
 }
 
-/// Builds a value, and counts what it takes.
+/// Builds a value, and counts its memory.
 #[derive(Clone, Copy)]
 struct Builder<'a> {
-    /// How many bytes may still be allocated; none once too many were asked for.
+    /// The number of bytes that may still be allocated; none after the limit was exceeded.
     left: &'a Cell<Option<usize>>,
-    /// The key of the map that the value stands in.
+    /// The key of the map that contains the value.
     parent: &'a str,
 }
 
@@ -180,7 +179,7 @@ impl<'de> Visitor<'de> for Builder<'_> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(self)? {
             if list.len() == list.capacity() {
-                // The capacity becomes twice what it was, and at least 4 (`RawVec` in Rust's `alloc`).
+                // The capacity doubles, and is at least 4 (`RawVec` in Rust's `alloc`).
                 self.charge(ALLOCATION + size_of::<Value>() * list.len().max(4))?;
             }
             list.push(item);
@@ -195,7 +194,7 @@ impl<'de> Visitor<'de> for Builder<'_> {
                 entries.next_value::<IgnoredAny>()?;
                 continue;
             }
-            // Nodes but the first are at least half full.
+            // All nodes except the first are at least half full.
             let entry = if map.is_empty() { NODE } else { 2 * size_of::<(String, Value)>() };
             self.charge(ALLOCATION + entry + ALLOCATION + key.len())?;
             let value = entries.next_value_seed(Builder { left: self.left, parent: &key })?;

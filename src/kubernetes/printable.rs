@@ -1,8 +1,9 @@
-//! Which characters Go takes for printable.
+//! The characters that are printable for Go.
 
-/// Whether Go's `strconv.IsPrint` is true of `character`: letters, marks, numbers, punctuation,
-/// symbols (the Unicode categories L, M, N, P and S) and the ASCII space, by Unicode 15.0, the
-/// version that Kubernetes 1.36 is built with.
+/// Whether `character` is printable according to Go's `strconv.IsPrint`.
+///
+/// These are letters, marks, numbers, punctuation, symbols (the Unicode categories L, M, N, P and S) and
+/// the ASCII space. Kubernetes 1.36 is built with Unicode 15.0.
 pub(crate) fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return matches!(character, ' '..='~');
@@ -20,10 +21,10 @@ pub(crate) fn is_printable(character: char) -> bool {
     passed % 2 == 1
 }
 
-// For each plane of Unicode, where it changes: the first printable character, the first thereafter
-// that is not, and so on. Made from Unicode 15.0.0 with Python 3.12, whose `unicodedata` is of that
-// version (`unicodedata.unidata_version`): every code point at which `unicodedata.category(...)[0]
-// in "LMNPS" or ... == " "` becomes another than at the one before, less the plane.
+// A table for each plane of Unicode: the first printable character, the first one after it that is not
+// printable, and so on. Each code point is without its plane. The tables come from the `unicodedata` of
+// Python 3.12, which has Unicode 15.0.0 (`unicodedata.unidata_version`). They list every code point at
+// which `unicodedata.category(...)[0] in "LMNPS" or ... == " "` changes.
 
 #[rustfmt::skip]
 static PLANE_0: [u16; 690] = [

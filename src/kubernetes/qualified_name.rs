@@ -1,9 +1,9 @@
 //! The keys of labels and annotations: `app`, `app.kubernetes.io/name`.
 
-/// The bytes that the name part may have (`labelKeyMaxLength`).
+/// The most bytes of the name part (`labelKeyMaxLength`).
 const MAXIMUM_NAME_LENGTH: usize = 63;
 
-/// The bytes that the prefix may have (`DNS1123SubdomainMaxLength`).
+/// The most bytes of the prefix (`DNS1123SubdomainMaxLength`).
 const MAXIMUM_PREFIX_LENGTH: usize = 253;
 
 const NAME_RULE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start \
@@ -15,23 +15,46 @@ const PREFIX_RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower 
     'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
+/// One rule that a key breaks, in Kubernetes' words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error(
+        "a valid label key {NAME_RULE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+    )]
+    Slashes,
+    #[error("prefix part must be non-empty")]
+    EmptyPrefix,
+    #[error("prefix part must be no more than {MAXIMUM_PREFIX_LENGTH} bytes")]
+    LongPrefix,
+    #[error("prefix part {PREFIX_RULE}")]
+    Prefix,
+    #[error("name part must be non-empty")]
+    EmptyName,
+    #[error("name part must be no more than {MAXIMUM_NAME_LENGTH} bytes")]
+    LongName,
+    #[error("name part {NAME_RULE}")]
+    Name,
+}
+
+/// Every rule that a key breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) struct KeyError(Vec<Problem>);
+
+impl std::fmt::Display for KeyError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        // `pkg/fieldpath/fieldpath.go` joins them with a semicolon.
+        let problems: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        formatter.write_str(&problems.join(";"))
+    }
+}
+
 /// Checks that `key` can be the key of a label, as Kubernetes' `IsQualifiedName` does
 /// (`k8s.io/apimachinery/pkg/api/validate/content/kube.go` and `dns.go`).
-///
-/// # Errors
-///
-/// Everything that is wrong with it, in Kubernetes' words, joined by `;` as
-/// `pkg/fieldpath/fieldpath.go` does.
-pub(crate) fn check(key: &str) -> Result<(), String> {
+pub(crate) fn check(key: &str) -> Result<(), KeyError> {
     let mut errors = Vec::new();
     let name = match key.split_once('/') {
         None => key,
-        Some((_, name)) if name.contains('/') => {
-            return Err(format!(
-                "a valid label key {NAME_RULE} with an optional DNS subdomain prefix and '/' \
-                 (e.g. 'example.com/MyName')"
-            ));
-        }
+        Some((_, name)) if name.contains('/') => return Err(KeyError(vec![Problem::Slashes])),
         Some((prefix, name)) => {
             check_prefix(prefix, &mut errors);
             name
@@ -41,41 +64,39 @@ pub(crate) fn check(key: &str) -> Result<(), String> {
     if errors.is_empty() {
         return Ok(());
     }
-    Err(errors.join(";"))
+    Err(KeyError(errors))
 }
 
-/// Checks that `key` can be the key of an annotation: as [`check`], but upper-case letters are
-/// allowed in the prefix too, for Kubernetes checks the key in lower case (`pkg/fieldpath/fieldpath.go`).
+/// Checks that `key` can be the key of an annotation.
 ///
-/// # Errors
-///
-/// As [`check`].
-pub(crate) fn check_annotation(key: &str) -> Result<(), String> {
+/// Unlike a label's key it may have upper-case letters in its prefix: Kubernetes converts the key to
+/// lower case before it checks it (`pkg/fieldpath/fieldpath.go`).
+pub(crate) fn check_annotation(key: &str) -> Result<(), KeyError> {
     check(&key.to_ascii_lowercase())
 }
 
-fn check_prefix(prefix: &str, errors: &mut Vec<String>) {
+fn check_prefix(prefix: &str, errors: &mut Vec<Problem>) {
     if prefix.is_empty() {
-        errors.push("prefix part must be non-empty".to_owned());
+        errors.push(Problem::EmptyPrefix);
         return;
     }
     if prefix.len() > MAXIMUM_PREFIX_LENGTH {
-        errors.push(format!("prefix part must be no more than {MAXIMUM_PREFIX_LENGTH} bytes"));
+        errors.push(Problem::LongPrefix);
     }
     if !prefix.split('.').all(is_dns_label) {
-        errors.push(format!("prefix part {PREFIX_RULE}"));
+        errors.push(Problem::Prefix);
     }
 }
 
-fn check_name(name: &str, errors: &mut Vec<String>) {
+fn check_name(name: &str, errors: &mut Vec<Problem>) {
     if name.is_empty() {
-        errors.push("name part must be non-empty".to_owned());
+        errors.push(Problem::EmptyName);
     }
     if name.len() > MAXIMUM_NAME_LENGTH {
-        errors.push(format!("name part must be no more than {MAXIMUM_NAME_LENGTH} bytes"));
+        errors.push(Problem::LongName);
     }
     if !is_name(name) {
-        errors.push(format!("name part {NAME_RULE}"));
+        errors.push(Problem::Name);
     }
 }
 
@@ -88,8 +109,7 @@ fn is_name(name: &str) -> bool {
     is_bounded(name, |byte| byte.is_ascii_alphanumeric(), b"-_.")
 }
 
-/// Whether `text` begins and ends with an `is_alphanumeric`, with nothing between but these and
-/// `others`.
+/// Whether `text` starts and ends with an alphanumeric byte, and has only these and `others` between.
 fn is_bounded(text: &str, is_alphanumeric: fn(u8) -> bool, others: &[u8]) -> bool {
     let bytes = text.as_bytes();
     let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| is_alphanumeric(*byte));
@@ -104,7 +124,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn what_kubernetes_says_of_each_key() {
+    fn errors_are_those_of_kubernetes() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/vectors/field-path.json");
         let vectors: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let mut checked = 0;
@@ -134,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_with_a_key_is_said() {
+    fn an_error_lists_every_broken_rule() {
         let prefix = "a".repeat(254);
         for (key, expected) in [
             ("/x", "prefix part must be non-empty".to_owned()),
@@ -151,7 +171,7 @@ mod tests {
             ),
             ("a/", format!("name part must be non-empty;name part {NAME_RULE}")),
         ] {
-            assert_eq!(check(key), Err(expected), "{key}");
+            assert_eq!(check(key).map_err(|error| error.to_string()), Err(expected), "{key}");
         }
     }
 }

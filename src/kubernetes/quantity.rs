@@ -1,29 +1,29 @@
 //! Amounts of a resource: `500m`, `1536Mi`, `12e6`.
 //!
 //! The rules are those of Kubernetes' `k8s.io/apimachinery/pkg/api/resource` (`quantity.go`,
-//! `amount.go`, `scale_int.go`, `suffix.go`). Go keeps a quantity in one of two forms, a 64-bit
-//! integer with a power of ten (`int64Amount`) or an arbitrary decimal (`inf.Dec`), and which of
-//! them it took shows in how it rounds negative numbers and in which texts it keeps as they are.
+//! `amount.go`, `scale_int.go`, `suffix.go`). Go stores a quantity in one of two forms: a 64-bit
+//! integer with a power of ten (`int64Amount`), or an arbitrary decimal (`inf.Dec`). The form affects how
+//! Go rounds negative numbers, and which texts it leaves unchanged.
 
 use std::fmt;
 
-/// The suffixes of decimal quantities, by thousands from 10⁻⁹ on.
+/// The suffixes of decimal quantities. The first is for 10⁻⁹, and each next one is 1000 times larger.
 const DECIMAL_SUFFIXES: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
 
-/// The suffixes of binary quantities, by powers of 1024 from 1024⁰ on.
+/// The suffixes of binary quantities. The first is for 1, and each next one is 1024 times larger.
 const BINARY_SUFFIXES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 /// The power of ten of the smallest amount that Kubernetes keeps.
 const NANO: i64 = -9;
 
-/// How many nano units a whole unit has.
+/// The number of nano units in a unit.
 const NANOS: i128 = 1_000_000_000;
 
-/// The digits that always fit a 64-bit integer (`maxInt64Factors` in `math.go`).
+/// The number of digits that always fit into a 64-bit integer (`maxInt64Factors` in `math.go`).
 const INT64_DIGITS: i64 = 18;
 
-/// The digits that a binary quantity may have to become a 64-bit integer, less three for each 1024
-/// in its suffix (`ParseQuantity` in `quantity.go`).
+/// The number of digits up to which a binary quantity becomes a 64-bit integer. Subtract three for each
+/// 1024 in its suffix (`ParseQuantity` in `quantity.go`).
 const INT64_DIGITS_OF_BINARY: i64 = 14;
 
 /// Why a text is not a quantity, in Kubernetes' words (`quantity.go`).
@@ -40,7 +40,7 @@ pub(crate) enum QuantityError {
     Suffix,
 }
 
-/// Which family of suffixes a quantity was written with, and will be written with again.
+/// The family of suffixes of a quantity's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     DecimalExponent,
@@ -50,29 +50,29 @@ enum Format {
 
 /// An amount of a resource, as Kubernetes' `resource.Quantity`.
 ///
-/// Two quantities are equal here when they are the same amount *and* are written alike; to compare
-/// amounts, compare [`value`](Self::value) or [`milli_value`](Self::milli_value). `Display` gives
-/// the canonical form (`Quantity.String` in `quantity.go`).
+/// Two quantities are equal if they have the same amount and the same text. To compare amounts, compare
+/// [`value`](Self::value) or [`milli_value`](Self::milli_value). `Display` writes the canonical form
+/// (`Quantity.String` in `quantity.go`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Quantity {
     mantissa: i128,
-    /// The power of ten by which the mantissa counts.
+    /// The power of ten of the mantissa.
     exponent: i64,
-    /// Whether Go would hold it as `inf.Dec` rather than as `int64Amount`.
+    /// Whether Go would store it as `inf.Dec`, not as `int64Amount`.
     is_inf_dec: bool,
     format: Format,
-    /// The text it was parsed from, where Kubernetes takes that for canonical already.
+    /// The parsed text, if Kubernetes regards it as canonical.
     text: Option<String>,
 }
 
 impl Quantity {
-    /// Reads a quantity as Kubernetes' `ParseQuantity` does (`quantity.go`): finer than 10⁻⁹ is
-    /// rounded up, binary quantities are capped at 2⁶³-1.
+    /// Parses a quantity as Kubernetes' `ParseQuantity` does (`quantity.go`). It rounds up to a multiple
+    /// of 10⁻⁹, and limits binary quantities to 2⁶³-1.
     ///
     /// # Errors
     ///
-    /// Kubernetes' own three, and [`QuantityError::Numeric`] beyond about 10²⁹ units, which
-    /// Kubernetes would still count.
+    /// Those of Kubernetes. Above about 10²⁹ units it is [`QuantityError::Numeric`], although Kubernetes
+    /// would accept the number.
     pub(crate) fn parse(text: &str) -> Result<Self, QuantityError> {
         let notation = Notation::split(text)?;
         let (format, exponent) = interpret(notation.suffix).ok_or(QuantityError::Suffix)?;
@@ -82,18 +82,18 @@ impl Quantity {
         notation.inf_dec_amount(format, exponent)
     }
 
-    /// So many bytes, to be written with binary suffixes where they divide it: `64Mi`.
+    /// A number of bytes. Its text has a binary suffix if possible: `64Mi`.
     pub(crate) fn from_bytes(bytes: u64) -> Self {
         Self::new(i128::from(bytes), 0, Format::BinarySi)
     }
 
-    /// So many thousandths of a unit, to be written with decimal suffixes: `100m`, `2`.
+    /// A number of thousandths of a unit. Its text has a decimal suffix: `100m`, `2`.
     pub(crate) fn from_milli(milli: u64) -> Self {
         Self::new(i128::from(milli), -3, Format::DecimalSi)
     }
 
-    /// `number` times `unit`, which is one of the divisors of a resource (`1m`, `1Ki`); none if it is
-    /// more than any resource can be.
+    /// `number` times `unit`, which is a divisor of a resource (`1m`, `1Ki`); none if that is more than
+    /// any resource can be.
     pub(crate) fn of_units(number: u64, unit: &str) -> Option<Self> {
         match unit {
             "1m" => Some(Self::from_milli(number)),
@@ -109,14 +109,14 @@ impl Quantity {
         self.mantissa == 0
     }
 
-    /// Whole units, rounded up (`Quantity.Value` in `quantity.go`). What does not fit is the
-    /// nearest number that does.
+    /// The amount in whole units, rounded up (`Quantity.Value` in `quantity.go`). If it does not fit, it
+    /// is the nearest number that fits.
     pub(crate) fn value(&self) -> i64 {
         self.scaled_value(0)
     }
 
-    /// Thousandths of a unit, rounded up (`Quantity.MilliValue` in `quantity.go`). What does not
-    /// fit is the nearest number that does.
+    /// The amount in thousandths of a unit, rounded up (`Quantity.MilliValue` in `quantity.go`). If it
+    /// does not fit, it is the nearest number that fits.
     pub(crate) fn milli_value(&self) -> i64 {
         self.scaled_value(-3)
     }
@@ -132,12 +132,12 @@ impl Quantity {
         if dropped <= 0 {
             return saturate(self.mantissa.saturating_mul(factor));
         }
-        // Go takes the low 64 bits of whatever is less than 2⁶³-1, so a large negative amount
-        // becomes another one (`scaledValue` in `scale_int.go`).
+        // Go keeps only the low 64 bits of an amount below 2⁶³-1, so a large negative amount changes
+        // (`scaledValue` in `scale_int.go`).
         let is_cut = self.is_inf_dec && self.mantissa < i64::MAX.into();
         let mantissa = if is_cut { i128::from(self.mantissa as i64) } else { self.mantissa };
         let remainder = mantissa % factor;
-        // Likewise: `int64Amount` rounds away from zero, `inf.Dec` always adds one.
+        // As in Go, `int64Amount` rounds away from zero, and `inf.Dec` always adds one.
         let rounding = match remainder {
             0 => 0,
             _ if self.is_inf_dec => 1,
@@ -146,7 +146,7 @@ impl Quantity {
         saturate(mantissa / factor + rounding)
     }
 
-    /// The amount in whole units, if it is one that binary suffixes are used for: whole, and not
+    /// The amount in whole units, if its text can have a binary suffix. Then it is a whole number and not
     /// within ±1024 (`CanonicalizeBytes` in `quantity.go`).
     fn binary_units(&self) -> Option<i128> {
         if self.format != Format::BinarySi {
@@ -191,7 +191,7 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// A quantity's text in its parts (`parseQuantityString` in `quantity.go`).
+/// The parts of a quantity's text (`parseQuantityString` in `quantity.go`).
 struct Notation<'a> {
     is_negative: bool,
     has_digits: bool,
@@ -234,7 +234,7 @@ impl<'a> Notation<'a> {
         if self.is_negative { -magnitude } else { magnitude }
     }
 
-    /// The amount as Go's `int64Amount`, if it is one that Go holds in that form.
+    /// The amount as Go's `int64Amount`, if Go stores it in that form.
     fn int64_amount(&self, text: &str, format: Format, exponent: i64) -> Option<Quantity> {
         let digits = (self.whole.len().max(1) + self.fraction.len()) as i64;
         let (room, exponent, multiplier) = match format {
@@ -256,7 +256,7 @@ impl<'a> Notation<'a> {
         })
     }
 
-    /// The amount as Go's `inf.Dec`: rounded up to nano units, and capped if it is binary.
+    /// The amount as Go's `inf.Dec`: rounded up to nano units, and limited if it is binary.
     fn inf_dec_amount(&self, format: Format, exponent: i64) -> Result<Quantity, QuantityError> {
         if !self.has_digits {
             return Err(QuantityError::Numeric);
@@ -279,11 +279,11 @@ impl<'a> Notation<'a> {
         Ok(Quantity { is_inf_dec: true, ..Quantity::new(self.with_sign(magnitude), exponent, format) })
     }
 
-    /// The magnitude times `multiplier` times 10^`exponent`, in nano units, rounded up; `None` if
-    /// that does not fit.
+    /// The magnitude times `multiplier` times 10^`exponent`, in nano units, rounded up; none if that does
+    /// not fit.
     ///
-    /// It multiplies digit by digit, from the last to the first, as one does by hand: however many
-    /// digits there are, nothing is lost that decides about rounding. `multiplier` is at most 2⁶⁰.
+    /// It multiplies digit by digit, from the last to the first. So the result is exact for any number of
+    /// digits. `multiplier` is at most 2⁶⁰.
     fn nanos(&self, exponent: i64, multiplier: u64) -> Option<i128> {
         let mut place = exponent - self.fraction.len() as i64 - NANO;
         let mut carry = 0;
@@ -296,14 +296,14 @@ impl<'a> Notation<'a> {
             carry /= 10;
             place += 1;
         }
-        // A carry is left only where there is a multiplier, and there all digits down to the point
-        // have been passed: it is never finer than a nano unit.
+        // A carry remains only with a multiplier. Then all digits up to the point are done, so the carry
+        // is a multiple of a nano unit.
         let total = total.checked_add(at_place(carry, place)?)?;
         total.checked_add(is_inexact.into())
     }
 }
 
-/// What a suffix means: the format, and the power of ten or, for `BinarySi`, of two
+/// The meaning of a suffix: the format, and the power of ten or, for `BinarySi`, of two
 /// (`interpret` in `suffix.go`).
 fn interpret(suffix: &str) -> Option<(Format, i64)> {
     if let Some(index) = DECIMAL_SUFFIXES.iter().position(|known| *known == suffix) {
@@ -327,7 +327,7 @@ fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(end.unwrap_or(text.len()))
 }
 
-/// `number` without its factors `factor`, and how many there were. `number` is not 0.
+/// `number` without its factors `factor`, and their count. `number` is not 0.
 fn remove_factors(mut number: i128, factor: i128) -> (i128, usize) {
     let mut removed = 0;
     while number % factor == 0 {
@@ -337,7 +337,7 @@ fn remove_factors(mut number: i128, factor: i128) -> (i128, usize) {
     (number, removed)
 }
 
-/// `number` times 10^`place`, cut to a whole number; `None` if that does not fit.
+/// `number` times 10^`place`, rounded down to a whole number; none if that does not fit.
 fn at_place(number: u64, place: i64) -> Option<i128> {
     if number == 0 || place < 0 {
         return Some(0);

@@ -1,4 +1,4 @@
-//! A container's resources as the downward API gives them: in units of a divisor, and shares of them.
+//! A container's resources in units of a divisor, as in the downward API, and percentages of them.
 
 use crate::kubernetes::quantity::Quantity;
 
@@ -14,11 +14,11 @@ const BYTE_DIVISORS: &[&str] =
 #[error("a percentage must be a number above 0 and up to 100, such as 75% or 33.3333%")]
 pub(crate) struct PercentError;
 
-/// A percentage above 0 and up to 100, with as many decimals as were written.
+/// An exact percentage above 0 and up to 100.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Percent {
     whole: u8,
-    /// The decimals, each from 0 to 9.
+    /// The decimals, each a digit from 0 to 9.
     decimals: Vec<u8>,
 }
 
@@ -45,22 +45,21 @@ impl Percent {
     /// This share of `amount`, which is not negative, in units of `unit`: exact, rounded down.
     fn of(&self, amount: i64, unit: i64) -> i128 {
         let amount = i128::from(amount);
-        // By hand, from the last decimal to the first: what is cut at each step is below the next,
-        // so that it cannot change what is rounded down at the end.
+        // Long division, from the last decimal to the first. The remainder of each step is less than a
+        // unit of the next step, so it does not change the rounded result.
         let decimals = self.decimals.iter().rev();
         let below = decimals.fold(0, |below, digit| (below + i128::from(*digit) * amount) / 10);
         (i128::from(self.whole) * amount + below) / (100 * i128::from(unit.max(1)))
     }
 }
 
-/// A share of `quantity` in units of `divisor`: a budget that does not exceed it, so it is rounded
-/// down, but at least 1.
+/// A percentage of `quantity` in units of `divisor`, rounded down, but at least 1.
 ///
 /// `resource` and `divisor` are as in [`resource_field`].
 pub(crate) fn share(resource: &str, quantity: &Quantity, percent: &Percent, divisor: &Quantity) -> String {
     let one = Quantity::from_bytes(1);
     let divisor = if divisor.is_zero() { &one } else { divisor };
-    // Thousandths only for CPU: elsewhere they would overflow where whole units do not.
+    // Only CPU is in thousandths: those of other resources could overflow.
     let share = match resource {
         "cpu" => percent.of(quantity.milli_value(), divisor.milli_value()),
         _ => percent.of(quantity.value(), divisor.value()),
@@ -68,18 +67,18 @@ pub(crate) fn share(resource: &str, quantity: &Quantity, percent: &Percent, divi
     share.max(1).to_string()
 }
 
-/// What the kubelet gives for a `resourceFieldRef`: `quantity` in units of `divisor`, rounded up
+/// The value of a `resourceFieldRef`: `quantity` in units of `divisor`, rounded up
 /// (`ExtractContainerResourceValue` and `convertResource…ToString` in `pkg/api/v1/resource/helpers.go`).
 ///
-/// `resource` is the name after `limits.` or `requests.`: CPU is counted in thousandths, all else
-/// in whole units. A divisor of 0 means 1.
+/// `resource` is the name after `limits.` or `requests.`. CPU is computed in thousandths, all other
+/// resources in whole units. A divisor of 0 means 1.
 pub(crate) fn resource_field(resource: &str, quantity: &Quantity, divisor: &Quantity) -> String {
     let (amount, unit, one) = match resource {
         "cpu" => (quantity.milli_value(), divisor.milli_value(), 1000),
         _ => (quantity.value(), divisor.value(), 1),
     };
     let unit = if divisor.is_zero() { one } else { unit };
-    // In floating point, for Kubernetes' digits are wanted and not better ones.
+    // Kubernetes uses floating point too, and the digits must be the same.
     let units = (amount as f64 / unit as f64).ceil();
     (units as i64).to_string()
 }

@@ -1,22 +1,22 @@
-//! Lines `NAME='value'` that every reader understands in the same way.
+//! Lines `NAME='value'` that every reader parses alike.
 //!
-//! Readers are POSIX `.`, systemd's `EnvironmentFile=`, and the kubelet's parser for `fileKeyRef`
-//! (`pkg/kubelet/util/env/env_util.go`). The kubelet's is the strictest: it accepts only single
-//! quotes, knows no escape sequences, and stops at the first line that it cannot parse.
+//! The readers are POSIX `.`, systemd's `EnvironmentFile=`, and the kubelet's parser for `fileKeyRef`
+//! (`pkg/kubelet/util/env/env_util.go`). The kubelet's parser is the strictest: it accepts only single
+//! quotes, has no escape sequences, and stops at the first line that it cannot parse.
 
 use super::{Document, comments};
 
-/// The longest line that the kubelet reads, in bytes, without its newline (`bufio.MaxScanTokenSize`).
+/// The longest line that the kubelet accepts, in bytes without the newline (`bufio.MaxScanTokenSize`).
 const LINE_LIMIT: usize = 65_535;
 
-/// Renders the variables that this format can hold; a warning names each of the others.
+/// Renders the variables that this format can represent. A warning names each of the others.
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut text = comments(document);
     for (name, variable) in document.shown() {
         let line = format!("{name}='{}'", variable.value);
         match obstacle(&variable.value, &line) {
             None => text += &(line + "\n"),
-            Some(what) => log::warn!("{name} is left out of the env format, which cannot hold {what}"),
+            Some(what) => log::warn!("{name} is left out of the env format, which cannot contain {what}"),
         }
     }
     text.into_bytes()

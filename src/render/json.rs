@@ -1,4 +1,4 @@
-//! One JSON object: keys sorted, what is unknown absent, ending in a newline.
+//! One JSON object with sorted keys and a newline at its end. Unknown values are absent.
 
 use serde_json::{Map, Value as Json};
 
@@ -6,7 +6,7 @@ use super::Document;
 use crate::facts::Value;
 use crate::facts::field::{Field, Kind, TABLE};
 
-/// The name and version of the document's shape.
+/// The name and version of the document's schema.
 const SCHEMA: &str = "introspod/v1";
 
 /// Renders facts and variables.
@@ -58,7 +58,7 @@ fn json(kind: Kind, value: &Value) -> Option<Json> {
     }
 }
 
-/// Puts `value` at a path of keys, making the objects on the way.
+/// Inserts `value` at a path of keys, and creates the objects on the path.
 fn put(object: &mut Map<String, Json>, path: &[&str], value: Json) {
     match path {
         [] => {}

@@ -1,4 +1,4 @@
-//! The formats: one file each, of one signature.
+//! The formats: one file and one function each.
 
 mod env;
 mod json;
@@ -12,7 +12,7 @@ use crate::facts::Facts;
 use crate::system::logging::one_line;
 use crate::variables::variable::{Variable, Variables, shown};
 
-/// What is rendered.
+/// The input of a format.
 pub(crate) struct Document<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) variables: &'a Variables,
@@ -20,12 +20,12 @@ pub(crate) struct Document<'a> {
     pub(crate) explanation: Option<Explanation>,
 }
 
-/// Why something is not known.
+/// The reasons why values are not known.
 #[derive(Debug, Default)]
 pub(crate) struct Explanation {
-    /// Why a variable is not known, and what would make it known, by the variable's name.
+    /// By a variable's name: why it is not known, and how to make it known.
     pub(crate) unknown: BTreeMap<String, String>,
-    /// Each source that could not tell something, and why.
+    /// The sources that do not know something, and why.
     pub(crate) sources: Vec<(&'static str, String)>,
 }
 
@@ -40,7 +40,7 @@ impl Document<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Format {
     pub(crate) name: &'static str,
-    /// The suffix of the files that are written in it; none if it is for the terminal only.
+    /// The suffix of its files; none if the format is only for terminals.
     suffix: Option<&'static str>,
     render: fn(&Document) -> Vec<u8>,
 }
@@ -58,12 +58,12 @@ pub(crate) const JSON: Format = Format { name: "json", suffix: Some("json"), ren
 pub(crate) const FORMATS: [Format; 4] = [TABLE, ENV, SH, JSON];
 
 impl Format {
-    /// The document in this format, ending in a newline unless it is empty.
+    /// The document in this format. It ends in a newline unless it is empty.
     pub(crate) fn render(self, document: &Document) -> Vec<u8> {
         (self.render)(document)
     }
 
-    /// The format of the file `path`, by its suffix.
+    /// The format for the suffix of the file `path`.
     pub(crate) fn of_file(path: &Path) -> Option<Self> {
         let suffix = path.extension()?.to_str()?;
         FORMATS.into_iter().find(|format| format.suffix == Some(suffix))
@@ -74,13 +74,13 @@ impl Format {
         FORMATS.iter().map(|format| format.name).collect()
     }
 
-    /// The suffixes of the formats that files can have, each with its dot.
+    /// The suffixes of all files, each with its dot.
     pub(crate) fn suffixes() -> Vec<String> {
         FORMATS.iter().filter_map(|format| Some(format!(".{}", format.suffix?))).collect()
     }
 }
 
-/// `--explain` as comment lines, which shells, systemd and the kubelet all pass over.
+/// `--explain` as comment lines, which shells, systemd and the kubelet all ignore.
 fn comments(document: &Document) -> String {
     let Some(explanation) = &document.explanation else { return String::new() };
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Lines `export NAME='value'` for a POSIX shell to source: every value but NUL.
+//! Lines `export NAME='value'` for a POSIX shell. They can represent every value without NUL.
 
 use super::{Document, comments};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Document, Explanation};
 use crate::system::logging::one_line;
 
-/// Renders the variables in columns; control characters are shown by their escapes.
+/// Renders the variables in columns, with escape sequences for control characters.
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let Some(explanation) = &document.explanation else {
         let rows = document.shown().map(|(name, variable)| (name.as_str(), [variable.value.as_str()]));
@@ -19,7 +19,7 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Each variable with its source and its value, or with the reason why it is not known.
+/// Each variable with its source and its value, or with the reason why the value is not known.
 fn explained<'a>(document: &'a Document, explanation: &'a Explanation) -> BTreeMap<&'a str, [&'a str; 2]> {
     let known = document
         .shown()
@@ -28,7 +28,7 @@ fn explained<'a>(document: &'a Document, explanation: &'a Explanation) -> BTreeM
     known.chain(unknown).collect()
 }
 
-/// The cells in columns, the last one as wide as it is.
+/// The cells in aligned columns. The last column is not padded.
 fn columns<const COUNT: usize>(rows: BTreeMap<&str, [&str; COUNT]>) -> String {
     let width = |text: &str| text.chars().count();
     let names = rows.keys().map(|name| width(name)).max().unwrap_or_default();

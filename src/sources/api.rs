@@ -1,4 +1,4 @@
-//! The API server, asked for the Pod object and, where they are wanted, for its Node and namespaces.
+//! Queries the API server for the Pod object and, if requested, for its Node and namespaces.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,14 +12,13 @@ use crate::facts::subject::Subject;
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told};
 use crate::kubernetes::{names, object};
-use crate::sources::gather::Gathered;
 use crate::sources::pod;
 use crate::system::surroundings::Surroundings;
 
 /// When the API server is queried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum When {
-    /// For what was requested by name and no other source knows.
+    /// Only for requested fields that no other source knows.
     #[default]
     Auto,
     Always,
@@ -62,7 +61,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether it is queried whatever is known already.
+    /// Whether the API server is queried even if everything is known.
     pub(crate) fn is_always(&self) -> bool {
         self.when == When::Always
     }
@@ -88,55 +87,82 @@ impl Settings {
     }
 }
 
-/// Whether an object of the API has what is referred to.
+/// Whether an object of the API has the field.
 fn is_in_api(reference: &Reference) -> bool {
     reference.field().object().is_some()
 }
 
-/// What the API server told.
+/// The answers of the API server.
 #[derive(Default)]
 pub(crate) struct Answer {
-    pub(crate) told: Told,
-    /// This pod's object, if it came.
+    /// The object of this pod, if the API server returned it.
     pub(crate) pod: Option<Json>,
+    /// The facts from other objects, and the failures.
+    others: Told,
+    /// The deadline passed before all requested fields were known.
+    is_out_of_time: bool,
 }
 
-/// Tells what the Pod object holds and, of the other objects, those that hold what is wanted.
+impl Answer {
+    /// The facts about `subject`; none if the API server must be queried again for requested fields.
+    pub(crate) fn told(&self, wanted: &Wanted, subject: &Subject, facts: &Facts) -> Option<Told> {
+        let mut told = match &self.pod {
+            Some(pod) => {
+                let told = pod::tell(pod, subject, facts);
+                let is_late = lacks_what_comes_late(wanted, subject, pod, &with(facts, &told));
+                Some(told).filter(|_| !is_late || self.is_out_of_time)?
+            }
+            None if self.others.notes.is_empty() && needs_pod(wanted, facts) => return None,
+            None => Told::default(),
+        };
+        told.extend(self.others.clone());
+        Some(told)
+    }
+}
+
+/// Reads the Pod object, and the other objects that have requested fields.
 pub(crate) fn tell(
     surroundings: &Surroundings,
     settings: &Settings,
     wanted: &Wanted,
-    gathered: &Gathered,
-) -> Answer {
-    let (facts, subject) = (&gathered.facts, &gathered.subject);
-    let mut answer = Answer::default();
+    subject: &Subject,
+    facts: &Facts,
+) -> (Told, Answer) {
+    let (mut told, mut answer) = (Told::default(), Answer::default());
     let Surroundings { root, environment, clock, .. } = surroundings;
     let client = Client::new(root, environment, *clock, settings.url.clone(), settings.timeout);
     let mut client = match client {
         Ok(client) => client,
         Err(failure) => {
-            answer.told.failed(&failure, "", identity(facts));
-            return answer;
+            answer.others.failed(&failure, "", identity(facts));
+            told.extend(answer.others.clone());
+            return (told, answer);
         }
     };
     if settings.is_always() || needs_pod(wanted, facts) {
-        tell_pod(&mut client, wanted, subject, facts, &mut answer);
+        told = tell_pod(&mut client, wanted, subject, facts, &mut answer);
     }
+    let facts = with(facts, &told);
     for object in [Object::Node, Object::Namespace, Object::KubeSystem] {
-        let facts = with(facts, &answer.told);
         let is_needed = |reference: &Reference| reference.field().object() == Some(object);
         if wanted.unsettled(&facts).iter().any(is_needed) {
-            tell_object(&mut client, object, &facts, &mut answer.told);
+            tell_object(&mut client, object, &facts, &mut answer.others);
         }
     }
-    answer
+    told.extend(answer.others.clone());
+    (told, answer)
 }
 
-/// `facts`, and what the API has told so far.
+/// `facts`, with those that the API server has reported so far.
 fn with(facts: &Facts, told: &Told) -> Facts {
     let mut facts = facts.clone();
     facts.add(Source::Api, told.values.clone());
     facts
+}
+
+/// The namespace to query. That of the DNS search list is not used: the pod's author can write any list.
+pub(crate) fn namespace(facts: &Facts) -> Option<&str> {
+    facts.get(&Field::POD_NAMESPACE).filter(|fact| fact.source != Source::Kubelet)?.value.text()
 }
 
 fn identity(facts: &Facts) -> Identity<'_> {
@@ -155,8 +181,8 @@ impl Told {
     }
 }
 
-/// Whether the Pod object is needed: for itself, for the node's name, or for the copy that a pod may
-/// have of its node's label.
+/// Whether the Pod object is needed: for its own fields, for the node's name, or for the pod's copy of
+/// a label of the node.
 fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
     let has_copy = |reference: &Reference| match reference {
         Reference::Entry(field, key) => *field == Field::NODE_LABELS && is_topology(key),
@@ -173,38 +199,49 @@ fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
     })
 }
 
-fn tell_pod(client: &mut Client, wanted: &Wanted, subject: &Subject, facts: &Facts, answer: &mut Answer) {
-    let (Some(namespace), Some(name)) = (facts.text(&Field::POD_NAMESPACE), facts.text(&Field::POD_NAME))
-    else {
+/// Reads the facts from the Pod object. It also adds the object, or the failure, to `answer`.
+fn tell_pod(
+    client: &mut Client,
+    wanted: &Wanted,
+    subject: &Subject,
+    facts: &Facts,
+    answer: &mut Answer,
+) -> Told {
+    let mut told = Told::default();
+    let (Some(namespace), Some(name)) = (namespace(facts), facts.text(&Field::POD_NAME)) else {
         let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE with fieldRef";
         let why = "cannot be queried: the pod's name or namespace is not known";
-        return answer.told.broken_with_advice(why, advice);
+        answer.others.broken_with_advice(why, advice);
+        return told;
     };
     if !names::is_label(namespace) || !names::is_subdomain(name) {
-        return answer
-            .told
-            .broken(format!("cannot be queried: {namespace:?}/{name:?} is not the name of a pod"));
+        answer.others.broken(format!("cannot be queried: {namespace:?}/{name:?} is not the name of a pod"));
+        return told;
     }
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     loop {
         let pod = match get_own(client, &path, facts) {
             Ok(pod) => pod,
-            // What an earlier answer told is better than nothing.
-            Err(_) if answer.pod.is_some() => return,
-            Err(failure) => return answer.told.failed(&failure, &path, identity(facts)),
+            // Keep the facts of the earlier answer.
+            Err(_) if answer.pod.is_some() => return told,
+            Err(failure) => {
+                answer.others.failed(&failure, &path, identity(facts));
+                return told;
+            }
         };
-        answer.told = pod::tell(&pod, subject, facts);
-        let is_late = lacks_what_comes_late(wanted, subject, &pod, &with(facts, &answer.told));
+        told = pod::tell(&pod, subject, facts);
+        let is_late = lacks_what_comes_late(wanted, subject, &pod, &with(facts, &told));
         answer.pod = Some(pod);
         if !is_late || !client.pause(Duration::ZERO) {
-            return;
+            answer.is_out_of_time = is_late;
+            return told;
         }
     }
 }
 
-/// The Pod object at `path`, if it is this pod's.
+/// The Pod object at `path`, if it is the object of this pod.
 fn get_own(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
-    // From the API server's cache, which costs it nothing, but may be behind.
+    // The API server's cache is cheap for it, but may be out of date.
     let cached = format!("{path}?resourceVersion=0");
     match get_pod(client, &cached, facts) {
         Err(failure) if failure.may_be_stale() => get_pod(client, path, facts),
@@ -230,7 +267,7 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
         return Err(Failure::WrongObject { kind: "Pod", wanted, found });
     }
     let uid = metadata["uid"].as_str().unwrap_or("none");
-    // A static pod's object is a mirror with a UID of its own.
+    // The object of a static pod is a mirror and has a UID of its own.
     let mirror = metadata["annotations"]["kubernetes.io/config.mirror"].as_str();
     match facts.text(&Field::POD_UID) {
         Some(own) if own != uid && mirror != Some(own) => {
@@ -240,14 +277,14 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     }
 }
 
-/// Whether something that is waited for is not there yet, and will be.
+/// Whether the object lacks a field to wait for that will come.
 fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: &Facts) -> bool {
     let can_come = |field: &Field| {
         if !field.is_of_container() {
             return true;
         }
         match (facts.text(&Field::CONTAINER_NAME), subject) {
-            // Which container's status is meant is not known, and never will be.
+            // Without the container's name its status cannot be found.
             (None, _) => false,
             (Some(name), Subject::Other { own: Some(own), .. }) => pod::can_have_started(pod, name, own),
             (Some(name), _) => pod::has_container(pod, name),
@@ -257,12 +294,12 @@ fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: 
     fields.any(|field| field.row().is_some_and(|row| row.is_late_in_api) && can_come(field))
 }
 
-/// Tells what an object other than the Pod holds.
+/// Reads the facts from an object other than the Pod.
 fn tell_object(client: &mut Client, object: Object, facts: &Facts, told: &mut Told) {
     let (kind, collection, name) = match object {
         Object::Node => ("Node", "nodes", facts.text(&Field::NODE_NAME)),
         Object::KubeSystem => ("Namespace", "namespaces", Some("kube-system")),
-        _ => ("Namespace", "namespaces", facts.text(&Field::POD_NAMESPACE)),
+        _ => ("Namespace", "namespaces", namespace(facts)),
     };
     let Some(name) = name.filter(|name| names::is_subdomain(name)) else {
         return told.broken(format!("cannot be queried for the {kind} object: its name is not known"));

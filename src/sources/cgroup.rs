@@ -10,11 +10,11 @@ use crate::kubernetes::quantity::Quantity;
 use crate::system::mountinfo::Mount;
 use crate::system::surroundings::{ReadError, Surroundings};
 
-/// From here on a version 1 limit is none: the greatest multiple of a page below 2^63
+/// A limit of version 1 from this value on means no limit. It is the largest multiple of a page below 2^63
 /// (`PAGE_COUNTER_MAX` in `include/linux/page_counter.h`), for pages of up to 64 KiB.
 const UNLIMITED: u64 = i64::MAX as u64 & !0xffff;
 
-/// Tells QoS class, pod UID and container ID by the path, and the limits that the kernel enforces.
+/// Reads the QoS class, the pod's UID and the container's ID from the path, and the enforced limits.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
     match surroundings.read_process("cgroup") {
@@ -46,7 +46,7 @@ impl Group<'_> {
 }
 
 fn parse_line(line: &str) -> Option<Group<'_>> {
-    // The path comes last because it may hold colons.
+    // The path comes last, because it may contain colons.
     let mut fields = line.splitn(3, ':');
     let (_id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
     Some(Group { controllers, path })
@@ -72,11 +72,11 @@ struct Pod {
     qos_class: &'static str,
 }
 
-/// The pod of a path that the kubelet made (`pkg/kubelet/cm/pod_container_manager_linux.go`,
-/// and `cgroup_manager_linux.go` for the names under systemd).
+/// The pod in a path of the kubelet (`pkg/kubelet/cm/pod_container_manager_linux.go`, and
+/// `cgroup_manager_linux.go` for the names with systemd).
 fn pod_of(path: &str) -> Option<Pod> {
     let components: Vec<&str> = path.split('/').collect();
-    // A cluster inside a pod has its own tree beneath the outer one.
+    // A cluster inside a pod has its own groups below those of the outer cluster.
     components.iter().enumerate().rev().find_map(|(position, component)| {
         pod_under_systemd(component).or_else(|| pod_under_cgroupfs(&components[..position], component))
     })
@@ -107,8 +107,8 @@ fn pod_under_cgroupfs(parents: &[&str], component: &str) -> Option<Pod> {
     Some(Pod { uid: uid.to_owned(), qos_class })
 }
 
-/// The deepest component that is a container's: bare, or with its runtime's name
-/// (`cri-containerd-…​.scope`). crun has the process in `/container` beneath it.
+/// The ID in the deepest component that belongs to a container, with or without the runtime's name
+/// (`cri-containerd-….scope`). With crun, the process is in `/container` below it.
 fn container_id(path: &str) -> Option<&str> {
     path.rsplit('/').find_map(id_of_component)
 }
@@ -116,7 +116,7 @@ fn container_id(path: &str) -> Option<&str> {
 fn id_of_component(component: &str) -> Option<&str> {
     let name = component.strip_suffix(".scope").unwrap_or(component);
     let (runtime, id) = name.rsplit_once('-').unwrap_or(("", name));
-    // conmon, CRI-O's monitor, has a group of its own with the same ID.
+    // conmon, the monitor of CRI-O, has another group with the same ID.
     let is_id = id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     (is_id && !runtime.ends_with("conmon")).then_some(id)
 }
@@ -143,9 +143,9 @@ fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
 /// A limit is not known.
 #[derive(Debug, thiserror::Error)]
 enum LimitError {
-    #[error("/proc/self/cgroup names no control group of the controller {controller}")]
+    #[error("/proc/self/cgroup has no control group of the controller {controller}")]
     NoGroup { controller: &'static str },
-    #[error("no cgroup file system is mounted that has the controller {controller}")]
+    #[error("no cgroup file system with the controller {controller} is mounted")]
     NotMounted { controller: &'static str },
     #[error(
         "the mounted control group is not the one of this process: the process is in {path}, and {root} is \
@@ -160,7 +160,7 @@ enum LimitError {
     NotAQuota { quota: String, period: String },
 }
 
-/// The groups of one controller, from the process's own up to the container's.
+/// The groups of one controller, from that of the process up to that of the container.
 struct Hierarchy<'a> {
     surroundings: &'a Surroundings<'a>,
     is_unified: bool,
@@ -168,8 +168,8 @@ struct Hierarchy<'a> {
 }
 
 impl<'a> Hierarchy<'a> {
-    /// Finds the process's own group. Several hierarchies may be mounted, as where a hostPath shows the
-    /// node's: the one whose root leads to the group counts.
+    /// Finds the group of the process. If several hierarchies are mounted, for example by a hostPath, it uses
+    /// the one that contains the group.
     fn find(
         surroundings: &'a Surroundings<'a>,
         groups: &[Group],
@@ -199,8 +199,8 @@ impl<'a> Hierarchy<'a> {
         Err(error)
     }
 
-    /// The least limit on the way, if there is one: a process in a group of its own beneath the
-    /// container's is held by both.
+    /// The lowest limit of the groups, if there is one. If the process has a group below that of the
+    /// container, both limits apply.
     fn least<T: Ord>(
         &self,
         read: fn(&Self, &Path) -> Result<Option<T>, LimitError>,
@@ -225,19 +225,19 @@ impl<'a> Hierarchy<'a> {
     }
 }
 
-/// The path of a process's group below `root`, which is the group that is mounted; none if the mounted
-/// group is another one.
+/// The path of the group relative to `root`, which is the mounted group; none if the mounted group does not
+/// contain it.
 ///
-/// Outside of the reader's cgroup namespace the kernel shows both with `..` at their beginning
-/// (`cgroup_namespaces(7)`). Below a common beginning a `..` leads out of what is mounted.
+/// For groups outside the reader's cgroup namespace, the kernel shows paths that start with `..`
+/// (`cgroup_namespaces(7)`). A `..` after the common start leads out of the mounted group.
 fn relative<'p>(path: &'p str, root: &str) -> Option<&'p str> {
     let below = path.strip_prefix(root.trim_end_matches('/'))?;
     let is_below = below.is_empty() || below.starts_with('/');
     (is_below && below.split('/').all(|name| name != "..")).then(|| below.trim_matches('/'))
 }
 
-/// The directories of the group at `relative` below `mount_point`, and of its parents up to the
-/// container's own group, which is the last that limits just this one.
+/// The directories of the group at `relative` below `mount_point`, and of its parents up to the group of
+/// the container. The groups above it do not limit this container alone.
 fn directories(relative: &str, mount_point: &str) -> Vec<PathBuf> {
     let mut relative = Path::new(relative);
     let mut directories = Vec::new();
@@ -264,7 +264,7 @@ fn memory_limit(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<u64>, 
     }
 }
 
-/// A quota, ordered by the share of a CPU that it is.
+/// A quota, ordered by its share of a CPU.
 struct Share(Quota);
 
 impl Ord for Share {

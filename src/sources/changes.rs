@@ -1,7 +1,7 @@
-//! Waits for downwardAPI volumes to change, by `inotify(7)`.
+//! Waits for changes of downwardAPI volumes with `inotify(7)`.
 //!
-//! The kubelet publishes a new version of a volume by renaming a link over `..data`
-//! (`pkg/volume/util/atomic_writer.go`); in a plain directory every file counts.
+//! To publish a new version of a volume, the kubelet renames a link to `..data`
+//! (`pkg/volume/util/atomic_writer.go`). In a plain directory a change of any file counts.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use super::volume::DATA;
 use crate::system::mountinfo;
 use crate::system::root::{Directory, Root};
 
-/// Adds events to those that a directory is already watched for: it may be watched for two reasons.
+/// Adds events to an existing watch: a directory may be watched for two reasons.
 const ADD: AddWatchFlags = AddWatchFlags::from_bits_retain(nix::libc::IN_MASK_ADD);
-/// The events when the content of a volume, or of a plain directory, changes or disappears.
+/// The events of a volume or plain directory whose content changes or disappears.
 const CHANGED: AddWatchFlags = AddWatchFlags::IN_MOVED_TO
     .union(AddWatchFlags::IN_CLOSE_WRITE)
     .union(AddWatchFlags::IN_DELETE)
@@ -23,11 +23,11 @@ const CHANGED: AddWatchFlags = AddWatchFlags::IN_MOVED_TO
     .union(AddWatchFlags::IN_MOVE_SELF)
     .union(AddWatchFlags::IN_ONLYDIR)
     .union(ADD);
-/// The events when a directory may have appeared below another one.
+/// The events of a directory in which another directory may have appeared.
 const APPEARED: AddWatchFlags =
     AddWatchFlags::IN_CREATE.union(AddWatchFlags::IN_MOVED_TO).union(AddWatchFlags::IN_ONLYDIR).union(ADD);
 
-/// A volume cannot be watched, or not any more.
+/// A volume cannot be watched, or no longer exists.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WatchError {
     #[error("cannot watch {place}: {}", advice(*source))]
@@ -54,10 +54,10 @@ pub(crate) struct Volumes {
 }
 
 impl Volumes {
-    /// Watches the volumes at `places`, or where they will appear.
+    /// Watches the volumes at `places`. If a directory does not exist yet, it watches for it.
     ///
     /// # Errors
-    /// Those of `inotify_init(2)` and `inotify_add_watch(2)`; a place that is not a directory.
+    /// Those of `inotify_init(2)` and `inotify_add_watch(2)`; a place is not a directory.
     pub(crate) fn watch(root: Root, places: Vec<PathBuf>) -> Result<Self, WatchError> {
         warn_of_sub_paths(&root, &places);
         let failed = |source| WatchError::Unwatchable { place: "volumes".to_owned(), source };
@@ -74,7 +74,7 @@ impl Volumes {
     /// Sleeps until the content of a volume may have changed.
     ///
     /// # Errors
-    /// A volume that is gone; those of `read(2)`.
+    /// A volume is gone; those of `read(2)`.
     pub(crate) fn wait(&mut self) -> Result<(), WatchError> {
         let failed = |source| WatchError::Unwatchable { place: "volumes".to_owned(), source };
         loop {
@@ -95,10 +95,10 @@ impl Volumes {
         }
     }
 
-    /// Looks whether every volume is still there.
+    /// Checks that every volume still exists.
     ///
     /// # Errors
-    /// A volume that is gone.
+    /// A volume is gone.
     pub(crate) fn check(&mut self) -> Result<(), WatchError> {
         self.volumes.iter_mut().try_for_each(|volume| volume.check(&self.inotify, &self.root))
     }
@@ -108,7 +108,7 @@ fn is_overflow(event: &InotifyEvent) -> bool {
     event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)
 }
 
-/// A subPath mount shows one version of the volume for ever (`volumeMounts[].subPath`, Kubernetes API reference).
+/// Warns about subPath mounts, which never get updates (`volumeMounts[].subPath`, Kubernetes API reference).
 fn warn_of_sub_paths(root: &Root, places: &[PathBuf]) {
     let mountinfo = root.read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
     let mountinfo = String::from_utf8_lossy(&mountinfo);
@@ -116,7 +116,7 @@ fn warn_of_sub_paths(root: &Root, places: &[PathBuf]) {
         let point = mount.mount_point().into_owned();
         let point = Path::new(&point);
         let is_ours = places.iter().any(|place| point == place || point.parent() == Some(place));
-        // Only the volumes that the kubelet swaps have versions: a subPath of an emptyDir does change.
+        // Only volumes that the kubelet updates have versions. A subPath of an emptyDir does change.
         let is_version = mount.root().split('/').any(|part| part.starts_with(".."));
         if is_ours && is_version {
             log::warn!(
@@ -127,7 +127,7 @@ fn warn_of_sub_paths(root: &Root, places: &[PathBuf]) {
     }
 }
 
-/// How much a volume holds.
+/// The content of a volume. It never decreases while the volume exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Content {
     Nothing,
@@ -161,7 +161,7 @@ impl Volume {
         Volume { place, content: Content::Nothing, watch: None, above: None }
     }
 
-    /// Watches the directory, or the nearest one above it; whether the directory exists.
+    /// Watches the directory or, if it does not exist, the nearest one above it. Answers whether it exists.
     fn appears(&mut self, inotify: &Inotify, root: &Root) -> Result<bool, WatchError> {
         let failed = |source| WatchError::Unwatchable { place: root.display(&self.place), source };
         let add = |directory: &Directory, flags| {
@@ -178,7 +178,7 @@ impl Volume {
             }
             let nearest = self.place.ancestors().skip(1).find_map(|above| root.directory(above).ok());
             let above = Some(add(&nearest.ok_or_else(|| failed(Errno::ENOENT))?, APPEARED)?);
-            // Before the watch was there, a nearer directory may have appeared unseen.
+            // A nearer directory may have appeared before the watch was added.
             if above == self.above {
                 return Ok(false);
             }
@@ -186,8 +186,10 @@ impl Volume {
         }
     }
 
+    /// Checks that the volume still exists.
+    ///
     /// # Errors
-    /// A volume that has disappeared, that holds less than before, or that another one has replaced.
+    /// The volume has disappeared, lost content, or been replaced by another one.
     fn check(&mut self, inotify: &Inotify, root: &Root) -> Result<(), WatchError> {
         if self.watch.is_none() {
             return Ok(());
@@ -201,7 +203,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Whether `events` say that the content may have changed.
+    /// Whether the content may have changed according to `events`.
     fn may_have_changed(
         &mut self,
         events: &[InotifyEvent],
@@ -212,7 +214,7 @@ impl Volume {
             return self.appears(inotify, root);
         }
         self.check(inotify, root)?;
-        // The kubelet does several things to its volume; only the swap of the link changes the content.
+        // In a volume of the kubelet only the rename to `..data` changes the content.
         let is_of_version = |event: &&InotifyEvent| event.name.as_deref().is_some_and(|name| name == DATA);
         let mut own = events.iter().filter(|event| Some(event.wd) == self.watch);
         Ok(own.any(|event| self.content != Content::Version || is_of_version(&event)))

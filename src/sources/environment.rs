@@ -1,4 +1,4 @@
-//! The environment, as the pod's author set it.
+//! The environment that the pod's author set.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use crate::kubernetes::quantity::Quantity;
 use crate::system::environment::Environment;
 use crate::system::surroundings::Surroundings;
 
-/// Prefixes under which manifests hand on downward API fields.
+/// Prefixes that manifests use for downward API fields.
 const PREFIXES: [&str; 3] = ["", "K8S_", "MY_"];
 
-/// Where the Job controller tells a pod of an Indexed Job which one it is.
+/// The variable in which the Job controller gives a pod of an Indexed Job its index.
 const COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
 
-/// Tells what variables say.
+/// Reads the variables of the table.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
     let environment = &surroundings.environment;
@@ -22,7 +22,7 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     for row in TABLE.iter().filter(|row| row.sources.contains(&Source::Environment)) {
         let Some((name, text)) = find_with(&prefixes, row, environment) else { continue };
         if !row.kind.accepts(text) {
-            // The value may be a secret: it is not shown.
+            // The value is not shown, because it may be a secret.
             let why = format!("the variable {name} is set, but its value is not {}", row.kind.noun());
             told.absent_field(row.field(), why);
         } else if let Some(value) = value(row, text) {
@@ -40,7 +40,7 @@ pub(crate) fn find<'a>(row: &Row, environment: &'a Environment) -> Option<(Cow<'
     find_with(&prefixes(environment), row, environment)
 }
 
-/// Those of the prefixes that some variable has.
+/// The prefixes that at least one variable has.
 fn prefixes(environment: &Environment) -> Vec<&'static str> {
     PREFIXES.into_iter().filter(|prefix| environment.has_prefix(prefix)).collect()
 }
@@ -67,10 +67,10 @@ fn find_with<'a>(
     })
 }
 
-/// The value that `text`, of the row's kind, stands for.
+/// Converts `text` to a value of the row's kind.
 fn value(row: &Row, text: &str) -> Option<Value> {
     match row.kind {
-        // Where no request is set, the kubelet sets the variable to 0.
+        // Without a request, the kubelet sets the variable to 0.
         Kind::Resource(unit) => {
             let quantity = Quantity::of_units(text.parse().ok()?, unit)?;
             (!quantity.is_zero()).then_some(Value::Quantity(quantity))

@@ -1,4 +1,4 @@
-//! Asks the sources in order, and decides whether the API is needed.
+//! Reads the sources in order, and decides whether the API server is needed.
 
 use std::time::Instant;
 
@@ -13,20 +13,27 @@ use crate::sources::api::NotQueried;
 use crate::sources::{Tell, api, cgroup, environment, kubelet, pod, token, volume};
 use crate::system::surroundings::Surroundings;
 
-/// The sources that are read once it is known whose facts are told.
+/// The sources that are read when the subject is known.
 const OF_CONTAINER: [(Source, Tell); 3] = [
     (Source::Cgroup, cgroup::tell),
     (Source::Environment, environment::tell),
     (Source::Volume, volume::tell),
 ];
 
-/// What is to be gathered.
+/// What to gather.
 pub(crate) struct Request<'a> {
-    /// What the command line says about the container.
+    /// The command line's choice of the container.
     pub(crate) asked: Asked,
-    /// What is worth a request to the API server.
+    /// The fields that the user requested.
     pub(crate) wanted: Wanted,
     pub(crate) api: &'a api::Settings,
+}
+
+/// The parts of a run that all containers of a pod share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    answer: Option<api::Answer>,
+    warned: Vec<Note>,
 }
 
 /// Where facts are gathered from.
@@ -34,15 +41,15 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Origin<'a> {
     /// A container: this one, or a recorded one.
     Container(&'a Surroundings<'a>),
-    /// The Pod object of `--pod`, and nothing else.
+    /// Only the Pod object of `--pod`.
     Object(&'a Json),
 }
 
-/// Facts, and what the sources could not tell.
+/// The facts, and notes on what the sources do not know.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub(crate) facts: Facts,
-    /// Whose facts they are.
+    /// What the facts describe.
     pub(crate) subject: Subject,
     /// Why the API server was not queried, if it was not.
     pub(crate) not_queried: Option<NotQueried>,
@@ -50,29 +57,32 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    /// Adds what `source` told about the subject.
+    /// Adds the values of `source` that describe the subject.
     fn add(&mut self, source: Source, mut told: Told) {
         told.values.retain(|(field, _)| self.subject.includes(source, field));
         self.facts.add(source, told.values);
         self.notes.extend(told.notes.into_iter().map(|note| (source, note)));
     }
 
-    /// Why `field` is not known, in the words of a source that could have known it.
-    pub(crate) fn why_unknown(&self, field: &Field) -> Option<&Note> {
+    /// The note that explains why `field` is not known, and its source.
+    pub(crate) fn why_unknown(&self, field: &Field) -> Option<&(Source, Note)> {
         let no_container = self.notes.iter().find(|(source, _)| *source == Source::Option);
-        if let Some((_, note)) = no_container.filter(|_| field.is_of_container()) {
+        if let Some(note) = no_container.filter(|_| field.is_of_container()) {
             return Some(note);
         }
         let sources = field.sources();
-        let notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
-        let mut notes = notes.map(|(_, note)| note);
-        let of_field = notes.clone().find(|note| note.about.as_ref() == Some(field));
-        of_field.or_else(|| notes.find(|note| note.about.is_none()))
+        let mut notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
+        let of_field = notes.clone().find(|(_, note)| note.about.as_ref() == Some(field));
+        of_field.or_else(|| notes.find(|(_, note)| note.about.is_none()))
     }
 
-    /// Warns about what is broken.
-    pub(crate) fn warn(&self) {
+    /// Logs a warning for everything that is broken; one for all containers.
+    pub(crate) fn warn(&self, shared: &mut Shared) {
         for (source, note) in self.notes.iter().filter(|(_, note)| note.is_broken) {
+            if shared.warned.contains(note) {
+                continue;
+            }
+            shared.warned.push(note.clone());
             log::warn!("{}: {}", source.name(), note.text);
             if let Some(advice) = &note.advice {
                 log::warn!(target: crate::system::logging::ADVICE, "{advice}");
@@ -81,16 +91,16 @@ impl Gathered {
     }
 }
 
-/// Gathers facts; from a container, the API server is asked where that is needed.
-pub(crate) fn gather(origin: Origin, request: &Request) -> Gathered {
+/// Gathers facts. For a container it queries the API server if that is needed.
+pub(crate) fn gather(origin: Origin, request: &Request, shared: &mut Shared) -> Gathered {
     let mut gathered = match origin {
         Origin::Container(surroundings) => gather_local(surroundings, &request.asked),
-        // No kernel has rounded the numbers in an object.
+        // A Pod object has exact numbers, which no kernel has rounded.
         Origin::Object(_) => start(1, &request.asked, None),
     };
     owner::derive(&mut gathered.facts);
     match origin {
-        Origin::Container(surroundings) => gather_api(surroundings, request, &mut gathered),
+        Origin::Container(surroundings) => gather_api(surroundings, request, &mut gathered, shared),
         Origin::Object(pod) => {
             let told = pod::tell(pod, &gathered.subject, &gathered.facts);
             gathered.not_queried = Some(NotQueried::Object);
@@ -102,12 +112,12 @@ pub(crate) fn gather(origin: Origin, request: &Request) -> Gathered {
     gathered
 }
 
-/// Which pod this is, by everything but the API.
+/// The facts about this pod from all sources except the API server.
 pub(crate) fn identity(surroundings: &Surroundings) -> Facts {
     gather_local(surroundings, &Asked::OWN).facts
 }
 
-/// What the command line says; `own` is the container that the kubelet's mounts name.
+/// Adds the facts of the command line. `own` is the container that the kubelet's mounts name.
 fn start(page_size: u64, asked: &Asked, own: Option<&str>) -> Gathered {
     let subject = Subject::resolve(asked, own);
     let mut told = Told::default();
@@ -121,8 +131,8 @@ fn start(page_size: u64, asked: &Asked, own: Option<&str>) -> Gathered {
     gathered
 }
 
-/// Gathers from everything at hand. The kubelet's mounts say which container this is, so they are
-/// read before anything that describes a container.
+/// Gathers from all sources except the API server. The kubelet's mounts come first, because they show
+/// which container this is.
 fn gather_local(surroundings: &Surroundings, asked: &Asked) -> Gathered {
     let kubelet = ask(Source::Kubelet, surroundings, kubelet::tell);
     let own = kubelet.values.iter().find(|(field, _)| *field == Field::CONTAINER_NAME);
@@ -145,20 +155,28 @@ fn ask(source: Source, surroundings: &Surroundings, tell: Tell) -> Told {
     told
 }
 
-fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gathered) {
+fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gathered, shared: &mut Shared) {
     let wanted = &Wanted { of_nobody: !gathered.subject.is_container(), ..request.wanted.clone() };
-    gathered.not_queried = request.api.not_queried(surroundings, wanted, &gathered.facts);
+    let known = shared.answer.as_ref();
+    if known.is_none() {
+        gathered.not_queried = request.api.not_queried(surroundings, wanted, &gathered.facts);
+    }
     if let Some(why) = gathered.not_queried {
         return gathered.notes.push((Source::Api, Note::new(why.to_string(), false)));
     }
-    let started = (surroundings.clock)();
-    let answer = api::tell(surroundings, request.api, wanted, gathered);
-    log_told(Source::Api, &answer.told, started, surroundings.clock);
-    gathered.add(Source::Api, answer.told);
-    if let Some(pod) = answer.pod {
-        drop_wrong_name(&pod, &mut gathered.facts);
+    let told = known.and_then(|answer| answer.told(wanted, &gathered.subject, &gathered.facts));
+    let told = told.unwrap_or_else(|| {
+        let started = (surroundings.clock)();
+        let (told, answer) = api::tell(surroundings, request.api, wanted, &gathered.subject, &gathered.facts);
+        log_told(Source::Api, &told, started, surroundings.clock);
+        shared.answer = Some(answer);
+        told
+    });
+    gathered.add(Source::Api, told);
+    if let Some(pod) = shared.answer.as_ref().and_then(|answer| answer.pod.as_ref()) {
+        drop_wrong_name(pod, &mut gathered.facts);
     }
-    // A failure that cost nothing is no news.
+    // If everything requested is known, the API server's failure is not worth a warning.
     if !request.api.is_always() && wanted.unsettled(&gathered.facts).is_empty() {
         for (_, note) in gathered.notes.iter_mut().filter(|(source, _)| *source == Source::Api) {
             note.is_broken = false;
@@ -166,7 +184,7 @@ fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gat
     }
 }
 
-/// Takes back a name of `--container` that no container of the pod has.
+/// Removes the name given with `--container` if the pod has no such container.
 fn drop_wrong_name(pod: &Json, facts: &mut Facts) {
     let named = facts.told_by(Source::Option, &Field::CONTAINER_NAME).and_then(Value::text);
     if named.is_some_and(|name| !pod::has_container(pod, name)) {
@@ -197,10 +215,10 @@ mod tests {
         let settings =
             api::Settings { when: api::When::Never, url: None, timeout: std::time::Duration::ZERO };
         let request = Request { asked: Asked::OWN, wanted: Wanted::default(), api: &settings };
-        let gathered = gather(Origin::Object(&pod), &request);
+        let gathered = gather(Origin::Object(&pod), &request, &mut Shared::default());
         let why = |resource: &'static str| {
             let note = gathered.why_unknown(&Field::Resource(List::Requests, resource.into()));
-            note.map(|note| note.text.as_str()).unwrap_or_default()
+            note.map(|(_, note)| note.text.as_str()).unwrap_or_default()
         };
         assert!(why("hugepages-8").contains("\"1mi\""), "{}", why("hugepages-8"));
         assert!(why("hugepages-9").contains("\"1K\""), "{}", why("hugepages-9"));

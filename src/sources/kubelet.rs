@@ -1,4 +1,4 @@
-//! What the kubelet mounts into every container.
+//! The files that the kubelet mounts into every container.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::system::surroundings::Surroundings;
 /// The first line of a hosts file that the kubelet manages (`pkg/kubelet/kubelet_pods.go`).
 const MANAGED_HOSTS: &str = "# Kubernetes-managed hosts file";
 
-/// Tells what mounts, `/etc/hosts` and `/etc/resolv.conf` say.
+/// Reads the mounts, `/etc/hosts` and `/etc/resolv.conf`.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
     tell_mounts(surroundings, &mut told);
@@ -36,12 +36,14 @@ fn tell_mounts(surroundings: &Surroundings, told: &mut Told) {
         pods.push((mount.device, pod.to_owned()));
         containers.extend(of_log.map(|(_, container)| container.to_owned()));
     }
-    // An author can mount a subPath with such a name. All the kubelet's own mounts of a container come
-    // from one directory, so of several directories none can be believed.
+    // A pod's author can mount a subPath with such a name. All mounts of the kubelet come from one
+    // directory. So if there are several directories, none of them is certain.
     let Some((_, pod)) = only(&pods) else {
         return told.absent(match pods.is_empty() {
-            true => "/proc/self/mountinfo shows no mount of the kubelet's: a sandboxed runtime, or not a pod",
-            false => "the mounts name several pods: a hostPath or subPath that looks like the kubelet's own?",
+            true => "/proc/self/mountinfo has no mount of the kubelet: a sandboxed runtime, or not a pod",
+            false => {
+                "the mounts name several pods: does a hostPath or subPath look like a mount of the kubelet?"
+            }
         });
     };
     told.text(Field::POD_UID, pod.rsplit('/').next().unwrap_or_default());
@@ -50,20 +52,20 @@ fn tell_mounts(surroundings: &Surroundings, told: &mut Told) {
     }
 }
 
-/// The value that all are, if there is one.
+/// The value that all have in common, if there is one.
 fn only<T: PartialEq>(all: &[T]) -> Option<&T> {
     all.first().filter(|first| all.iter().all(|it| it == *first))
 }
 
-/// Where the kubelet mounts its hosts file (`etcHostsPath` in `pkg/kubelet/kubelet_pods.go`).
+/// The path of the kubelet's hosts file (`etcHostsPath` in `pkg/kubelet/kubelet_pods.go`).
 const ETC_HOSTS: &str = "/etc/hosts";
 
 /// The length of the termination log's name: eight hexadecimal digits.
 const LOG_NAME: usize = 8;
 
-/// The pod's directory and the container of a root that ends in `/pods/<uid>/containers/<name>/<8 hex>`.
+/// The pod's directory and the container in a path that ends in `/pods/<uid>/containers/<name>/<8 hex>`.
 fn termination_log(root: &str) -> Option<(&str, &str)> {
-    // Most roots end otherwise, and are not worth taking apart.
+    // Skip the other roots quickly, which are most of them.
     if root.as_bytes().iter().rev().nth(LOG_NAME) != Some(&b'/') {
         return None;
     }
@@ -74,7 +76,7 @@ fn termination_log(root: &str) -> Option<(&str, &str)> {
     (is_file && !container.is_empty()).then_some((pod, container))
 }
 
-/// The pod's directory of a root that ends in `/pods/<uid>/etc-hosts`.
+/// The pod's directory in a path that ends in `/pods/<uid>/etc-hosts`.
 fn etc_hosts(root: &str) -> Option<&str> {
     pod_directory(root.strip_suffix("/etc-hosts")?)
 }
@@ -85,7 +87,7 @@ fn pod_directory(path: &str) -> Option<&str> {
     (pods.ends_with("/pods") && !uid.is_empty()).then_some(path)
 }
 
-/// Tells the pod's addresses; answers whether the pod is on the host's network.
+/// Reads the pod's addresses. Answers whether the pod is on the host network.
 fn tell_hosts(surroundings: &Surroundings, told: &mut Told) -> bool {
     let hosts = match surroundings.read_text(Path::new(ETC_HOSTS)) {
         Ok(hosts) => hosts,
@@ -96,7 +98,7 @@ fn tell_hosts(surroundings: &Surroundings, told: &mut Told) -> bool {
     };
     let header = hosts.lines().next().unwrap_or_default();
     let Some(kind) = header.strip_prefix(MANAGED_HOSTS) else {
-        told.absent("/etc/hosts is not the kubelet's own: an image or a volume replaced it?");
+        told.absent("/etc/hosts is not a file of the kubelet: did an image or a volume replace it?");
         return false;
     };
     if kind != "." {
@@ -104,7 +106,7 @@ fn tell_hosts(surroundings: &Surroundings, told: &mut Told) -> bool {
         return true;
     }
     let Some(hostname) = surroundings.hostname() else {
-        told.absent("the pod IP in /etc/hosts is not found: the hostname is not known");
+        told.absent("the pod IP cannot be found in /etc/hosts: the hostname is not known");
         return false;
     };
     let addresses = addresses_of(&hostname, &hosts);
@@ -119,7 +121,7 @@ fn tell_hosts(surroundings: &Surroundings, told: &mut Told) -> bool {
 }
 
 fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
-    // The entries of hostAliases come after a blank line.
+    // The entries of hostAliases follow an empty line.
     let own = hosts.lines().take_while(|line| !line.is_empty());
     let entries = own.filter_map(|line| line.split_once('\t'));
     let named = entries.filter(|(_, names)| names.split('\t').any(|name| name == hostname));
@@ -138,15 +140,15 @@ fn tell_resolv_conf(surroundings: &Surroundings, told: &mut Told) {
             told.value(Field::CLUSTER_DOMAIN, Value::Text(domain.to_owned()));
         }
         None => {
-            told.absent("/etc/resolv.conf has no search list of a cluster: dnsPolicy is not ClusterFirst?")
+            told.absent("/etc/resolv.conf has no search list of a cluster: is dnsPolicy not ClusterFirst?")
         }
     }
 }
 
-/// Namespace and cluster domain of a search list that begins `<ns>.svc.<domain> svc.<domain> <domain>`
+/// The namespace and cluster domain of a search list that starts with `<ns>.svc.<domain> svc.<domain> <domain>`
 /// (`generateSearchesForDNSClusterFirst` in `pkg/kubelet/network/dns/dns.go`).
 fn cluster_domain(resolv_conf: &str) -> Option<(&str, &str)> {
-    // The last search list counts (resolv.conf(5)).
+    // The last search list wins (resolv.conf(5)).
     let mut searches = resolv_conf.lines().filter_map(|line| line.strip_prefix("search"));
     let list = searches.rfind(|list| list.starts_with([' ', '\t']))?;
     let mut names = list.split_ascii_whitespace();

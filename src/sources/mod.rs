@@ -1,6 +1,6 @@
-//! The sources: one file each, one function each, from the surroundings to what it tells.
+//! The sources of facts: one file and one function each.
 //!
-//! A source never fails the run. It explains in a [`Note`](crate::facts::Note) what it cannot tell.
+//! A source never fails the run. A [`Note`](crate::facts::Note) explains what it does not know.
 
 pub(crate) mod api;
 pub(crate) mod cgroup;
@@ -15,5 +15,5 @@ pub(crate) mod volume;
 use crate::facts::Told;
 use crate::system::surroundings::Surroundings;
 
-/// A source that reads files and variables, and costs no request.
+/// A source that reads only files and variables.
 pub(crate) type Tell = fn(&Surroundings) -> Told;

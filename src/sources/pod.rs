@@ -1,4 +1,4 @@
-//! Facts of the API's objects: the Pod, and what a row of the table finds in any other.
+//! Facts from the API's objects: the Pod, and the fields that the table finds in other objects.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::kubernetes::quantity::Quantity;
 pub(crate) enum PodError {
     #[error("not a valid Pod object: {0}")]
     Object(#[from] ObjectError),
-    #[error("not a valid Pod object: its kind is {kind}{}", if kind.ends_with("List") { "; give a single pod" } else { "" })]
+    #[error("not a valid Pod object: its kind is {kind}{}", if kind.ends_with("List") { "; use a single pod" } else { "" })]
     NotAPod { kind: String },
     #[error("not a valid Pod object: it has no {0}")]
     Incomplete(&'static str),
@@ -36,7 +36,7 @@ pub(crate) fn parse(content: &[u8]) -> Result<Json, PodError> {
     Ok(pod)
 }
 
-/// Tells what a Pod object holds about the pod and about the container that is described.
+/// Reads the facts about the pod, and about the described container, from a Pod object.
 pub(crate) fn tell(pod: &Json, subject: &Subject, facts: &Facts) -> Told {
     let mut told = Told::default();
     tell_rows(Object::Pod, pod, &mut told);
@@ -50,7 +50,7 @@ pub(crate) fn tell(pod: &Json, subject: &Subject, facts: &Facts) -> Told {
     told
 }
 
-/// Tells what the rows of `object` find in it.
+/// Reads the fields of the rows whose place is in `object`.
 pub(crate) fn tell_rows(object: Object, json: &Json, told: &mut Told) {
     for row in TABLE {
         let Some(place) = row.place.filter(|place| place.object == object) else { continue };
@@ -60,7 +60,7 @@ pub(crate) fn tell_rows(object: Object, json: &Json, told: &mut Told) {
     }
 }
 
-/// The value of a row's field; what an object can hold only later may still come, and is not told.
+/// The value of a row's field; none if the object does not have it, or not yet.
 fn value(row: &Row, json: Option<&Json>) -> Option<Value> {
     let text = json.and_then(Json::as_str).unwrap_or_default();
     let text = match row.kind {
@@ -83,20 +83,20 @@ fn addresses(list: Option<&Json>) -> String {
     addresses.join(",")
 }
 
-/// A JSON object's strings.
+/// The entries of a JSON object whose values are strings.
 fn string_map(object: Option<&Json>) -> BTreeMap<String, String> {
     let entries = object.and_then(Json::as_object).into_iter().flatten();
     entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// The annotations without the kubelet's own, which the API shows only for static pods.
+/// The annotations without those of the kubelet, which only static pods have in the API.
 fn annotations(object: Option<&Json>) -> BTreeMap<String, String> {
     let mut annotations = string_map(object);
     annotations.retain(|key, _| !super::volume::is_of_kubelet(key));
     annotations
 }
 
-/// The owner that controls the pod (`GetControllerOf` in `k8s.io/apimachinery/pkg/apis/meta/v1`).
+/// Adds the owner that controls the pod (`GetControllerOf` in `k8s.io/apimachinery/pkg/apis/meta/v1`).
 fn tell_owner(pod: &Json, told: &mut Told) {
     let metadata = &pod["metadata"];
     let references = metadata["ownerReferences"].as_array().into_iter().flatten();
@@ -187,8 +187,8 @@ pub(crate) fn has_container(pod: &Json, name: &str) -> bool {
     all(pod).any(|container| container.spec["name"] == name)
 }
 
-/// Whether the container `name` can have started while the container `own` runs: what starts after
-/// an initContainer that is no sidecar waits for its end.
+/// Whether the container `name` can have started while the container `own` runs. If `own` is an
+/// initContainer and not a sidecar, the containers after it wait for its end.
 pub(crate) fn can_have_started(pod: &Json, name: &str, own: &str) -> bool {
     let init: Vec<_> = all(pod).filter(Container::is_init).collect();
     let position = |name: &str| init.iter().position(|container| container.spec["name"] == name);
@@ -209,8 +209,8 @@ fn tell_container(pod: &Json, container: Container, told: &mut Told) {
     }
 }
 
-/// Whether the status still shows an instance that has ended: of a container that is started again,
-/// until the kubelet has seen the new one run. What has ended for good is not started again.
+/// Whether the status shows an earlier instance of a container that the kubelet starts again. It does
+/// so until the kubelet has seen the new instance.
 fn is_of_last_instance(pod: &Json, container: Container) -> bool {
     let state = &container.status["state"];
     let is_completed = container.is_init() && !container.is_sidecar() && state["terminated"]["exitCode"] == 0;
@@ -219,8 +219,8 @@ fn is_of_last_instance(pod: &Json, container: Container) -> bool {
     has_ended && !is_completed && !is_pod_over
 }
 
-/// The status is what the kubelet gave last, for a resize may be deferred; the spec is what was asked for.
-/// A pod-level limit holds for a container that has none; requests are not inherited (KEP-2837).
+/// Adds the resources. The status has the values in effect, and the spec the requested ones: the kubelet
+/// may defer a resize. A container without a limit has the pod's limit, but not its request (KEP-2837).
 fn tell_resources(pod: &Json, container: Container, list: List, told: &mut Told) {
     let is_set = |resources: &&Json| resources.as_object().is_some_and(|map| !map.is_empty());
     let of_container = Some(&container.status["resources"]).filter(is_set);
@@ -236,7 +236,7 @@ fn tell_resources(pod: &Json, container: Container, list: List, told: &mut Told)
     for (resource, text) in quantities {
         let field = Field::Resource(list, resource.into());
         match Quantity::parse(&text) {
-            // A limit of 0 is none (`MergeContainerResourceLimits` in `pkg/api/v1/resource/helpers.go`).
+            // 0 means no limit (`MergeContainerResourceLimits` in `pkg/api/v1/resource/helpers.go`).
             Ok(quantity) if list == List::Limits && quantity.milli_value() == 0 => {
                 told.value(field, Value::Nothing)
             }

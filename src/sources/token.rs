@@ -1,6 +1,7 @@
 //! The service account token: a JWT whose claims name the pod.
 //!
-//! It is decoded and not verified: the kubelet mounted it. Since Kubernetes 1.30 it names the node.
+//! introspod does not verify the signature, because the kubelet mounted the token. Since Kubernetes 1.30
+//! the claims also name the node.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,18 +15,17 @@ use crate::facts::{Note, Told};
 use crate::kubernetes::object::{self, ObjectError};
 use crate::system::surroundings::Surroundings;
 
-/// Where a projected token is looked for beside the service account's own. Whatever its audience, its
-/// claims name the pod; it is never sent.
+/// Other paths of a projected token. Its claims name the pod, whatever its audience is. It is never sent.
 const PROJECTED: &str = "/etc/podinfo/token";
 
-/// The largest token in bytes: an API server takes 1 MiB of headers (Go's `http.DefaultMaxHeaderBytes`).
+/// The largest token in bytes. The API server accepts 1 MiB of headers (Go's `http.DefaultMaxHeaderBytes`).
 const SIZE_LIMIT: usize = 1 << 20;
 
-/// The sources that know the pod's UID better than the token: nobody in the pod can change what the
-/// kernel shows.
+/// The sources that outrank the token for the pod's UID. They read it from the kernel, and nobody in the
+/// pod can change that.
 pub(crate) const OUTRANKED_BY: [Source; 2] = [Source::Kubelet, Source::Cgroup];
 
-/// Tells what the token claims, and the namespace of the file beside it.
+/// Reads the claims of the token, and the namespace from the file beside it.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
     tell_claims(surroundings, &mut told);
@@ -36,19 +36,20 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     told
 }
 
-/// Drops everything that a token told which is another pod's by what `others` told.
+/// Drops the token's facts if `others` show that it belongs to another pod.
 pub(crate) fn check<'a>(token: &mut Told, others: impl Iterator<Item = &'a (Source, Told)>) {
     let uid = |told: &'a Told| told.text_of(&Field::POD_UID);
     let Some(own) = others.into_iter().find_map(|(_, told)| uid(told)) else { return };
     if token.text_of(&Field::POD_UID).is_some_and(|claimed| claimed != own) {
         *token = Told::default();
         token.broken(format!(
-            "the token belongs to another pod, for the UID of this one is {own}; its claims are not used"
+            "the token belongs to another pod: the UID of this pod is {own}; its claims are not used"
         ));
     }
 }
 
-/// Tells the claims of the first token that names a pod; without one, the namespace of the first token.
+/// Reads the claims of the first token that names a pod. If none does, it reads only the namespace of
+/// the first token.
 fn tell_claims(surroundings: &Surroundings, told: &mut Told) {
     let own = Surroundings::service_account_file("token");
     let paths = match &surroundings.token_file {
@@ -75,7 +76,7 @@ fn tell_claims(surroundings: &Surroundings, told: &mut Told) {
             }
             Err(TokenError::Read { source, .. })
                 if is_absent(&source) && surroundings.token_file.is_none() => {}
-            // A file that happens to have the name of a projected token need not be one.
+            // A file at one of the other paths may be something else.
             Err(error) => notes.push(Note::new(error.to_string(), path.as_path() != Path::new(PROJECTED))),
         }
     }
@@ -92,7 +93,7 @@ fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// What is told by a token that the kubelet projected (`pkg/serviceaccount/claims.go`).
+/// Reads the claims of a token that the kubelet projected (`pkg/serviceaccount/claims.go`).
 fn tell_pod(claims: &Json, told: &mut Told) {
     let mut text = |field, value: &Json| told.text(field, value.as_str().unwrap_or_default());
     text(Field::POD_NAMESPACE, &claims["namespace"]);
@@ -103,8 +104,8 @@ fn tell_pod(claims: &Json, told: &mut Told) {
     text(Field::POD_UID, &claims["pod"]["uid"]);
 }
 
-/// A token that names no pod may be any service account's: only its namespace is believed. The claims
-/// of a legacy token are flat (`pkg/serviceaccount/legacy.go`).
+/// Reads only the namespace: a token without a pod may belong to any service account. The claims of a
+/// legacy token are flat (`pkg/serviceaccount/legacy.go`).
 fn tell_namespace(claims: &Json, told: &mut Told) {
     let nested = claims["kubernetes.io"]["namespace"].as_str();
     let flat = claims["kubernetes.io/serviceaccount/namespace"].as_str();
@@ -113,7 +114,7 @@ fn tell_namespace(claims: &Json, told: &mut Told) {
     }
 }
 
-/// A token's claims are not known.
+/// The claims of a token cannot be read.
 #[derive(Debug, thiserror::Error)]
 enum TokenError {
     #[error("cannot read {path}: {source}; its claims are not used")]
@@ -129,7 +130,7 @@ fn read_claims(surroundings: &Surroundings, path: &Path) -> Result<Json, TokenEr
     decode(&token).map_err(|source| TokenError::Decode { path: display(), source })
 }
 
-/// What is wrong with a token, in words that hold nothing of it.
+/// A token is not a JWT. The message contains nothing of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum JwtError {
     #[error("it is empty")]

@@ -11,28 +11,28 @@ use crate::kubernetes::quantity::Quantity;
 use crate::system::root::Directory;
 use crate::system::surroundings::Surroundings;
 
-/// Where volumes are by convention: the Kubernetes documentation's place, and that of
-/// *Kubernetes in Action*. Other mounts are not looked at: a Secret looks just the same.
+/// The usual directories of volumes, from the Kubernetes documentation and *Kubernetes in Action*. Other
+/// mounts are not read, because a Secret looks the same.
 pub(crate) const DEFAULT_PLACES: [&str; 2] = ["/etc/podinfo", "/etc/downward"];
 
-/// The link that the kubelet swaps when the volume changes
+/// The link that the kubelet replaces when the volume changes
 /// (`pkg/volume/util/atomic_writer.go`).
 pub(crate) const DATA: &str = "..data";
 
-/// How often a volume that changes while it is read is read again. The kubelet changes it at most
-/// every second or so, and reading takes a fraction of a millisecond.
+/// The number of attempts to read a volume that changes during the read. The kubelet changes it at most
+/// about once a second, and a read needs less than a millisecond.
 const ATTEMPTS: usize = 100;
 
-/// Annotations of the kubelet's own; a restarted kubelet changes them
+/// Annotations that the kubelet adds. They change when the kubelet restarts
 /// (`pkg/kubelet/types/pod_update.go`).
 const KUBELET_ANNOTATIONS: &str = "kubernetes.io/config.";
 
-/// Whether the annotation `key` is the kubelet's own, and none of the pod's.
+/// Whether the kubelet added the annotation `key`.
 pub(crate) fn is_of_kubelet(key: &str) -> bool {
     key.starts_with(KUBELET_ANNOTATIONS)
 }
 
-/// Tells what the files of the volumes say.
+/// Reads the files of the volumes.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
     let places = places(surroundings);
@@ -61,7 +61,7 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     told
 }
 
-/// The directories that are looked at.
+/// The directories to read.
 fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
     match surroundings.volumes.is_empty() {
         true => DEFAULT_PLACES.iter().map(PathBuf::from).collect(),
@@ -71,8 +71,8 @@ fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
 
 fn tell_volume(surroundings: &Surroundings, place: &Path, told: &mut Told) -> io::Result<()> {
     let volume = surroundings.root.directory(place)?;
-    // The open directory stays the same when the kubelet swaps the link, but the kubelet then empties it.
-    // The files are of one version if the link still leads to the same directory afterwards.
+    // The open directory stays the same when the kubelet replaces the link, but then the kubelet empties
+    // it. If the link still leads to the same directory after the read, all files are of one version.
     for _ in 0..ATTEMPTS {
         let data = data(&volume)?;
         let read = read_version(data.as_ref().unwrap_or(&volume), surroundings, place)?;
@@ -87,7 +87,7 @@ fn tell_volume(surroundings: &Surroundings, place: &Path, told: &mut Told) -> io
 
 /// The directory that the volume's link names, if there is a link.
 fn data(volume: &Directory) -> io::Result<Option<Directory>> {
-    // The kernel may follow the link just when what it named is removed: then it names another.
+    // The kubelet may remove the target while the kernel follows the link. Then the link has a new target.
     for _ in 0..3 {
         match volume.directory(DATA) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -97,7 +97,7 @@ fn data(volume: &Directory) -> io::Result<Option<Directory>> {
     Ok(None)
 }
 
-/// Whether the link names another directory than `data` by now.
+/// Whether the link now leads to another directory than `data`.
 fn is_swapped(volume: &Directory, data: Option<&Directory>) -> bool {
     let Some(data) = data else { return false };
     volume.directory(DATA).map_or(true, |now| !now.is(data))
@@ -123,7 +123,7 @@ fn describe(error: &io::Error) -> String {
     }
 }
 
-/// What a file's name says that it holds.
+/// The meaning of a file, according to its name.
 enum Meaning {
     Text(&'static Row),
     Map(Field),
@@ -141,7 +141,7 @@ fn meaning(name: &str) -> Option<Meaning> {
     resource_file(name)
 }
 
-/// Resource files by the unit that their names promise.
+/// Names of resource files, with the unit that they state.
 #[rustfmt::skip]
 const RESOURCE_FILES: [(&str, List, &str, &str); 10] = [
     ("containerCpuLimitCores", List::Limits, "cpu", "1"),
@@ -156,7 +156,7 @@ const RESOURCE_FILES: [(&str, List, &str, &str); 10] = [
     ("containerMemoryRequestMebiBytes", List::Requests, "memory", "1Mi"),
 ];
 
-/// Names as the Kubernetes documentation has them, which do not say in what unit their number is.
+/// Names from the Kubernetes documentation that do not state the unit.
 const WITHOUT_UNIT: [&str; 6] =
     ["cpuLimit", "cpuRequest", "memLimit", "memRequest", "memoryLimit", "memoryRequest"];
 
@@ -178,7 +178,7 @@ fn is_separated(name: &str, camel: &str) -> bool {
 }
 
 impl Meaning {
-    /// Tells what the file `name` in `directory` holds; `path` is how messages name it.
+    /// Reads the file `name` in `directory`. Messages show it as `path`.
     fn tell(
         self,
         path: &dyn Fn() -> String,
@@ -200,7 +200,7 @@ impl Meaning {
                 let text = read_short(directory, name)?;
                 match text.trim().parse::<u64>() {
                     Ok(number) => {
-                        // 0 stands for a request that is not set.
+                        // 0 means that no request is set.
                         let quantity = Quantity::of_units(number, unit).filter(|it| !it.is_zero());
                         told.values.extend(quantity.map(|quantity| (field, Value::Quantity(quantity))));
                     }
@@ -217,7 +217,7 @@ impl Meaning {
     }
 }
 
-/// The most that a file of one value may hold, in bytes: a name, a UID or a number is far shorter.
+/// The largest file of one value, in bytes. A name, a UID or a number is much shorter.
 const SHORT: u64 = 4096;
 
 /// The text of a file of one value.
@@ -230,7 +230,7 @@ fn read_short(directory: &Directory, name: &str) -> io::Result<String> {
     }
 }
 
-/// Tells a map, reading line by line: the text of the file is never in memory as a whole.
+/// Reads a map line by line, so that the whole text is never in memory.
 fn tell_map(field: Field, path: &dyn Fn() -> String, file: impl Read, told: &mut Told) -> io::Result<()> {
     let mut reader = key_value::Reader::default();
     let mut file = BufReader::new(file);
@@ -254,8 +254,8 @@ fn tell_map(field: Field, path: &dyn Fn() -> String, file: impl Read, told: &mut
     Ok(())
 }
 
-/// The longest line of a map file, in bytes: annotations are at most 256 KiB, and a quoted byte takes
-/// at most four.
+/// The longest line of a map file, in bytes. Annotations have at most 256 KiB, and a quoted byte needs at
+/// most four.
 const LONGEST_LINE: u64 = 2 << 20;
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
-//! A process's environment, entries as they are.
+//! The environment of a process, with its entries unchanged.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::sync::OnceLock;
 
-/// Entries `NAME=value`, in order, duplicates and malformed ones included.
+/// Entries `NAME=value` in their order, including duplicates and malformed ones.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     entries: Vec<CString>,
-    /// The entries with a name, by name and then by position, once something was looked up: what is
-    /// looked up is many times more than what is there.
+    /// The entries with a name, sorted by name and position. The first lookup creates this index, because
+    /// lookups far outnumber entries.
     by_name: OnceLock<Vec<Named>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Named {
-    /// The name's first letters as a number: most names differ there.
+    /// The first eight bytes of the name as a number. Most names differ in it.
     prefix: u64,
     position: usize,
     /// The length of the name, before `=`.
@@ -35,7 +35,12 @@ impl Environment {
                 Some(Named { prefix: prefix(&entry.as_bytes()[..length]), position, length })
             });
             let mut by_name: Vec<Named> = named.collect();
-            by_name.sort_unstable_by_key(|named| (named.prefix, self.name(named), named.position));
+            by_name.sort_unstable_by(|one, other| {
+                let by_prefix = one.prefix.cmp(&other.prefix);
+                // Rare, because most names differ in their prefix.
+                by_prefix
+                    .then_with(|| (self.name(one), one.position).cmp(&(self.name(other), other.position)))
+            });
             by_name
         })
     }
@@ -44,44 +49,42 @@ impl Environment {
     pub(crate) fn from_proc(content: &[u8]) -> Self {
         let mut entries = Vec::new();
         let mut rest = content;
-        while !rest.is_empty() {
-            let end = memchr::memchr(0, rest).unwrap_or(rest.len());
-            if let Ok(entry) = CString::new(&rest[..end])
-                && end > 0
-            {
-                entries.push(entry);
-            }
-            rest = rest.get(end + 1..).unwrap_or_default();
+        while let Ok(entry) = CStr::from_bytes_until_nul(rest) {
+            entries.push(entry.to_owned());
+            rest = &rest[entry.count_bytes() + 1..];
         }
+        // A process can cut off the end of its environment.
+        entries.extend(CString::new(rest));
+        entries.retain(|entry| !entry.is_empty());
         Environment::new(entries)
     }
 
-    /// The value of the first entry `name`, as `getenv(3)` finds it; one that is not UTF-8 is none.
+    /// The value of the first entry `name`, like `getenv(3)`; none if it is not UTF-8.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.get_bytes(name.as_bytes())?).ok()
     }
 
-    /// The value of the first entry `name` unless it is empty: to Kubernetes, and to most who
-    /// read variables, empty is unset.
+    /// The value of the first entry `name`, unless it is empty. Kubernetes and most other readers of
+    /// variables treat an empty variable as unset.
     pub(crate) fn get_nonempty(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    /// The value of the first entry `name`, whatever its bytes.
+    /// The bytes of the first entry `name`.
     pub(crate) fn get_bytes(&self, name: &[u8]) -> Option<&[u8]> {
         let first =
             self.by_name().get(self.first_not_before(name)).filter(|named| self.name(named) == name)?;
         Some(&self.entries[first.position].as_bytes()[first.length + 1..])
     }
 
-    /// Whether there is an entry whose name begins with `prefix`.
+    /// Whether there is an entry whose name starts with `prefix`.
     pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
         let prefix = prefix.as_bytes();
         let first = self.by_name().get(self.first_not_before(prefix));
         first.is_some_and(|named| self.name(named).starts_with(prefix))
     }
 
-    /// The names that begin with `prefix` and are UTF-8, sorted, each as often as it is there.
+    /// The names that start with `prefix` and are UTF-8, sorted, with duplicates.
     pub(crate) fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &str> {
         let from_first = self.by_name().iter().skip(self.first_not_before(prefix.as_bytes()));
         let names = from_first.map(|named| self.name(named));
@@ -89,10 +92,10 @@ impl Environment {
         names.filter_map(|name| std::str::from_utf8(name).ok())
     }
 
-    /// The entries of this environment with variables set: of each name every entry goes, and the
-    /// new one comes last.
+    /// The entries of this environment with some variables set. A new entry at the end replaces all entries
+    /// of the same name.
     ///
-    /// A value with NUL cannot be in an environment, and changes nothing.
+    /// A value with NUL is skipped, because an environment cannot contain it.
     pub(crate) fn with(&self, variables: &[(&str, &str)]) -> Vec<Cow<'_, CStr>> {
         let mut is_replaced = vec![false; self.entries.len()];
         for (name, _) in variables {
@@ -127,7 +130,7 @@ impl Environment {
     }
 }
 
-/// The first eight bytes as a number that is ordered as they are.
+/// The first eight bytes as a number with the same order.
 fn prefix(name: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let length = name.len().min(bytes.len());

@@ -1,4 +1,4 @@
-//! `execve(2)`: finding a program in `PATH`, and how much the kernel lets a program be given.
+//! `execve(2)`, the lookup of a program in `PATH`, and the kernel's limits for arguments and environment.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -11,14 +11,14 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::process::{ignore_sigpipe, restore_sigpipe};
 
-/// Where commands are looked up if `PATH` is not set (glibc's `confstr(_CS_PATH)`).
+/// The default of `PATH` (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
 /// The longest argument or environment entry in bytes, without its NUL (`MAX_ARG_STRLEN`, `execve(2)`).
 pub(crate) const STRING_LIMIT: usize = 131_071;
-/// The least that arguments and environment may have together, in bytes (`ARG_MAX`, `execve(2)`).
+/// The lower bound of the limit for arguments and environment together, in bytes (`ARG_MAX`, `execve(2)`).
 const TOTAL_MINIMUM: u64 = 128 << 10;
-/// The most that they may have, in bytes: three quarters of the kernel's `_STK_LIM` (`execve(2)`).
+/// Its upper bound, in bytes: three quarters of the kernel's `_STK_LIM` (`execve(2)`).
 const TOTAL_MAXIMUM: u64 = 6 << 20;
 
 /// Why a command was not executed.
@@ -32,11 +32,11 @@ pub(crate) struct ExecError {
     pub(crate) is_found: bool,
 }
 
-/// Replaces this process by `command`, found in the `PATH` of `environment` as `execvp(3)` finds it,
-/// but without its shell for files that have no `#!` line.
+/// Replaces this process by `command`. It looks up the command in the `PATH` of `environment` as
+/// `execvp(3)` does, but does not start a shell for a file without a `#!` line.
 ///
 /// # Errors
-/// The error that says most about why no candidate in `PATH` could be executed.
+/// The most useful of the errors for the candidates in `PATH`.
 pub(crate) fn become_command(
     command: &[OsString],
     environment: &[Cow<CStr>],
@@ -49,7 +49,7 @@ pub(crate) fn become_command(
     };
     restore_sigpipe();
     let error = execute_first(&name, &arguments, environment);
-    // The error message may have no reader, and that must not end the process.
+    // The reader of the error message may have gone, and that must not end the process.
     ignore_sigpipe();
     Err(error)
 }
@@ -62,8 +62,8 @@ fn execute_first(name: &OsStr, arguments: &[CString], environment: &[Cow<CStr>])
         let Err(errno) = nix::unistd::execve(&path, arguments, environment);
         let is_found = exists(&path);
         match errno {
-            // As execvp(3): the next directory may have it. A file that was found says more than a
-            // directory that may not be searched, and that says more than a file that is missing.
+            // Try the next directory, as execvp(3) does. The error about a file that was found is the
+            // most useful, then that about a directory without permission, then that about a missing file.
             Errno::EACCES
             | Errno::ENOENT
             | Errno::ENOTDIR
@@ -104,7 +104,7 @@ fn candidates(name: &OsStr, environment: &[Cow<CStr>]) -> Vec<Vec<u8>> {
     path.split(|byte| *byte == b':').map(in_directory).collect()
 }
 
-/// How many bytes arguments and environment may take together: a quarter of the stack's soft limit,
+/// The limit for arguments and environment together, in bytes: a quarter of the stack's soft limit,
 /// within fixed bounds (`execve(2)`; `bprm_stack_limits` in Linux' `fs/exec.c`).
 pub(crate) fn total_limit() -> usize {
     let stack = getrlimit(Resource::RLIMIT_STACK).map_or(u64::MAX, |(soft, _)| soft);
@@ -112,17 +112,17 @@ pub(crate) fn total_limit() -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
-/// How many bytes an argument or an environment entry of this length takes: itself, its NUL, and the
-/// pointer to it.
+/// The size of an argument or environment entry of this length, in bytes, with its NUL and the pointer
+/// to it.
 pub(crate) fn size(length: usize) -> usize {
     length + 1 + size_of::<*const u8>()
 }
 
-/// How many bytes a program is given with these arguments and this environment.
+/// The size of these arguments and this environment, in bytes.
 pub(crate) fn total_size(command: &[OsString], environment: &[Cow<CStr>]) -> usize {
     let arguments = command.iter().map(|word| size(word.len()));
     let entries = environment.iter().map(|entry| size(entry.count_bytes()));
-    // The path of the program is stored too.
+    // The kernel also stores the path of the program.
     let path = command.first().map_or(0, |name| name.len() + 1);
     path + arguments.chain(entries).sum::<usize>()
 }

@@ -1,13 +1,13 @@
-//! Exit codes by name.
+//! The exit codes.
 //!
-//! `exec` uses those of `env(1)` and `chroot(1)`, so that what introspod says
-//! of itself cannot be taken for what the application said.
+//! The codes of `exec` are those of `env(1)` and `chroot(1)`, so that users can tell a failure of introspod
+//! from one of the application.
 
-/// All is well.
+/// Success.
 pub const SUCCESS: i32 = 0;
 /// `write`, `print`, `watch`, `get`, `install` failed.
 pub const FAILURE: i32 = 1;
-/// `write`, `print`, `watch`, `get`, `install` were called in a way that they do not know.
+/// The usage of `write`, `print`, `watch`, `get` or `install` was wrong.
 pub const USAGE: i32 = 2;
 /// `exec`: introspod itself failed.
 pub const EXEC_FAILURE: i32 = 125;

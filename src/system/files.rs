@@ -1,4 +1,4 @@
-//! Writing files: each is written whole or not at all.
+//! Writes files atomically.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-/// How the names of temporary files begin. The name of the file is no part of them: it may be as
-/// long as a name can be (`NAME_MAX`, 255 bytes).
+/// The prefix of temporary files. Their names do not contain the name of the file, which may have the
+/// maximum length (`NAME_MAX`, 255 bytes).
 const TEMPORARY_PREFIX: &str = ".introspod.";
 
 /// A file could not be written.
@@ -21,7 +21,7 @@ pub(crate) struct OutputError {
     source: io::Error,
 }
 
-/// What went wrong, and what to do.
+/// The message about an error, with advice.
 fn advice(path: &Path, error: &io::Error) -> String {
     let directory = parent(path).display();
     match error.kind() {
@@ -53,13 +53,12 @@ fn parent(path: &Path) -> &Path {
 
 /// Replaces the file at `path` by one with this content and mode.
 ///
-/// A temporary file in the same directory is created exclusively, synced and renamed over the
-/// target, so that a crash at any instant leaves the old file or the new one, and no symbolic link
-/// at either name is followed. Where the target is itself a mount point, which no rename can
-/// replace (`rename(2)`, EBUSY), it is written in place, with a warning.
+/// It creates a temporary file in the same directory, syncs it and renames it to the target. So a crash
+/// leaves the old file or the new one, and symbolic links are not followed. A rename cannot replace a
+/// target that is a mount point (`rename(2)`, EBUSY). Such a file is written in place, with a warning.
 ///
 /// # Errors
-/// Those of `open(2)`, `write(2)`, `fsync(2)` and `rename(2)`; a target that is a directory.
+/// Those of `open(2)`, `write(2)`, `fsync(2)` and `rename(2)`; the target is a directory.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), OutputError> {
     let failed = |source: io::Error| OutputError { path: path.to_owned(), source };
     let temporary = temporary(path, content, mode).map_err(failed)?;
@@ -78,8 +77,8 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Outp
 
 /// Whether the file at `path` is a regular file with exactly these bytes.
 ///
-/// A symbolic link is not followed, and nothing else than a regular file of the right length is
-/// read: whoever shares the directory may have put a FIFO or a device there.
+/// It reads only a regular file of the right length, and follows no symbolic link: another user of the
+/// directory may have created a FIFO or a device.
 pub(crate) fn holds(path: &Path, content: &[u8]) -> bool {
     let Ok(file) = open(path, OpenOptions::new().read(true)) else { return false };
     let length = content.len() as u64;
@@ -87,7 +86,7 @@ pub(crate) fn holds(path: &Path, content: &[u8]) -> bool {
         return false;
     }
     let mut there = Vec::with_capacity(content.len());
-    // The file may grow while it is read.
+    // The file may grow during the read.
     file.take(length).read_to_end(&mut there).is_ok() && there == content
 }
 
@@ -101,7 +100,7 @@ fn temporary(path: &Path, content: &[u8], mode: u32) -> io::Result<tempfile::Nam
     Ok(temporary)
 }
 
-// The umask does not apply: the mode is the one that was asked for.
+// chmod(2) sets the exact mode: the umask does not apply.
 fn set_mode_and_sync(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
@@ -114,7 +113,7 @@ fn overwrite(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     set_mode_and_sync(&file, mode)
 }
 
-/// Opens the regular file at `path`; follows no symbolic link, and does not wait for a FIFO's other end.
+/// Opens the regular file at `path`. Follows no symbolic link, and does not wait for a FIFO's other end.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = options.custom_flags(flags.bits()).open(path)?;

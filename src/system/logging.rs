@@ -1,4 +1,4 @@
-//! The log, and text from outside made safe to show on one line.
+//! The log, and the conversion of text from outside to one safe line.
 
 use std::io::Write;
 
@@ -6,11 +6,11 @@ use log::LevelFilter;
 
 use super::environment::Environment;
 
-/// The variable that filters the log; `RUST_LOG` is the application's.
+/// The variable that sets the log level. `RUST_LOG` belongs to the application.
 pub(crate) const VARIABLE: &str = "INTROSPOD_LOG";
 const DEFAULT_FILTER: &str = "warn";
 
-/// Starts the log: it goes to standard error, one line a record.
+/// Starts the log: one line on standard error for each record.
 pub(crate) fn start(environment: &Environment) {
     let given = environment.get_nonempty(VARIABLE).unwrap_or(DEFAULT_FILTER);
     let is_valid = is_filter(given);
@@ -31,8 +31,8 @@ pub(crate) fn start(environment: &Environment) {
     }
 }
 
-/// Whether `filter` shows or hides a record: levels, or modules of this program with or without one
-/// (`env_logger` takes every other word for the name of a module, and then shows nothing).
+/// Whether `filter` has an effect: it contains levels, or modules of this program with or without a level.
+/// `env_logger` reads any other word as the name of a module, and then logs nothing.
 fn is_filter(filter: &str) -> bool {
     let is_level = |text: &str| text.trim().parse::<LevelFilter>().is_ok();
     filter.split(',').all(|directive| {
@@ -42,11 +42,11 @@ fn is_filter(filter: &str) -> bool {
     })
 }
 
-/// The target of log records that are advice: of several lines, to be copied as they stand.
+/// The target of advice in the log. Users copy it, so it may have several lines.
 pub(crate) const ADVICE: &str = "introspod::advice";
 
-/// `text` with control characters as escapes, so that nothing from outside makes a line of its own,
-/// and those that turn the direction of what follows (UAX #9), so that nothing reads as what it is not.
+/// `text` with escape sequences for control characters, so that text from outside cannot add lines to the
+/// log. Characters that change the direction of text (UAX #9) are escaped too.
 pub(crate) fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
     if !text.contains(is_deceptive) {
         return std::borrow::Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! What the operating system offers: paths below a root, environment, mounts, files, processes, the log.
+//! The operating system: paths below a root, the environment, mounts, files, processes and the log.
 
 pub(crate) mod environment;
 pub(crate) mod execve;

@@ -1,4 +1,4 @@
-//! `/proc/self/mountinfo`, as `proc_pid_mountinfo(5)` describes it.
+//! `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 
 use std::borrow::Cow;
 
@@ -17,39 +17,38 @@ pub(crate) struct Mount<'a> {
 }
 
 impl<'a> Mount<'a> {
-    /// The path, within its file system, of what is mounted.
+    /// The path of the mounted directory or file in its file system.
     pub(crate) fn root(&self) -> Cow<'a, str> {
-        // The kernel marks what was unlinked after it had been mounted.
+        // The kernel marks a directory or file that was unlinked after the mount.
         unescape(self.root.strip_suffix("//deleted").unwrap_or(self.root))
     }
 
-    /// Where it is mounted.
+    /// The path of the mount point.
     pub(crate) fn mount_point(&self) -> Cow<'a, str> {
         unescape(self.mount_point)
     }
 
-    /// Whether `option` is among the comma-separated options of the superblock, which may hold blanks.
+    /// Whether the superblock has `option`. The options are comma-separated, and may contain blanks.
     pub(crate) fn has_super_option(&self, option: &str) -> bool {
         self.super_options.split(',').any(|it| it == option)
     }
 
-    /// Whether a lookup of its mount point in the mount tree `all` ends at this mount: no other mount
-    /// covers it.
+    /// Whether no other mount of `all` covers this one: a lookup of its mount point ends at it.
     pub(crate) fn is_visible(&self, all: &[Mount]) -> bool {
         let is_on_the_way = |mount: &&Mount| is_below(self.mount_point, mount.mount_point);
         let on_the_way: Vec<_> = all.iter().filter(is_on_the_way).collect();
         let is_listed = |id: &str| on_the_way.iter().any(|mount| mount.id == id);
-        // The mounts that a lookup meets next: first those whose parent is outside this root directory.
+        // The next mount of the lookup. The first is a mount whose parent is outside this root directory.
         let next = |at: Option<&Mount>| {
             let is_next = |mount: &&&Mount| match at {
                 Some(at) => mount.parent == at.id && mount.id != at.id,
                 None => !is_listed(mount.parent) || mount.parent == mount.id,
             };
-            // The last of several at one place is on top.
+            // The last of several mounts at one mount point is on top.
             on_the_way.iter().rev().filter(is_next).min_by_key(|mount| mount.mount_point.len()).copied()
         };
         let mut at = next(None);
-        // A tree that a file invents may hold a circle.
+        // The mount tree of a recorded file may contain a cycle.
         for _ in 0..on_the_way.len() {
             match next(at) {
                 Some(mount) => at = Some(mount),
@@ -66,7 +65,7 @@ fn is_below(path: &str, directory: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The mounts in `text`; a line that is not a mount is skipped.
+/// The mounts in `text`. Lines that are not valid are skipped.
 pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
     text.lines().filter_map(parse_line)
 }
@@ -74,27 +73,28 @@ pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
 // Mount ID, parent ID, major:minor, root, mount point, options, any number of optional fields,
 // a hyphen, then file system, source, super options.
 fn parse_line(line: &str) -> Option<Mount<'_>> {
-    let (before, after) = split_at_hyphen(line)?;
-    let mut fields = before.split(' ');
-    let mut after = after.splitn(3, ' ');
-    let mount = Mount {
-        id: fields.next()?,
-        parent: fields.next()?,
-        device: fields.next()?,
-        root: fields.next()?,
-        mount_point: fields.next()?,
-        file_system: after.next()?,
-        super_options: after.nth(1)?,
-    };
-    fields.next()?;
-    (!mount.super_options.is_empty()).then_some(mount)
+    let mut fields = Fields(line);
+    let (id, parent, device) = (fields.next()?, fields.next()?, fields.next()?);
+    let (root, mount_point, _options) = (fields.next()?, fields.next()?, fields.next()?);
+    fields.find(|field| *field == "-")?;
+    let (file_system, _source) = (fields.next()?, fields.next()?);
+    let super_options = fields.0;
+    let mount = Mount { id, parent, device, root, mount_point, file_system, super_options };
+    (!super_options.is_empty()).then_some(mount)
 }
 
-/// What stands before and after the hyphen that ends the optional fields: the first after six fields.
-fn split_at_hyphen(line: &str) -> Option<(&str, &str)> {
-    let options = line.match_indices(' ').nth(5)?.0;
-    let hyphen = options + line.get(options..)?.find(" - ")?;
-    Some((line.get(..hyphen)?, line.get(hyphen + 3..)?))
+/// The fields of a line, each of which ends in a blank. The rest of the line stays in the struct.
+struct Fields<'a>(&'a str);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let end = memchr::memchr(b' ', self.0.as_bytes())?;
+        let (field, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.get(1..)?;
+        Some(field)
+    }
 }
 
 /// Undoes the kernel's `\ooo` for blank, tab, newline, backslash (`mangle` in `fs/proc_namespace.c`).

@@ -1,4 +1,4 @@
-//! The only unsafe code: arguments, environment and signal handlers, which POSIX has as raw pointers.
+//! The only unsafe code: arguments, environment and signal handlers, for which POSIX uses raw pointers.
 
 #![allow(unsafe_code)]
 
@@ -15,14 +15,28 @@ use nix::sys::stat::Mode;
 /// Whether SIGPIPE was ignored when the process started.
 static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// Does what Rust's runtime does at its start (`std::rt::init`), but so that `execve(2)` undoes it.
+/// The program's entry point, which the C library calls (`main` in ISO C). Tests and fuzzers have their
+/// own entry points.
 ///
-/// Standard descriptors that are closed are opened, so that no other file becomes one of them; they
-/// are closed on exec. SIGPIPE is ignored, so that writing to a closed pipe is an error that can be
-/// handled.
-pub(crate) fn start() {
+/// # Safety
+/// `words` must be an array of `count` strings that end in NUL and live as long as the process.
+#[cfg(not(any(test, fuzzing)))]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> libc::c_int {
+    start();
+    // SAFETY: the caller guarantees it.
+    let arguments = unsafe { arguments(count, words) };
+    crate::run(arguments.get(1..).unwrap_or_default())
+}
+
+/// Prepares the process as Rust's runtime does (`std::rt::init`), but so that `execve(2)` undoes it.
+///
+/// It opens closed standard descriptors, so that no other file gets their numbers. They are closed on exec.
+/// It ignores SIGPIPE, so that writing to a closed pipe is an ordinary error.
+#[cfg_attr(any(test, fuzzing), allow(dead_code, reason = "only the entry point calls it"))]
+fn start() {
     for descriptor in 0..3 {
-        // SAFETY: F_GETFD takes no pointer, and fails where nothing is open.
+        // SAFETY: F_GETFD takes no pointer. It fails for a closed descriptor.
         if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
             occupy_lowest_descriptor();
         }
@@ -35,7 +49,7 @@ pub(crate) fn start() {
 
 fn occupy_lowest_descriptor() {
     let open = |path: &str, flags| nix::fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty());
-    // Without /dev, a directory: it can be neither read nor written.
+    // Without /dev, open a directory, which cannot be read or written.
     let opened = open("/dev/null", OFlag::O_RDWR).or_else(|_| open("/", OFlag::O_RDONLY));
     if let Ok(descriptor) = opened {
         let _ = descriptor.into_raw_fd();
@@ -47,17 +61,18 @@ fn occupy_lowest_descriptor() {
 /// # Safety
 /// `words` must be an array of `count` strings that end in NUL and live as long as the process, as
 /// the C library gives it to `main` (ISO C, 5.1.2.2.1).
-pub(crate) unsafe fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
+#[cfg_attr(any(test, fuzzing), allow(dead_code, reason = "only the entry point calls it"))]
+unsafe fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
     let count = usize::try_from(count).unwrap_or_default();
     let word = |index| {
-        // SAFETY: `index` is below `count`; the caller answers for the rest.
+        // SAFETY: `index` is below `count`. The caller guarantees the rest.
         let word = unsafe { CStr::from_ptr(*words.add(index)) };
         OsStr::from_bytes(word.to_bytes()).to_owned()
     };
     (0..count).map(word).collect()
 }
 
-/// Gives SIGPIPE back the disposition that the process inherited.
+/// Restores the inherited disposition of SIGPIPE.
 ///
 /// An ignored signal stays ignored through `execve(2)` (`signal(7)`).
 pub(crate) fn restore_sigpipe() {
@@ -71,7 +86,7 @@ pub(crate) fn ignore_sigpipe() {
     set_sigpipe(SigHandler::SigIgn);
 }
 
-/// Sets the disposition of SIGPIPE; answers with what it was.
+/// Sets the disposition of SIGPIPE, and answers with the previous one.
 fn set_sigpipe(handler: SigHandler) -> Option<SigAction> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: neither disposition is a handler.
@@ -83,15 +98,14 @@ fn set_sigpipe(handler: SigHandler) -> Option<SigAction> {
 pub(crate) enum End {
     /// 128 and the signal's number, as a shell reports it: 143, 130.
     BySignal,
-    /// 0: the process runs until somebody ends it.
+    /// 0: ending the process by a signal is its normal end.
     Success,
 }
 
 /// Makes SIGTERM and SIGINT end the process at once.
 ///
-/// The kernel drops a signal without a handler when it is sent to PID 1 of a namespace
-/// (`pid_namespaces(7)`). A signal that is ignored stays so, as a shell expects of a background
-/// job. `execve(2)` resets handlers to the default by itself.
+/// PID 1 of a namespace does not receive a signal without a handler (`pid_namespaces(7)`). An ignored
+/// signal stays ignored, as a shell expects of a background job. `execve(2)` resets handlers to the default.
 pub(crate) fn end_on_termination(end: End) {
     let handler = match end {
         End::BySignal => end_by_signal,
@@ -103,7 +117,7 @@ pub(crate) fn end_on_termination(end: End) {
         if let Ok(before) = unsafe { sigaction(signal, &action) }
             && matches!(before.handler(), SigHandler::SigIgn)
         {
-            // SAFETY: what was there before is put back.
+            // SAFETY: this restores the previous disposition.
             let _ = unsafe { sigaction(signal, &before) };
         }
     }
@@ -119,9 +133,9 @@ extern "C" fn end_with_success(_: libc::c_int) {
     unsafe { libc::_exit(crate::system::exit::SUCCESS) }
 }
 
-/// The environment exactly as it was inherited: order, duplicates and entries without `=` included.
+/// The inherited environment, in its order and with duplicates and entries without `=`.
 ///
-/// `std::env::vars_os` leaves out what it cannot split.
+/// `std::env::vars_os` leaves out entries that it cannot split.
 pub(crate) fn environment() -> Vec<CString> {
     unsafe extern "C" {
         static environ: *const *const libc::c_char;
@@ -139,10 +153,10 @@ pub(crate) fn environment() -> Vec<CString> {
     entries
 }
 
-/// Makes the C library look up host names in `/etc/hosts` and DNS only.
+/// Makes the C library look up host names only in `/etc/hosts` and DNS.
 ///
-/// A statically linked glibc still reads `nsswitch.conf(5)`, and would load the image's `libnss_*.so`
-/// that it names, and with them the image's own C library. Files and DNS are built in.
+/// A statically linked glibc reads `nsswitch.conf(5)`, and would load the `libnss_*.so` that it names, and
+/// with them the C library of the image. The lookups in files and DNS are built in.
 pub(crate) fn resolve_by_files_and_dns_only() {
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
     {

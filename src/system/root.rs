@@ -1,8 +1,7 @@
-//! Every path below `--root`.
+//! Reads files below the root directory, which `--root` can change.
 //!
-//! The root directory is the seam of all tests and of the dry run on a recorded
-//! container: a path such as `/var/run/…` is looked up inside it, and no
-//! symbolic link leads out of it.
+//! A path such as `/var/run/…` is looked up inside the root directory, and no symbolic link leads out of
+//! it. Tests and dry runs use this to read recorded containers.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -16,13 +15,13 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, r
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
-/// The most that is read of one file, in bytes; what the kubelet and the kernel write is far smaller.
+/// The largest file that is read, in bytes. The files of the kubelet and the kernel are much smaller.
 const FILE_LIMIT: u64 = 8 << 20;
 
-/// What files without a size are expected to hold, in bytes.
+/// The expected content of files without a size, in bytes.
 const PROC_SIZE: usize = 4096;
 
-/// How a directory is opened that paths start from.
+/// The flags for opening a directory from which paths start.
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 /// The root directory cannot be used.
@@ -41,7 +40,7 @@ pub(crate) enum RootError {
 #[derive(Debug)]
 pub(crate) struct Root {
     path: PathBuf,
-    // None: the root directory of this process, where nothing needs to be confined.
+    // None is the root directory of this process, where paths need no bounds.
     top: Option<Directory>,
 }
 
@@ -49,13 +48,13 @@ impl Root {
     /// Opens the directory at `path`.
     ///
     /// # Errors
-    /// Those of `open(2)`; a directory that is not this process's root and shows a live `/proc`.
+    /// Those of `open(2)`; the directory shows a live `/proc`, and is not the root directory of this process.
     pub(crate) fn open(path: &Path) -> Result<Root, RootError> {
         let display = || path.display().to_string();
         if path == Path::new("/") {
             return Ok(Root { path: path.to_owned(), top: None });
         }
-        // The path is not canonicalised: the link /proc/PID/root reads "/", and leads elsewhere.
+        // Do not canonicalise the path: the link /proc/PID/root reads "/", but leads to another directory.
         let descriptor = open(path, DIRECTORY, Mode::empty())
             .map_err(|errno| RootError::Open { path: display(), source: errno.into() })?;
         if is_own_root(&descriptor) {
@@ -68,17 +67,17 @@ impl Root {
         Ok(Root { path: path.to_owned(), top: Some(top) })
     }
 
-    /// The root directory of another process; `path` is how messages name it.
+    /// The root directory of another process. Messages show it as `path`.
     pub(crate) fn of_process(path: PathBuf, descriptor: OwnedFd) -> Root {
         Root { path, top: Some(Directory { descriptor, is_recorded: false }) }
     }
 
-    /// Whether this is the root directory of the process, and not of another container.
+    /// Whether this is the root directory of this process.
     pub(crate) fn is_system(&self) -> bool {
         self.top.is_none()
     }
 
-    /// The path as a person would find it: below the root directory.
+    /// The path for messages: with the root directory before it.
     pub(crate) fn display(&self, path: &Path) -> String {
         match self.top {
             None => path.display().to_string(),
@@ -89,7 +88,7 @@ impl Root {
     /// The content of the regular file at `path`.
     ///
     /// # Errors
-    /// Those of `open(2)` and `read(2)`; a file that is not regular, or larger than 8 MiB.
+    /// Those of `open(2)` and `read(2)`; the file is not regular, or larger than 8 MiB.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         read_regular(self.open_at(path, READ)?)
     }
@@ -109,8 +108,8 @@ impl Root {
     }
 }
 
-/// Whether `directory` is the root directory of this process: the same directory in the same mount.
-/// Another mount namespace may show the same directory with other mounts below it.
+/// Whether `directory` is the root directory of this process, in the same mount: another mount namespace
+/// may show the same directory with other mounts below it.
 fn is_own_root(directory: &OwnedFd) -> bool {
     let identity = |directory: &OwnedFd| {
         let status = fstat(directory).ok()?;
@@ -120,7 +119,7 @@ fn is_own_root(directory: &OwnedFd) -> bool {
     own.is_some() && own == identity(directory)
 }
 
-/// The ID of the mount that `directory` is in (`proc_pid_fdinfo(5)`), which no two namespaces share.
+/// The ID of the mount that contains `directory` (`proc_pid_fdinfo(5)`). Two namespaces never share one.
 fn mount_id(directory: &OwnedFd) -> Option<String> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", directory.as_raw_fd())).ok()?;
     info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(|id| id.trim().to_owned())
@@ -130,17 +129,16 @@ fn is_live_proc(directory: &OwnedFd) -> bool {
     fstatfs(directory).is_ok_and(|status| status.filesystem_type() == PROC_SUPER_MAGIC)
 }
 
-/// An open directory: what is read through it is read from that very directory,
-/// even when another one has taken its name meanwhile.
+/// An open directory. It stays the same directory, even if another one gets its name.
 #[derive(Debug)]
 pub(crate) struct Directory {
     descriptor: OwnedFd,
-    /// It is part of a recorded container, whose symbolic links may be kept as files.
+    /// It is part of a recorded container, which may have files in place of symbolic links.
     is_recorded: bool,
 }
 
 impl Directory {
-    /// Opens the directory at `path`, which is not looked up below any root.
+    /// Opens the directory at `path`. The lookup is not below a root directory.
     pub(crate) fn open(path: &Path) -> io::Result<Directory> {
         let descriptor = open(path, READ | OFlag::O_DIRECTORY, Mode::empty())?;
         Ok(Directory { descriptor, is_recorded: false })
@@ -157,35 +155,35 @@ impl Directory {
         Ok(names)
     }
 
-    /// The content of the regular file `name`, bounded as [`Directory::file`] is.
+    /// The content of the regular file `name`, with the bounds of [`Directory::file`].
     pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         read_regular(self.open_in(Path::new(name), READ, Bounds::Beneath)?)
     }
 
-    /// The regular file `name`, at most 8 MiB of it. A link is followed only while it stays in this
-    /// directory or below; one that leads out of it fails with `EXDEV` (`openat2(2)`, `RESOLVE_BENEATH`).
+    /// The regular file `name`, up to 8 MiB. A link that leads out of this directory fails with `EXDEV`
+    /// (`openat2(2)`, `RESOLVE_BENEATH`).
     pub(crate) fn file(&self, name: &str) -> io::Result<io::Take<File>> {
         let (file, _) = regular(self.open_in(Path::new(name), READ, Bounds::Beneath)?)?;
         Ok(file.take(FILE_LIMIT))
     }
 
-    /// The directory `name` in this one, bounded as [`Directory::read`] is.
+    /// The directory `name` in this one, with the bounds of [`Directory::read`].
     pub(crate) fn directory(&self, name: &str) -> io::Result<Directory> {
         let descriptor = self.open_in(Path::new(name), READ | OFlag::O_DIRECTORY, Bounds::Beneath)?;
         Ok(Directory { descriptor, is_recorded: self.is_recorded })
     }
 
-    /// What the magic link `name` of `/proc` leads to (`proc(5)`): `root` of a process.
+    /// The target of the magic link `name` of `/proc`, such as `root` of a process (`proc(5)`).
     pub(crate) fn follow(&self, name: &str) -> io::Result<OwnedFd> {
         Ok(openat(&self.descriptor, name, DIRECTORY, Mode::empty())?)
     }
 
-    /// A path that leads to this very directory, for calls that take no descriptor.
+    /// A path to this directory, for calls that do not accept a descriptor.
     pub(crate) fn path(&self) -> String {
         format!("/proc/self/fd/{}", self.descriptor.as_raw_fd())
     }
 
-    /// Whether both are one directory, whatever its name is by now.
+    /// Whether both are the same directory, even if its name has changed.
     pub(crate) fn is(&self, other: &Directory) -> bool {
         let identity = |directory: &Directory| {
             let status = fstat(&directory.descriptor).ok()?;
@@ -202,7 +200,7 @@ impl Directory {
                 Bounds::Beneath => ResolveFlag::RESOLVE_BENEATH,
             };
             match openat2(&self.descriptor, path, OpenHow::new().flags(flags).resolve(resolve)) {
-                // Before Linux 5.6, in a sandbox that forbids what it does not know, or in a race.
+                // openat2(2) needs Linux 5.6. A sandbox may forbid it, and it fails in a race.
                 Err(Errno::ENOSYS | Errno::EPERM | Errno::EAGAIN) => {}
                 opened => return opened,
             }
@@ -210,7 +208,7 @@ impl Directory {
         self.walk(path, flags, bounds)
     }
 
-    /// Opens `path` step by step, as `openat2(2)` would.
+    /// Opens `path` step by step, with the rules of `openat2(2)`.
     fn walk(&self, path: &Path, flags: OFlag, bounds: Bounds) -> nix::Result<OwnedFd> {
         let mut parents: Vec<OwnedFd> = Vec::new();
         let mut rest = path.to_owned();
@@ -259,10 +257,10 @@ impl Directory {
     }
 }
 
-/// How far a path may lead.
+/// The bounds of a path.
 #[derive(Clone, Copy, PartialEq)]
 enum Bounds {
-    /// The directory is the path's root directory: `/` and `..` lead no further.
+    /// The directory is the root directory of the path: `/` and `..` do not lead out of it.
     Root,
     /// The path must stay below the directory.
     Beneath,
@@ -275,14 +273,14 @@ impl Bounds {
     }
 }
 
-/// How many symbolic links one path may lead through, as `path_resolution(7)`.
+/// The largest number of symbolic links in one path (`path_resolution(7)`).
 const LINK_LIMIT: u32 = 40;
 
-/// How a file is opened to be read. A FIFO must not block.
+/// The flags for opening a file to read. A FIFO must not block.
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
 
-/// The target of one of the kubelet's links in a recorded container that was copied to where there
-/// are no links: a file that holds it, as git keeps links with `core.symlinks` off (`git-config(1)`).
+/// The target of a link of the kubelet that a copy of a recorded container has as a file. Git writes such
+/// files if `core.symlinks` is off (`git-config(1)`).
 fn kept_link(parent: &OwnedFd, name: &OsStr) -> Option<PathBuf> {
     let file = openat(parent, name, READ | OFlag::O_NOFOLLOW, Mode::empty()).ok()?;
     let mut content = Vec::new();
@@ -293,7 +291,7 @@ fn kept_link(parent: &OwnedFd, name: &OsStr) -> Option<PathBuf> {
     (is_link && is_path).then(|| PathBuf::from(target))
 }
 
-/// The longest name of a file, in bytes (`NAME_MAX`); the kubelet's links are no longer.
+/// The longest name of a file, in bytes (`NAME_MAX`). The kubelet's links are not longer.
 const NAME_LIMIT: u64 = 255;
 
 fn listed_name(name: &CStr) -> Option<String> {
@@ -305,7 +303,7 @@ fn listed_name(name: &CStr) -> Option<String> {
 
 fn read_regular(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
     let (file, size) = regular(descriptor)?;
-    // Files of /proc and of control groups say that they are empty; most are read whole by one read(2).
+    // Files of /proc and of control groups have the size 0. One read(2) reads most of them.
     let mut content = Vec::with_capacity((size + 1).max(PROC_SIZE));
     file.take(FILE_LIMIT + 1).read_to_end(&mut content)?;
     if content.len() as u64 > FILE_LIMIT {
@@ -314,7 +312,7 @@ fn read_regular(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// The regular file and its size: a FIFO would hang, a device would never end.
+/// The regular file and its size. A read from a FIFO would hang, and one from a device may not end.
 fn regular(descriptor: OwnedFd) -> io::Result<(File, usize)> {
     let file = File::from(descriptor);
     let metadata = file.metadata()?;

@@ -1,13 +1,13 @@
-//! The nearest of several known names to a misspelt one.
+//! Finds the known name that is nearest to a misspelt one.
 
-/// The cost of one letter more, less, or another; a letter in the other case costs 1.
+/// The cost of an added, missing or replaced letter. A letter in the other case costs 1.
 const EDIT: usize = 4;
-/// The fewest letters that may stand for a longer name which begins with them.
+/// The smallest number of letters that can abbreviate a longer name.
 const SHORTEST_PREFIX: usize = 3;
 
-/// The name of `known` that `word` most likely misspells; none if no name is near.
+/// The name in `known` that is nearest to `word`; none if no name is near.
 ///
-/// A name is near if it begins with `word`, or if at most a third of its letters (at least one) are
+/// A name is near if it starts with `word`, or if at most a third of its letters (at least one) are
 /// missing, added, replaced, or swapped with their neighbour. The first of equally near names wins.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.chars().collect();
@@ -24,7 +24,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
     near.min_by_key(|(rank, _)| *rank).map(|(_, name)| name)
 }
 
-/// The distance of Damerau and Levenshtein (optimal string alignment), in which case counts little.
+/// The distance of Damerau and Levenshtein (optimal string alignment). Upper and lower case differ little.
 fn distance(one: &[char], other: &[char]) -> usize {
     let first: Vec<usize> = (0..=other.len()).map(|column| column * EDIT).collect();
     let mut rows = [first.clone(), first.clone(), first];

@@ -1,4 +1,4 @@
-//! The context of a run: the container that is described, and all that the sources read of it.
+//! The context of a run: everything that the sources read about the described container.
 
 use std::borrow::Cow;
 use std::io;
@@ -14,15 +14,15 @@ use crate::system::target::{Target, TargetError};
 /// (`plugin/pkg/admission/serviceaccount`, `DefaultAPITokenMountPath`).
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// The container of this process, that of another process, or a recorded one.
+/// The container of this process or of another one, or a recorded container.
 #[derive(Debug)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) root: Root,
-    /// The environment of the pod's container: the process's own, or the recorded one.
+    /// The environment of the container: that of the process, or the recorded one.
     pub(crate) environment: Cow<'a, Environment>,
-    /// `--volume`: where the downwardAPI volumes are, if they were named.
+    /// `--volume`: the directories of downwardAPI volumes; empty for the default ones.
     pub(crate) volumes: Vec<PathBuf>,
-    /// `--token-file`: a token to be read for its claims, and never sent.
+    /// `--token-file`: a token to read. It is never sent.
     pub(crate) token_file: Option<PathBuf>,
     /// The size of a memory page, in bytes.
     pub(crate) page_size: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Surroundings<'a> {
     mountinfo: Result<String, ReadError>,
 }
 
-/// A file is not readable as text.
+/// A file cannot be read as text.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     #[error("{path}: {source}")]
@@ -42,7 +42,7 @@ pub(crate) enum ReadError {
 }
 
 impl<'a> Surroundings<'a> {
-    /// The surroundings of what runs below `root`; `environment` is that of this process.
+    /// The surroundings of a container with the root directory `root`. `environment` is that of this process.
     pub(crate) fn new(
         root: Root,
         environment: &'a Environment,
@@ -58,7 +58,7 @@ impl<'a> Surroundings<'a> {
     /// mounts and control groups.
     ///
     /// # Errors
-    /// There is no such process, or this one may not read it.
+    /// The process does not exist, or this process may not read it.
     pub(crate) fn of_process(
         pid: u32,
         volumes: Vec<PathBuf>,
@@ -83,7 +83,7 @@ impl<'a> Surroundings<'a> {
         Surroundings { root, environment, volumes, token_file, page_size, clock, target, mountinfo }
     }
 
-    /// Whether the container is running, so that its API server and its token may be used.
+    /// Whether the container is running and not recorded. Only then may its API server and token be used.
     pub(crate) fn is_running(&self) -> bool {
         self.root.is_system() || self.target.is_some()
     }
@@ -91,15 +91,15 @@ impl<'a> Surroundings<'a> {
     /// The mounts that the process sees (`/proc/self/mountinfo`), in order.
     ///
     /// # Errors
-    /// Why the file could not be read, which was when these surroundings were made.
+    /// The file could not be read when the surroundings were created.
     pub(crate) fn mounts(&self) -> Result<impl Iterator<Item = Mount<'_>>, &ReadError> {
         self.mountinfo.as_deref().map(mountinfo::parse)
     }
 
-    /// The hostname of the container. It need not be the pod's name: `spec.hostname`, the host network
-    /// and others give another one.
+    /// The hostname of the container. It can differ from the pod's name, for example with `spec.hostname` or
+    /// on the host network.
     pub(crate) fn hostname(&self) -> Option<String> {
-        // /proc/sys shows the hostname of whoever reads it.
+        // /proc/sys shows the hostname of the process that reads it.
         let of_kernel = self.target.is_none().then_some("/proc/sys/kernel/hostname");
         let files = of_kernel.into_iter().chain(["/etc/hostname"]);
         let mut names = files.filter_map(|file| self.read_text(Path::new(file)).ok());
@@ -111,7 +111,7 @@ impl<'a> Surroundings<'a> {
         Path::new(SERVICE_ACCOUNT).join(name)
     }
 
-    /// The text of a file of the process, such as `cgroup`, whose bytes need not be UTF-8.
+    /// The text of a file of the process, such as `cgroup`. It may contain bytes that are not UTF-8.
     pub(crate) fn read_process(&self, name: &str) -> Result<String, ReadError> {
         read_process(self.target.as_ref(), &self.root, name)
     }
@@ -129,12 +129,12 @@ fn environment_below<'a>(root: &Root, own: &'a Environment) -> Cow<'a, Environme
     if root.is_system() {
         return Cow::Borrowed(own);
     }
-    // The variables of whoever runs the dry run are not the pod's.
+    // The environment of a dry run does not belong to the pod.
     let recorded = root.read(Path::new("/proc/self/environ"));
     Cow::Owned(recorded.map(|content| Environment::from_proc(&content)).unwrap_or_default())
 }
 
-// Names of directories and of control groups may be any bytes; those that matter are ASCII.
+// Names of directories and control groups may be any bytes. The relevant ones are ASCII.
 fn read_process(target: Option<&Target>, root: &Root, name: &str) -> Result<String, ReadError> {
     let own = Path::new("/proc/self").join(name);
     let (content, path) = match target {

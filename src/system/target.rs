@@ -24,8 +24,8 @@ pub(crate) enum TargetError {
     Unreadable { pid: u32, file: &'static str, source: io::Error },
 }
 
-/// A process, by its directory in `/proc`, which is held open: when the process has ended, reading fails,
-/// and nothing is read of a later process with the same ID.
+/// A process, by its open directory in `/proc`. If the process has ended, reads fail: they never return data
+/// of a later process with the same ID.
 #[derive(Debug)]
 pub(crate) struct Target {
     path: PathBuf,
@@ -36,7 +36,7 @@ impl Target {
     /// The process `pid`, its root directory and its environment.
     ///
     /// # Errors
-    /// There is no such process, or this one may not read it (`PTRACE_MODE_READ_FSCREDS` in `ptrace(2)`).
+    /// The process does not exist, or this process may not read it (`PTRACE_MODE_READ_FSCREDS` in `ptrace(2)`).
     pub(crate) fn open(pid: u32) -> Result<(Target, Root, Environment), TargetError> {
         let path = PathBuf::from(format!("/proc/{pid}"));
         let failed = |file, source: io::Error| match source.kind() {

@@ -1,4 +1,4 @@
-//! What the pod's author set: it stays set, unless `--override` is given.
+//! Variables that the pod's author set. They keep their values unless `--override` is given.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,10 @@ use crate::system::environment::Environment;
 use crate::variables::as_variable;
 use crate::variables::variable::Variable;
 
-/// Gives `variable` the value that `environment` has under its `name`, if that is not empty.
+/// Keeps the value that `environment` has for `name`, unless it is empty.
 pub(crate) fn keep(name: &str, variable: &mut Variable, gathered: &Gathered, environment: &Environment) {
     let row = field::by_variable(name);
-    // What this container's author set says nothing about another one.
+    // The environment of this container says nothing about another container.
     if !gathered.subject.is_own() && row.is_some_and(|row| row.is_of_container) {
         return;
     }
@@ -29,8 +29,8 @@ pub(crate) fn keep(name: &str, variable: &mut Variable, gathered: &Gathered, env
     variable.is_set = true;
 }
 
-/// Warns of variables that say something else than a source of a higher rank. Their values are not
-/// quoted: the environment may hold secrets.
+/// Warns about variables that differ from the value of a higher-ranked source. The log does not show
+/// their values, which may be secrets.
 pub(crate) fn warn_of_contradictions(facts: &Facts, environment: &Environment) {
     for row in TABLE {
         let Some(fact) = facts.get(&row.field()).filter(|fact| fact.source != Source::Environment) else {

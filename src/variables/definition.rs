@@ -1,5 +1,4 @@
-//! What may follow `--set NAME=`: an expression or a template; and the order in which they are
-//! evaluated.
+//! The value of `--set NAME=`, which is an expression or a template, and the order of evaluation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +8,7 @@ use crate::variables::expression::{Expression, has_default, has_unquoted};
 use crate::variables::operand::OperandError;
 use crate::variables::template::{Template, TemplateError};
 
-/// What is wrong with a definition.
+/// A definition is not valid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum DefinitionError {
     #[error(transparent)]
@@ -20,26 +19,26 @@ pub(crate) enum DefinitionError {
     TemplateAsDefault,
 }
 
-/// What is wrong with several definitions together.
+/// The definitions are not valid together.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum OrderError {
     #[error("--set {0} is given twice")]
     Twice(String),
-    #[error("--set values must not refer to each other in a circle: {0}")]
+    #[error("--set values must not refer to each other in a cycle: {0}")]
     Cycle(String),
 }
 
-/// How a variable is made.
+/// How the value of a variable is computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Definition {
-    /// Of facts.
+    /// From facts.
     Expression(Expression),
-    /// Of other variables.
+    /// From other variables.
     Template(Template),
 }
 
 impl Definition {
-    /// Parses a template if there is `$(` outside of the quoted text of a default, else an expression.
+    /// Parses a template if `text` contains `$(` outside quotes, else an expression.
     pub(crate) fn parse(text: &str) -> Result<Self, DefinitionError> {
         if !has_unquoted(text, "$(") {
             return Ok(Definition::Expression(Expression::parse(text)?));
@@ -50,7 +49,7 @@ impl Definition {
         }
     }
 
-    /// Of which facts it is made: of each chain the first reference that has a value is enough.
+    /// The facts that it needs: one chain for each, in which the first reference with a value wins.
     pub(crate) fn wanted(&self) -> Vec<Vec<Reference>> {
         match self {
             Definition::Expression(expression) => vec![expression.references().cloned().collect()],
@@ -70,7 +69,7 @@ impl Definition {
     }
 }
 
-/// `definitions` in their order, but each after those that it refers to.
+/// Sorts `definitions`: each comes after those that it refers to, else the order stays.
 pub(crate) fn in_order(
     definitions: Vec<(String, Definition)>,
 ) -> Result<Vec<(String, Definition)>, OrderError> {
@@ -94,7 +93,7 @@ pub(crate) fn in_order(
     Ok(order.into_iter().filter_map(|position| definitions[position].take()).collect())
 }
 
-/// The positions in `references`, each after those that it refers to (Kahn's algorithm), or a circle.
+/// The positions in `references`, each after those that it refers to (Kahn's algorithm), or a cycle.
 fn sorted(references: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut missing: Vec<usize> = references.iter().map(BTreeSet::len).collect();
     let mut referring = vec![Vec::new(); references.len()];
@@ -119,14 +118,14 @@ fn sorted(references: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     }
 }
 
-/// A circle of references that can be reached from `start`, its first position at both ends.
+/// A cycle that can be reached from `start`. Its first position is also its last.
 fn circle(references: &[BTreeSet<usize>], missing: &[usize], start: usize) -> Vec<usize> {
     let mut path = Vec::new();
     let mut seen = vec![false; references.len()];
     let mut position = start;
     while !std::mem::replace(&mut seen[position], true) {
         path.push(position);
-        // What is left over refers to something that is left over too.
+        // Every remaining definition refers to another remaining one.
         let next = references[position].iter().find(|other| missing[**other] > 0);
         position = next.copied().unwrap_or(position);
     }

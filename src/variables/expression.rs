@@ -1,4 +1,4 @@
-//! An expression: operands of which the first that has a value counts.
+//! An expression: a chain of operands. The first operand that has a value wins.
 //!
 //! ```text
 //! expression = operand { ":-" operand }
@@ -8,10 +8,10 @@ use crate::facts::Facts;
 use crate::facts::reference::Reference;
 use crate::variables::operand::{Operand, OperandError};
 
-/// What stands between an operand and its default, as in a shell's `${NAME:-default}`.
+/// The separator between an operand and its default, as in a shell's `${NAME:-default}`.
 const SEPARATOR: &str = ":-";
 
-/// Operands of which the first that is neither unknown nor empty counts.
+/// A chain of operands. The first that is known and not empty wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expression {
     /// At least one.
@@ -27,22 +27,23 @@ impl Expression {
         Ok(Expression { operands: operands.collect::<Result<_, _>>()? })
     }
 
-    /// The value of the first operand that has one which is not empty, else of the last, and the name
-    /// of its source; none if the last is unknown.
+    /// The value of the first operand that is known and not empty, and the name of its source.
+    ///
+    /// If there is no such operand, it is the value of the last one; none if that is unknown.
     pub(crate) fn evaluate(&self, facts: &Facts) -> Option<(String, &'static str)> {
         let (last, others) = self.operands.split_last()?;
         let values = others.iter().filter_map(|operand| operand.evaluate(facts));
         values.into_iter().find(|(value, _)| !value.is_empty()).or_else(|| last.evaluate(facts))
     }
 
-    /// What it refers to, in order, up to a literal that always counts.
+    /// Its references in order. A literal ends the list, because it always has a value.
     pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
         let is_final = |operand: &&Operand| matches!(operand, Operand::Literal(text) if !text.is_empty());
         self.operands.iter().take_while(move |operand| !is_final(operand)).filter_map(Operand::reference)
     }
 }
 
-/// The operands in `text`; quoted text after a separator may hold separators.
+/// Splits `text` into operands. Separators in quotes after the first operand do not count.
 fn split(text: &str) -> Vec<&str> {
     let mut operands = Vec::new();
     let mut rest = text;
@@ -61,13 +62,13 @@ fn split(text: &str) -> Vec<&str> {
     }
 }
 
-/// How long the quoted text is that `text` begins with, its quotes included.
+/// The length of the quoted text at the start of `text`, including its quotes.
 fn quoted_length(text: &str) -> usize {
     let quoted = text.strip_prefix('\'');
     quoted.map_or(0, |quoted| quoted.find('\'').map_or(text.len(), |end| end + 2))
 }
 
-/// Whether `text` holds `needle` outside of the quoted text of a default.
+/// Whether `text` contains `needle` outside the quoted text of a default.
 pub(crate) fn has_unquoted(text: &str, needle: &str) -> bool {
     split(text).iter().enumerate().any(|(position, operand)| {
         let quoted = if position == 0 { 0 } else { quoted_length(operand) };
@@ -75,7 +76,7 @@ pub(crate) fn has_unquoted(text: &str, needle: &str) -> bool {
     })
 }
 
-/// Whether `text` is a field with a default, of whatever kind.
+/// Whether `text` is a field with a default of any kind.
 pub(crate) fn has_default(text: &str) -> bool {
     let operands = split(text);
     operands.len() > 1 && Operand::parse_field(operands[0]).is_ok()

@@ -7,10 +7,10 @@ use std::collections::btree_map::Entry;
 use crate::facts::field::{Field, Source};
 use crate::variables::variable::{Variable, Variables};
 
-/// How many of the keys that are left out are named.
+/// A warning names at most this many of the keys that were left out.
 const NAMED: usize = 3;
 
-/// A map of the pod's that becomes variables.
+/// A map of the pod that can become variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Map {
     Labels,
@@ -18,15 +18,15 @@ pub(crate) enum Map {
 }
 
 impl Map {
-    /// Both of them.
+    /// Both maps.
     pub(crate) const ALL: [Map; 2] = [Map::Labels, Map::Annotations];
 
-    /// The map that a variable of this name comes from.
+    /// The map that the variable `name` comes from.
     pub(crate) fn of_variable(name: &str) -> Option<Self> {
         Map::ALL.into_iter().find(|map| name.starts_with(map.prefix()))
     }
 
-    /// What its variables' names begin with.
+    /// The prefix of its variables.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Map::Labels => "POD_LABEL_",
@@ -42,7 +42,7 @@ impl Map {
         }
     }
 
-    /// What one entry is called.
+    /// The noun for one entry in messages.
     pub(crate) fn entry(self) -> &'static str {
         match self {
             Map::Labels => "label",
@@ -50,7 +50,7 @@ impl Map {
         }
     }
 
-    /// Adds a variable for each entry: of keys with the same name the first in order counts.
+    /// Adds a variable for each entry. If several keys give the same name, the first key wins.
     pub(crate) fn add(self, entries: &BTreeMap<String, String>, source: Source, variables: &mut Variables) {
         let mut with_nul = LeftOut::default();
         let mut colliding = LeftOut::default();
@@ -74,14 +74,14 @@ impl Map {
         colliding.warn(self, "another key has the same name as a variable");
     }
 
-    /// The key of `entries` that has become the variable `name`.
+    /// The key of `entries` that became the variable `name`.
     fn first_of<'a>(self, name: &str, entries: &'a BTreeMap<String, String>) -> &'a str {
         let mut entries = entries.iter();
         let first = entries.find(|(key, value)| !value.contains('\0') && self.name_of(key) == name);
         first.map_or("", |(key, _)| key)
     }
 
-    /// A name for a key: upper case, and `_` for everything outside `[A-Z0-9]`.
+    /// The name of the variable for `key`: upper case, with `_` for every character outside `[A-Z0-9]`.
     fn name_of(self, key: &str) -> String {
         let mut name = String::with_capacity(self.prefix().len() + key.len());
         name.push_str(self.prefix());
@@ -93,7 +93,7 @@ impl Map {
     }
 }
 
-/// Keys that become no variables.
+/// Keys that do not become variables.
 #[derive(Default)]
 struct LeftOut {
     count: usize,
@@ -109,7 +109,7 @@ impl LeftOut {
         }
     }
 
-    /// Says so in one line, however many there are.
+    /// Logs one warning for all of them.
     fn warn(&self, map: Map, why: &str) {
         if self.count == 0 {
             return;

@@ -1,7 +1,10 @@
-//! Why a variable is missing, and what would make it known.
+//! Why a variable is missing, and how the pod's author can make it known.
+
+use log::Level;
 
 use crate::facts::field::{self, Field, Row, Source};
 use crate::facts::reference::Reference;
+use crate::facts::subject::Subject;
 use crate::sources::api::NotQueried;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
@@ -12,17 +15,21 @@ use crate::variables::labels::Map;
 use crate::variables::template::NoValue;
 use crate::variables::variable::{Scope, Variables};
 
-/// Why there is no variable `name` among `variables`, or why it is not shown.
+const FROM_ENVIRONMENT: &str = "its value comes from the environment; it is not shown";
+const MOUNT_TOKEN: &str = "mount the service account token";
+
+/// Why `variables` has no variable `name`, or why its value is not shown.
 pub(crate) fn why_missing(
     name: &str,
     variables: &Variables,
     gathered: &Gathered,
     selection: &Selection,
+    environment: &Environment,
 ) -> String {
     if variables.get(name).is_some_and(|variable| variable.is_private) {
         return match field::by_variable(name) {
-            Some(row) => format!("the value that was set is not {}, and is not shown", row.kind.noun()),
-            None => "its value comes from the environment, and is not shown".to_owned(),
+            Some(row) => format!("the value that was set is not {}; it is not shown", row.kind.noun()),
+            None => FROM_ENVIRONMENT.to_owned(),
         };
     }
     if let Some((_, definition)) = selection.set.iter().find(|(set, _)| set == name) {
@@ -34,7 +41,7 @@ pub(crate) fn why_missing(
                 let value = |name: &str| std::str::from_utf8(scope.get(name.as_bytes())?.0).ok();
                 match template.render(value) {
                     Err(no_value) => why_not_rendered(&no_value, gathered, selection),
-                    Ok(_) => "its value contains NUL, which no variable can".to_owned(),
+                    Ok(_) => "its value contains NUL, which no variable can contain".to_owned(),
                 }
             }
         };
@@ -44,9 +51,10 @@ pub(crate) fn why_missing(
     }
     match Map::of_variable(name) {
         Some(map) if gathered.facts.get(&map.field()).is_some() => {
-            format!("the pod has no {} from which it could come", map.entry())
+            format!("no {} of the pod gives this name", map.entry())
         }
         Some(map) => why_unknown(&Reference::Field(map.field()), gathered),
+        None if environment.get_nonempty(name).is_some() => FROM_ENVIRONMENT.to_owned(),
         None => "it is not in the environment, and no option sets it; use --set NAME=EXPRESSION".to_owned(),
     }
 }
@@ -75,26 +83,37 @@ pub(crate) fn why_not_rendered(no_value: &NoValue, gathered: &Gathered, selectio
     reasons.collect::<Vec<_>>().join("; ")
 }
 
-/// Why there is no value of `reference`.
+/// Why `reference` has no value.
 fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
     let field = reference.field();
     if gathered.facts.is_settled(field) {
-        let whose = if matches!(field, Field::Resource(..)) { "container" } else { "pod" };
-        return format!("the {whose} has no {reference}");
+        return match (field, &gathered.subject) {
+            (Field::Resource(..), Subject::Other { name, .. }) => {
+                format!("the container {name} has no {reference}")
+            }
+            (Field::Resource(..), _) => format!("the container has no {reference}"),
+            _ => format!("the pod has no {reference}"),
+        };
     }
     let note = gathered.why_unknown(field);
-    if note.is_none_or(|note| note.about.is_none())
+    let is_described = gathered.subject.is_container() || !field.is_of_container();
+    if is_described
+        && note.is_none_or(|(_, note)| note.about.is_none())
         && let Some(why) = why_not_queried(reference, gathered)
     {
         return why;
     }
     match note {
-        Some(note) => format!("{reference} is not known: {}", note.text),
+        // The log has the reason already, which may be long.
+        Some((source, note)) if note.is_broken && note.about.is_none() && log::log_enabled!(Level::Warn) => {
+            format!("{reference} is not known: see the message of the source {}", source.name())
+        }
+        Some((_, note)) => format!("{reference} is not known: {}", note.text),
         None => format!("{reference} is not known: no source has it"),
     }
 }
 
-/// Why the API, which could have `reference`, was not queried for it.
+/// Why the API server was not queried for `reference`, which it could have.
 fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String> {
     let object = reference.field().object()?;
     let is_only = reference.field().sources() == [Source::Api];
@@ -103,7 +122,7 @@ fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String>
         NotQueried::Object => format!("{reference} is not in a Pod object"),
         NotQueried::NotRequested => match reference.field().sources() {
             [Source::Api, ..] => "not asked for".to_owned(),
-            _ => "no source at hand has it".to_owned(),
+            _ => "no local source has it".to_owned(),
         },
         NotQueried::Root if is_only => {
             format!("{reference} comes only from the API, which --root turns off; add --api-url")
@@ -112,22 +131,25 @@ fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String>
             format!("{reference} comes only from the API, which --api=never turns off")
         }
         NotQueried::Root => {
-            format!("no source at hand has {reference}, and --root turns the API off; add --api-url")
+            format!(
+                "{reference} is not known: no local source has it, and --root turns the API off; add --api-url"
+            )
         }
         NotQueried::Never => {
-            format!("no source at hand has {reference}, and --api=never turns the API off")
+            format!("{reference} is not known: no local source has it, and --api=never turns the API off")
         }
     })
 }
 
-/// Why the variable `name` is missing, and what would make it known.
+/// Why the variable `name` is missing, and how the pod's author can make it known.
 pub(crate) fn explain(
     name: &str,
     variables: &Variables,
     gathered: &Gathered,
     selection: &Selection,
+    environment: &Environment,
 ) -> String {
-    let why = why_missing(name, variables, gathered, selection);
+    let why = why_missing(name, variables, gathered, selection, environment);
     let is_set = selection.set.iter().any(|(set, _)| set == name);
     let row = field::by_variable(name).filter(|row| !is_set && !gathered.facts.is_settled(&row.field()));
     match row.map(|row| ways_to_know(row, name, gathered)) {
@@ -136,7 +158,7 @@ pub(crate) fn explain(
     }
 }
 
-/// What the pod's author can do to make the field of `row` known: the two easiest ways.
+/// The two easiest ways in which the pod's author can make the field of `row` known.
 fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
     let has = |source: Source| row.sources.contains(&source);
     let has_token = gathered.facts.told_by(Source::Token, &Field::POD_NAME).is_some();
@@ -146,7 +168,7 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
         return ways;
     }
     if has(Source::Token) && !has_token {
-        ways.push("mount the service account token".to_owned());
+        ways.push(MOUNT_TOKEN.to_owned());
     }
     if has(Source::Environment) && is_downward {
         ways.push(format!("set {name} with fieldRef {}", row.path));
@@ -154,28 +176,28 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
     if has(Source::Labels) && gathered.facts.map(&Field::LABELS).is_none() {
         ways.push("mount labels in a downwardAPI volume".to_owned());
     }
-    // Where no limit is set, the kubelet puts what the node can give into the variable.
+    // Not for limits: without a limit the kubelet sets the variable to the size of the node.
     let is_request = row.path.starts_with("requests.");
     if is_request && gathered.subject.is_own() {
         ways.push(format!("set {name} with resourceFieldRef {}", row.path));
     }
     if row.path == "container.name" {
-        ways.push("give --container NAME".to_owned());
+        ways.push("add --container NAME".to_owned());
     }
     if row.place.is_some() && gathered.not_queried == Some(NotQueried::NotRequested) {
-        ways.push(format!("--require {name} with the API"));
+        let ask = format!("ask the API with --require {name}");
+        match (has_token, has(Source::Token)) {
+            (true, _) => ways.push(ask),
+            (false, false) => ways.push(format!("{MOUNT_TOKEN} and {ask}")),
+            // With the token, the API is not needed.
+            (false, true) => {}
+        }
     }
     ways.truncate(2);
     ways
 }
 
-/// Why the entries of `map` are not known, unless a warning has said so already.
+/// Why the entries of `map` are not known.
 pub(crate) fn why_no_map(map: Map, gathered: &Gathered) -> String {
-    let field = map.field();
-    match gathered.why_unknown(&field) {
-        Some(note) if note.is_broken && !gathered.facts.is_settled(&field) => {
-            format!("{} is not known", field.path())
-        }
-        _ => why_unknown(&Reference::Field(field), gathered),
-    }
+    why_unknown(&Reference::Field(map.field()), gathered)
 }

@@ -1,4 +1,4 @@
-//! Facts to environment variables.
+//! Makes environment variables from facts.
 
 mod already_set;
 pub(crate) mod definition;
@@ -24,17 +24,17 @@ use crate::variables::labels::Map;
 pub(crate) use crate::variables::missing::{explain, why_missing};
 use crate::variables::variable::{Scope, Variable, Variables, expand};
 
-/// A variable that was required is not known.
+/// A required variable is not known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VariablesError {
     #[error("required variable {name} is not known: {why}")]
     Required { name: String, why: String },
 }
 
-/// What is to become a variable, beside the standard set.
+/// The variables to make beside the standard ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
-    /// By name, each after those that it refers to ([`definition::in_order`]).
+    /// Names and definitions. Each comes after those that it refers to ([`definition::in_order`]).
     pub(crate) set: Vec<(String, Definition)>,
     pub(crate) labels: bool,
     pub(crate) annotations: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Whether every entry of `map` becomes a variable: by its option, or for a requirement.
+    /// Whether every entry of `map` becomes a variable: by its option, or because one is required.
     fn has_all(&self, map: Map) -> bool {
         let is_selected = match map {
             Map::Labels => self.labels,
@@ -54,7 +54,7 @@ impl Selection {
         is_selected || self.require.iter().any(|name| Map::of_variable(name) == Some(map))
     }
 
-    /// What is asked for by name.
+    /// The fields that were requested by name.
     pub(crate) fn wanted(&self) -> Wanted {
         let set = self.set.iter().flat_map(|(_, definition)| definition.wanted());
         let maps = Map::ALL.into_iter().filter(|map| self.has_all(*map)).map(Map::field);
@@ -66,9 +66,9 @@ impl Selection {
     }
 }
 
-/// The variables that the application is to have, by the facts.
+/// Makes the variables for the application.
 ///
-/// `environment` is what the pod's author set, and `application` what the application gets as well.
+/// `environment` is what the pod's author set. `application` is what the application has anyway.
 pub(crate) fn variables(
     gathered: &Gathered,
     selection: &Selection,
@@ -86,10 +86,10 @@ pub(crate) fn variables(
         }
     }
     if selection.otel {
-        // After what is set was kept: the attributes that are set are merged, not replaced.
+        // Last, because it merges the attributes that are already set.
         let is_named = selection.set.iter().any(|(name, _)| name == otel::SERVICE_NAME);
         for (name, variable) in otel::variables(&gathered.facts, environment, is_named) {
-            // What --set says of them counts.
+            // --set wins.
             variables.entry(name).or_insert(variable);
         }
     }
@@ -98,8 +98,8 @@ pub(crate) fn variables(
     variables
 }
 
-/// What `row`'s variable gets of `value`; a resource in the unit that the variable's name promises.
-pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
+/// `value` as the text of `row`'s variable. A resource is in the unit that the variable's name states.
+pub(crate) fn as_variable(row: &'static Row, value: &Value) -> Option<String> {
     match (value, row.field(), row.kind) {
         (Value::Text(text), ..) => Some(text.clone()),
         (Value::Quantity(quantity), Field::Resource(_, resource), Kind::Resource(unit)) => {
@@ -109,7 +109,7 @@ pub(crate) fn as_variable(row: &Row, value: &Value) -> Option<String> {
     }
 }
 
-/// The variables that the table of fields names.
+/// The variables of the table of fields.
 fn of_fields(gathered: &Gathered) -> Variables {
     let mut variables = Variables::new();
     for row in TABLE {
@@ -133,13 +133,13 @@ fn add_maps(variables: &mut Variables, gathered: &Gathered, selection: &Selectio
 
 fn insert(variables: &mut Variables, name: String, variable: Variable) {
     if variable.value.contains('\0') {
-        log::warn!("{name} is left out: its value contains NUL, which no variable can");
+        log::warn!("{name} is left out: its value contains NUL, which no variable can contain");
         return;
     }
     variables.insert(name, variable);
 }
 
-/// `--expand-env`: `$(VAR)` in the values of these variables.
+/// `--expand-env`: expands `$(VAR)` in the values of these variables.
 fn expand_values(variables: &mut Variables, names: &[String], environments: [&Environment; 2]) {
     for name in names {
         let set = || {
@@ -166,11 +166,12 @@ pub(crate) fn shown_value<'a>(
     variables: &'a Variables,
     gathered: &Gathered,
     selection: &Selection,
+    environment: &Environment,
 ) -> Result<&'a str, VariablesError> {
     let shown = variables.get(name).filter(|variable| !variable.is_private);
     shown.map(|variable| variable.value.as_str()).ok_or_else(|| VariablesError::Required {
         name: name.to_owned(),
-        why: why_missing(name, variables, gathered, selection),
+        why: why_missing(name, variables, gathered, selection, environment),
     })
 }
 
@@ -189,7 +190,7 @@ pub(crate) fn missing_required(
     };
     let error = |name: &String| VariablesError::Required {
         name: name.clone(),
-        why: why_missing(name, variables, gathered, selection),
+        why: why_missing(name, variables, gathered, selection, environment),
     };
     selection.require.iter().filter(is_missing).map(error).collect()
 }

@@ -10,25 +10,25 @@ use crate::facts::field::{Field, Kind, List, Row, TABLE, by_path};
 use crate::facts::reference::{Reference, topology_label};
 use crate::facts::{Facts, Value};
 use crate::kubernetes::key_value;
-use crate::kubernetes::qualified_name;
+use crate::kubernetes::qualified_name::{self, KeyError};
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::{
     Percent, PercentError, is_valid_divisor, resource_field, share, valid_divisors,
 };
 use crate::system::suggest;
 
-/// The name of the source of a literal.
+/// The source of a literal, in `--explain` and JSON.
 const DEFAULT: &str = "default";
 
-/// What is wrong with an operand.
+/// An operand is not valid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum OperandError {
     #[error("unknown field {path:?}; {hint}docs/expressions.md lists the fields")]
     UnknownField { path: String, hint: String },
     #[error("a key must be in single quotes: write {map}['{key}']")]
     UnquotedKey { map: &'static str, key: String },
-    #[error("invalid key in {path}: {reason}")]
-    InvalidKey { path: String, reason: String },
+    #[error("invalid key in {path}: {source}")]
+    InvalidKey { path: String, source: KeyError },
     #[error("{path} takes no key; only labels and annotations do, as metadata.labels['KEY']")]
     Subscript { path: String },
     #[error("{path} is not a resource; only a resource, such as limits.memory, can be scaled or divided")]
@@ -46,9 +46,9 @@ pub(crate) enum OperandError {
 /// One operand of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operand {
-    /// A field, or one entry of a map; of a resource a share, in units of a divisor.
+    /// A field, or one entry of a map. A resource can be multiplied by a percentage and divided.
     Field { reference: Reference, percent: Option<Percent>, divisor: Option<Quantity> },
-    /// The text of a number, or of what stood in quotes.
+    /// A number, or the text between quotes.
     Literal(String),
 }
 
@@ -58,7 +58,7 @@ impl Operand {
         if is_number(text) || text.starts_with('\'') {
             return Err(OperandError::FirstLiteral { text: text.to_owned() });
         }
-        // The `*` and `/` in a key are no operators.
+        // `*` and `/` in a key are not operators.
         let end = text.rfind(']').unwrap_or_default();
         let operator = text[end..].find(['*', '/']).map_or(text.len(), |position| end + position);
         let (path, scale) = text.split_at(operator);
@@ -77,7 +77,7 @@ impl Operand {
         Ok(Operand::Field { reference, percent, divisor })
     }
 
-    /// Parses what may stand after `:-`: a literal too.
+    /// Parses an operand after `:-`, which may be a literal.
     pub(crate) fn parse_default(text: &str) -> Result<Self, OperandError> {
         if let Some(quoted) = text.strip_prefix('\'') {
             let literal = quoted.strip_suffix('\'').filter(|literal| !literal.contains('\''));
@@ -96,7 +96,7 @@ impl Operand {
         })
     }
 
-    /// What it refers to; nothing if it is a literal.
+    /// Its reference; none for a literal.
     pub(crate) fn reference(&self) -> Option<&Reference> {
         match self {
             Operand::Field { reference, .. } => Some(reference),
@@ -106,7 +106,7 @@ impl Operand {
 
     /// The value and the name of its source; none if no source knows the field.
     ///
-    /// A label or annotation that the pod is known not to have is the empty string, as in the
+    /// If the pod does not have the label or annotation, the value is the empty string, as in the
     /// downward API (`ExtractFieldPathAsString` in `pkg/fieldpath/fieldpath.go`).
     pub(crate) fn evaluate(&self, facts: &Facts) -> Option<(String, &'static str)> {
         let (reference, percent, divisor) = match self {
@@ -165,15 +165,14 @@ fn parse_reference(path: &str) -> Result<Reference, OperandError> {
 fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, OperandError> {
     let row = by_path(map).ok_or_else(|| unknown(path))?;
     let check = key_check(row).ok_or_else(|| OperandError::Subscript { path: map.to_owned() })?;
-    check(key).map_err(|reason| OperandError::InvalidKey { path: path.to_owned(), reason })?;
+    check(key).map_err(|source| OperandError::InvalidKey { path: path.to_owned(), source })?;
     Ok(Reference::Entry(row.field(), key.to_owned()))
 }
 
-/// Checks a key; an error says everything that is wrong with it.
-type KeyCheck = fn(&str) -> Result<(), String>;
+type KeyCheck = fn(&str) -> Result<(), KeyError>;
 
-/// How the keys of a map are checked; none for a field that is no map.
-fn key_check(row: &Row) -> Option<KeyCheck> {
+/// The check for the keys of a map; none if the field is not a map.
+fn key_check(row: &'static Row) -> Option<KeyCheck> {
     match row.kind {
         Kind::Map if row.field() == Field::ANNOTATIONS => Some(qualified_name::check_annotation),
         Kind::Map => Some(qualified_name::check),
@@ -181,7 +180,7 @@ fn key_check(row: &Row) -> Option<KeyCheck> {
     }
 }
 
-/// For `metadata.labels[foo]` and `metadata.labels["foo"]`, which are not Kubernetes' notation.
+/// The error for `metadata.labels[foo]` and `metadata.labels["foo"]`, which Kubernetes does not accept.
 fn unquoted_key(path: &str) -> Option<OperandError> {
     let (map, key) = path.strip_suffix(']')?.split_once('[')?;
     let key = key.trim_matches(['"', '\'']);
@@ -209,14 +208,14 @@ fn parse_divisor(resource: &str, divisor: &str) -> Result<Quantity, OperandError
         return Err(wrong());
     }
     let quantity = Quantity::parse(divisor).map_err(|_| wrong())?;
-    // 0 is how the API writes the default.
+    // The API writes the default divisor as 0.
     Ok(if quantity.is_zero() { Quantity::from_bytes(1) } else { quantity })
 }
 
 fn unknown(path: &str) -> OperandError {
     const RESOURCES: [&str; 3] =
         ["limits.ephemeral-storage", "requests.ephemeral-storage", "limits.hugepages-2Mi"];
-    // A key says nothing about which map was meant.
+    // The key does not help to guess the map.
     let (map, key) = path.split_once('[').map_or((path, None), |(map, key)| (map, Some(key)));
     let rows = TABLE.iter().filter(|row| key.is_none() || key_check(row).is_some());
     let paths = rows.map(|row| row.path).chain(RESOURCES.into_iter().filter(|_| key.is_none()));

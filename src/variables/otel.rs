@@ -1,8 +1,8 @@
-//! OpenTelemetry's resource attributes from facts.
+//! Makes OpenTelemetry's resource attributes from facts.
 //!
-//! The Kubernetes part of the semantic conventions (`docs/non-normative/k8s-attributes.md` and
-//! `docs/resource/k8s.md` in open-telemetry/semantic-conventions) says which attribute comes from
-//! where, and that well-known labels are read only where somebody opted in: `--otel` does.
+//! The rules are in the semantic conventions (`docs/non-normative/k8s-attributes.md` and
+//! `docs/resource/k8s.md` in open-telemetry/semantic-conventions). They read well-known labels only
+//! if the user opts in: `--otel` does so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,18 +14,18 @@ use crate::variables::variable::Variable;
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 pub(crate) const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
-/// Annotations of this prefix become the attribute that follows it.
+/// An annotation with this prefix becomes the attribute whose name follows the prefix.
 const ANNOTATION: &str = "resource.opentelemetry.io/";
 const NAME_LABELS: [&str; 2] = ["app.kubernetes.io/instance", "app.kubernetes.io/name"];
 const VERSION_LABEL: &str = "app.kubernetes.io/version";
-/// For one value that is longer, encoded or not, the JavaScript SDK drops all attributes
+/// The JavaScript SDK drops all attributes if one value is longer, encoded or not
 /// (`_MAX_LENGTH` in `opentelemetry-resources/src/detectors/EnvDetector.ts`).
 const VALUE_LIMIT: usize = 255;
 
-/// The kinds of workload that have an attribute.
+/// The kinds of workload for which the conventions have an attribute.
 const WORKLOADS: [&str; 5] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"];
 
-/// What `--otel` wants to know.
+/// The fields that `--otel` uses.
 pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
     let mut fields = vec![
         Field::POD_NAME,
@@ -38,7 +38,7 @@ pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
     ];
     let mut attributes = Attributes::new(facts);
     attributes.add_what_is_said();
-    // The image is for its version only.
+    // The image is needed only for the version.
     if !attributes.known.contains_key("service.version") {
         fields.push(Field::CONTAINER_IMAGE);
     }
@@ -48,8 +48,8 @@ pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
     fields
 }
 
-/// The variables that `--otel` sets: attributes merged with what is set already, and the service's
-/// name unless it is; `is_named` says that something else names the service.
+/// The variables that `--otel` sets. It merges the attributes with those that are already set. It sets
+/// the service's name unless that is set, or `is_named` says that another option names the service.
 pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool) -> Vec<(String, Variable)> {
     let set = environment.get_bytes(ATTRIBUTES.as_bytes()).unwrap_or_default();
     let Ok(set) = std::str::from_utf8(set) else {
@@ -75,7 +75,7 @@ pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool
     merged.into_iter().chain(service_name).collect()
 }
 
-/// Whether the API server said that no controller owns the pod. Labels say less: a pod may have none.
+/// Whether the API server reported that no controller owns the pod. Missing labels do not prove that.
 fn is_without_owner(facts: &Facts) -> bool {
     facts.told_by(Source::Api, &Field::OWNER_KIND) == Some(&Value::Nothing)
 }
@@ -95,12 +95,12 @@ fn warn_of_no_name(facts: &Facts) {
     );
 }
 
-/// The names of the pairs in a variable.
+/// The names in a comma-separated list of `NAME=VALUE`.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').filter_map(|pair| Some(pair.split_once('=')?.0.trim()))
 }
 
-/// What is set, and after it what is not.
+/// The attributes that are set, followed by those that are not.
 fn merge(set: &str, attributes: &BTreeMap<String, Attribute>) -> Option<Variable> {
     if attributes.is_empty() {
         return None;
@@ -114,7 +114,7 @@ fn merge(set: &str, attributes: &BTreeMap<String, Attribute>) -> Option<Variable
     Some(Variable::new(pairs.join(","), sources.join(",")))
 }
 
-/// An attribute's value and the name of the source that it came from.
+/// An attribute's value and the name of its source.
 #[derive(Debug)]
 struct Attribute {
     value: String,
@@ -124,14 +124,14 @@ struct Attribute {
 impl Attribute {
     fn as_variable(&self) -> Option<Variable> {
         if self.value.contains('\0') {
-            log::warn!("{SERVICE_NAME} is left out: its value contains NUL, which no variable can");
+            log::warn!("{SERVICE_NAME} is left out: its value contains NUL, which no variable can contain");
             return None;
         }
         Some(Variable::new(self.value.clone(), self.source))
     }
 }
 
-/// Attributes as they are found: the first value of each counts.
+/// Collects attributes. The first value of each wins.
 struct Attributes<'a> {
     facts: &'a Facts,
     known: BTreeMap<String, Attribute>,
@@ -142,7 +142,7 @@ impl<'a> Attributes<'a> {
         Attributes { facts, known: BTreeMap::new() }
     }
 
-    /// All attributes by `facts`, in the order of precedence of the semantic conventions.
+    /// All attributes that `facts` give, in the order of precedence of the semantic conventions.
     fn of(facts: &'a Facts) -> BTreeMap<String, Attribute> {
         let mut attributes = Attributes::new(facts);
         attributes.add_what_is_said();
@@ -158,7 +158,7 @@ impl<'a> Attributes<'a> {
             attributes.add_text(name, field);
         }
         attributes.add_workload();
-        // Else a service would get as many names as it has pods.
+        // The name of a pod of a workload is not used: every pod would be a service of its own.
         if is_without_owner(facts) {
             attributes.add_text("service.name", Field::POD_NAME);
         }
@@ -168,7 +168,7 @@ impl<'a> Attributes<'a> {
         attributes.known
     }
 
-    /// What the pod's author says of the service, by annotations and then by well-known labels.
+    /// The attributes in the pod's annotations, then those in its well-known labels.
     fn add_what_is_said(&mut self) {
         for (key, value) in self.facts.map(&Field::ANNOTATIONS).into_iter().flatten() {
             if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
@@ -181,7 +181,7 @@ impl<'a> Attributes<'a> {
         self.add_label("service.version", VERSION_LABEL);
     }
 
-    /// The workload as an attribute of its own, and as the service's name.
+    /// The attribute of the workload, and the service's name that follows from it.
     fn add_workload(&mut self) {
         let kind = self.facts.text(&Field::WORKLOAD_KIND).unwrap_or_default();
         if WORKLOADS.contains(&kind) {
@@ -200,7 +200,7 @@ impl<'a> Attributes<'a> {
         self.add(name, &field, value);
     }
 
-    /// Adds an attribute that comes from `field`, unless it is there already or says nothing.
+    /// Adds the attribute `name` from `field`, unless it exists or `value` is empty.
     fn add(&mut self, name: &str, field: &Field, value: &str) {
         let Some(fact) = self.facts.get(field).filter(|_| !value.is_empty()) else { return };
         let attribute = Attribute { value: value.to_owned(), source: fact.source.name() };
@@ -208,7 +208,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// `tag@digest`, digest, or tag of an image as it is written in the spec.
+/// The version in an image's name: `tag@digest`, the digest or the tag.
 fn version_of(image: &str) -> Option<String> {
     let image = ImageReference::parse(image)?;
     match (image.tag, image.digest) {
@@ -227,15 +227,17 @@ fn pair(name: &str, value: &str) -> String {
     let encoded = encode(value);
     if encoded.len() > VALUE_LIMIT {
         log::warn!(
-            "{ATTRIBUTES}: {name} has over {VALUE_LIMIT} characters, for which the JavaScript SDK drops all attributes"
+            "{ATTRIBUTES}: {name} is longer than {VALUE_LIMIT} characters, so the JavaScript SDK drops all attributes"
         );
     }
     format!("{}={encoded}", encode(name))
 }
 
-/// `text` as all SDKs decode it: percent-encoded but for the baggage octets of W3C Baggage, and of
-/// those too `%`, `=`, at which some split again (`OTEL_RESOURCE_ATTRIBUTES` in the specification's
-/// `resource/sdk.md`), and `+`, which Ruby's takes for a blank, as Java's, Go's and .NET's long did
+/// Percent-encodes `text` so that all SDKs decode it alike.
+///
+/// The baggage octets of W3C Baggage stay as they are, except for three. `%` starts an encoded byte.
+/// Some SDKs split again at `=` (`OTEL_RESOURCE_ATTRIBUTES` in the specification's `resource/sdk.md`).
+/// Ruby's SDK reads `+` as a blank, and those of Java, Go and .NET did so for long
 /// (open-telemetry/opentelemetry-java#8030, open-telemetry/opentelemetry-go#4698).
 fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

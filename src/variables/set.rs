@@ -1,4 +1,4 @@
-//! `--set`: variables made of facts, and of other variables.
+//! `--set`: variables made from facts and from other variables.
 
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
@@ -9,10 +9,10 @@ use crate::variables::template::{NoValue, Template};
 use crate::variables::variable::{Scope, Variable, Variables};
 use crate::variables::{Selection, insert};
 
-/// The name of the source of a template.
+/// The source of a template's value, in `--explain` and JSON.
 const TEMPLATE: &str = "template";
 
-/// Adds what expressions make of facts; one without a value takes away what has its name.
+/// Adds the variables of expressions. If an expression has no value, its variable is removed.
 pub(crate) fn add_expressions(
     variables: &mut Variables,
     gathered: &Gathered,
@@ -31,15 +31,16 @@ pub(crate) fn add_expressions(
     }
 }
 
-/// Adds what templates make of `variables` and, where they have no such variable, of `environments`;
-/// one without a value takes away what has its name.
+/// Adds the variables of templates. If a template has no value, its variable is removed.
+///
+/// A template refers to `variables` or, for other names, to `environments`.
 pub(crate) fn add_templates(
     variables: &mut Variables,
     gathered: &Gathered,
     selection: &Selection,
     environments: [&Environment; 2],
 ) {
-    // Each comes after those that it refers to.
+    // The definitions are sorted: each comes after those that it refers to.
     for (name, definition) in &selection.set {
         let Definition::Template(template) = definition else { continue };
         match render(template, Scope { variables, environments }) {
@@ -61,7 +62,7 @@ pub(crate) fn add_templates(
 }
 
 fn render<'a>(template: &'a Template, scope: Scope) -> Result<Variable, NoValue<'a>> {
-    // Empty is unset in an environment; of a gathered variable it is a value.
+    // An empty variable of the environment counts as unset; an empty gathered variable is a value.
     let get = |name: &str| {
         scope
             .get(name.as_bytes())
@@ -73,7 +74,7 @@ fn render<'a>(template: &'a Template, scope: Scope) -> Result<Variable, NoValue<
 }
 
 fn warn(name: &str, why: &str, selection: &Selection, environments: [&Environment; 2]) {
-    // The error says it of what is required.
+    // If the variable is required, an error reports the reason.
     if selection.require.iter().any(|required| required == name) {
         return;
     }

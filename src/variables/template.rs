@@ -2,11 +2,11 @@
 
 use crate::variables::variable::is_name;
 
-/// The most bytes that a template may become: templates that refer to each other could else grow
-/// without end.
+/// The longest value of a template, in bytes. Without a limit, templates that refer to each other
+/// could grow exponentially.
 const SIZE_LIMIT: usize = 1 << 20;
 
-/// What is wrong with a template.
+/// A template is not valid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum TemplateError {
     #[error("\"$(\" in {text:?} has no closing parenthesis; write $$( for a literal $(")]
@@ -20,7 +20,7 @@ pub(crate) enum TemplateError {
 pub(crate) enum NoValue<'a> {
     /// These variables are not known.
     Unknown(Vec<&'a str>),
-    /// It would have more than [`SIZE_LIMIT`] bytes.
+    /// The value would be longer than [`SIZE_LIMIT`] bytes.
     TooLong,
 }
 
@@ -38,8 +38,8 @@ enum Part {
 }
 
 impl Template {
-    /// Parses a template: `$(NAME)` refers to a variable, `$$(` is the text `$(`, and everything else
-    /// is itself.
+    /// Parses a template: `$(NAME)` refers to a variable, and `$$(` is the text `$(`. All other text
+    /// is literal.
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -74,8 +74,7 @@ impl Template {
         })
     }
 
-    /// The text with each reference replaced by what `value` knows of it. What a value brings in is
-    /// not looked at again.
+    /// The text with each reference replaced by its `value`. References in a value are not expanded.
     pub(crate) fn render<'a, 'v>(
         &'a self,
         value: impl Fn(&str) -> Option<&'v str>,

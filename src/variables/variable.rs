@@ -1,4 +1,4 @@
-//! A variable, and references to variables: `$(VAR)`.
+//! Variables, and the expansion of references to them: `$(VAR)`.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,17 +11,17 @@ use crate::system::environment::Environment;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variable {
     pub(crate) value: String,
-    /// The name of the source, or of several.
+    /// The name of its source, or the names of several.
     pub(crate) source: Cow<'static, str>,
-    /// The pod's author set it already, so it needs no setting.
+    /// The pod's author set this value, so the application has it already.
     pub(crate) is_set: bool,
-    /// It is made of what the environment holds and no fact says, which may be a secret: the
-    /// application gets it, but it is neither printed nor written.
+    /// The value contains text from the environment that is not a fact, so it may be a secret. The
+    /// application gets it, but it is not printed or written.
     pub(crate) is_private: bool,
 }
 
 impl Variable {
-    /// A variable that the application does not have yet, and that everybody may see.
+    /// A variable that the application does not have yet, and that may be printed.
     pub(crate) fn new(value: String, source: impl Into<Cow<'static, str>>) -> Self {
         Variable { value, source: source.into(), is_set: false, is_private: false }
     }
@@ -35,7 +35,7 @@ pub(crate) fn shown(variables: &Variables) -> impl Iterator<Item = (&String, &Va
     variables.iter().filter(|(_, variable)| !variable.is_private)
 }
 
-/// What a reference can refer to: variables, else the first environment that has the name.
+/// Where a reference looks for its name: in the variables, then in each environment.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     pub(crate) variables: &'a Variables,
@@ -52,10 +52,9 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// `text` with its references resolved in `scope`, and whether anything private is in it now.
+/// Expands the references in `text`. Also answers whether the result contains a private value.
 ///
-/// A reference to a variable that nobody has stays as it is, with a warning that names it and
-/// says that it stands in `place`.
+/// An unresolved reference stays as it is. The warning about it says that it is in `place`.
 pub(crate) fn expand(text: &[u8], scope: Scope, place: &str) -> (Vec<u8>, bool) {
     let is_private = Cell::new(false);
     let lookup = |name: &[u8]| {
@@ -71,8 +70,8 @@ pub(crate) fn expand(text: &[u8], scope: Scope, place: &str) -> (Vec<u8>, bool) 
     (expanded.text, is_private.get())
 }
 
-/// Whether `name` can be a variable's (`IsEnvVarName` in `k8s.io/apimachinery/pkg/util/validation`);
-/// what else stands in parentheses is meant for a shell.
+/// Whether `name` can be the name of a variable (`IsEnvVarName` in
+/// `k8s.io/apimachinery/pkg/util/validation`). Any other text in parentheses is meant for a shell.
 pub(crate) fn is_name(name: &[u8]) -> bool {
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
     name.first().is_some_and(|first| !first.is_ascii_digit()) && name.iter().all(is_letter)

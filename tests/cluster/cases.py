@@ -21,6 +21,8 @@ class Case:
     """Whether an ephemeral container is added."""
     may_be_refused: str = ""
     """Since which version of Kubernetes the API server takes such a pod."""
+    warned: bool = False
+    """Whether introspod has something to say about the manifest."""
     foreign: bool = False
     """Whether the container sees control groups or kubelet's files that are not its own."""
 
@@ -56,6 +58,7 @@ class Cases:
         """Every case."""
         return [
             *self._containers(),
+            *self._kinds(),
             *self._controllers(),
             *self._names(),
             *self._tokens(),
@@ -105,6 +108,9 @@ class Cases:
             resources=reserve("500m", "20m", "256Mi", "64Mi"),
             options={"may_be_refused": "1.34"},
         )
+
+    def _kinds(self):
+        c = self._container
         sidecar = c("sidecar", "90m", "5m", "44Mi", "16Mi", restartPolicy="Always")
         first = c("first", "60m", "5m", "33Mi", "16Mi", command=["sh", "-c", self.init_script])
         yield self._pod(
@@ -182,6 +188,15 @@ class Cases:
         yield self._pod("no-token", **no_token)
         mounted = self.maker.container(mounts=[PODINFO_MOUNT])
         yield self._pod("token-for-claims", mounted, volumes=[podinfo(audience="introspod")], **no_token)
+        limit = {"resource": "limits.memory", "divisor": "1Ki"}
+        in_kibibytes = [
+            {"name": "CONTAINER_MEMORY_LIMIT_KIBIBYTES", "valueFrom": {"resourceFieldRef": limit}}
+        ]
+        limits = {"a1g": "1G", "a3g": "3G", "a100m": "100M", "a1500m": "1500M", "odd": "70000001"}
+        sized = [
+            self._container(name, None, None, size, "16Mi", env=in_kibibytes) for name, size in limits.items()
+        ]
+        yield self._pod("variables-for-limits", *sized, **no_token)
         by_field = [
             field("POD_NAME", "metadata.name"),
             field("K8S_NAMESPACE", "metadata.namespace"),
@@ -226,6 +241,7 @@ class Cases:
         yield self._pod(
             "literals",
             self.maker.container(env=[{"name": name, "value": value} for name, value in literals.items()]),
+            options={"warned": True},
         )
         evil = "11111111-2222-3333-4444-555555555555"
         odd = [

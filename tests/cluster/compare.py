@@ -167,6 +167,9 @@ def _amounts(kind, resource, truth, kernel):
     right = []
     if manifest is not None and _close(resource, quantity.enforced(resource, manifest), now):
         right.append((quantity.parse(manifest), RIGHT))
+        if resource == "memory":
+            # As the kubelet puts it into a variable in KiB.
+            right.append((quantity.divided(quantity.parse(manifest), "1Ki") * quantity.parse("1Ki"), ROUNDED))
     return right + [(now, ROUNDED)]
 
 

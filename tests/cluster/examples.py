@@ -103,7 +103,8 @@ class Examples:
         try:
             self.ns.until(lambda: not lacking(), 30, lambda: "")
         except Failed:
-            return f"the log of {name} lacks {lacking()}: {self.ns.need('logs', name, f'--container={container}')[-1500:]}"
+            log = self.ns.need("logs", name, f"--container={container}")
+            return f"the log of {name} lacks {lacking()}: {log[-1500:]}"
         return None
 
     def _web(self, pod, *wanted):

@@ -1,4 +1,4 @@
-"""Compares the facts of every container of many pods with the objects, and with what the kubelet says in the pod."""
+"""Compares the facts of every container of many pods with the objects, and with what the kubelet says there."""
 
 import base64
 import json
@@ -246,10 +246,12 @@ class Facts:
             kernel = compare.Kernel(compare.UNSEEN, compare.UNSEEN)
             foreign = frozenset({"container.id", "pod.qosClass", *truth.RESOURCE_FACTS})
         compared = 0
+        if asked.texts["local.err"].strip() and not case.warned:
+            raise Failed(f"{where}: print --api never says {asked.texts['local.err']!r}")
         for mode in ("local", "api"):
             hidden = foreign if mode == "local" else frozenset()
             if in_init and mode == "api":
-                # While an initContainer runs the API may lack its own IDs: it does not wait unless they are wanted.
+                # While an initContainer runs the API may lack these: introspod waits only for what is wanted.
                 hidden = frozenset({"container.id", "container.imageID", "pod.ip", "pod.ips"})
             must = known(pod, container, mode, asked, hidden)
             verdicts = compare.document(asked.document(mode), facts, must, kernel)

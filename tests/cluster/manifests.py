@@ -1,4 +1,4 @@
-"""Pods that carry introspod: a shell's image, with the binary in a volume as `introspod install` puts it there."""
+"""Pods that carry introspod: an image with a shell, and the binary where `introspod install` puts it."""
 
 import copy
 
@@ -58,7 +58,7 @@ def mount(name, path, **more):
 
 
 def podinfo(*items, audience=None):
-    """The volume `podinfo`: labels and annotations, further downwardAPI items, and a token for an audience."""
+    """The volume `podinfo`: labels, annotations, further downwardAPI items, and a token for an audience."""
     fields = [
         {"path": name, "fieldRef": {"fieldPath": f"metadata.{name}"}} for name in ("labels", "annotations")
     ]
@@ -78,7 +78,7 @@ class Maker:
         self.image, self.shell_image, self.node_selector = image, shell_image, node_selector or {}
 
     def container(self, name="main", command=None, mounts=(), **more):
-        """A container with a shell and introspod. Without a command it becomes, through introspod, one that stays."""
+        """A container with a shell and introspod. Without a command it stays, started through introspod."""
         return {
             "name": name,
             "image": self.shell_image,

@@ -38,7 +38,7 @@ NOT_ADDED = {
 def renamed(objects, prefix):
     """The policies with names, labels and annotations of this run's own.
 
-    So they have no effect on other namespaces, and the same policies, where they are installed already, have none here.
+    So they have no effect on other namespaces; and the policies of that name, where a cluster has them, have none here.
     """
     objects = json.loads(json.dumps(objects).replace("introspod.io/", f"{prefix}.introspod.io/"))
     for item in objects:
@@ -107,7 +107,8 @@ class Policies:
                     "create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(probe)
                 )
             )
-            return "env" in pod["spec"]["containers"][0]
+            volumes = [volume["name"] for volume in pod["spec"]["volumes"]]
+            return "env" in pod["spec"]["containers"][0] and "introspod-podinfo" in volumes
 
         self.ns.until(added, 60, lambda: "the policies have no effect")
 

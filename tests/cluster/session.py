@@ -1,4 +1,4 @@
-"""One run against one cluster: its namespaces, what it knows of the cluster, and what it removes at the end."""
+"""One run against one cluster: its namespaces, what it knows of the cluster, what it removes at the end."""
 
 import json
 import pathlib

@@ -42,6 +42,7 @@ class Limits(unittest.TestCase):
     def test_the_manifest_s_digits_are_right_and_the_kernel_s_are_rounded(self):
         self.assertEqual(memory("100000001", "100000001", 99999744), RIGHT)
         self.assertEqual(memory("99999744", "100000001", 99999744), ROUNDED)
+        self.assertEqual(memory("97657Ki", "100000001", 99999744), ROUNDED)
         self.assertEqual(memory("100000000", "100000001", 99999744), WRONG)
 
     def test_a_limit_that_the_kernel_does_not_enforce_yet_is_wrong(self):

@@ -1,4 +1,4 @@
-//! Becoming the application: what it inherits is what it would have had without introspod.
+//! `exec`: the application inherits what it would have without introspod.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -105,7 +105,7 @@ fn descriptors_are_those_that_were_there() {
 fn closed_standard_descriptors_stay_closed() {
     for closed in ["0", "1", "2", "0 1", "1 2", "0 2", "0 1 2"] {
         let close: String = closed.split(' ').map(|number| format!(" {number}>&-")).collect();
-        // readlink needs a descriptor of its own to write to: it is told by the shell.
+        // readlink would open another descriptor, so the shell prints the result.
         let show = "for d in 0 1 2; do [ -e /proc/$$/fd/$d ] && echo $d is open >&7; done; echo seen >&7";
         let script = format!("exec 7>&1; exec $exec sh -c '{show}' {close}");
         let [control, told] = control_and_introspod(&script);
@@ -195,7 +195,7 @@ fn environment_after(arguments: &[&str], environment: &[&[u8]]) -> Vec<Vec<u8>> 
     let words: Vec<_> = words.iter().map(|word| c_string(word.as_bytes())).collect();
     let entries: Vec<_> = environment.iter().map(|entry| c_string(entry)).collect();
     let mut command = Command::new(INTROSPOD);
-    // SAFETY: between fork and exec only execve(2) is called, with what was made before.
+    // SAFETY: only execve(2) runs between fork and exec, with arguments that exist already.
     unsafe {
         command.pre_exec(move || Err(nix::unistd::execve(&words[0], &words, &entries).unwrap_err().into()));
     }

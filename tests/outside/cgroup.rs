@@ -1,5 +1,5 @@
 //! Control groups, by the kernel's documentation (`cgroups(7)`, `Documentation/admin-guide/cgroup-v2.rst`):
-//! version 2, both drivers, hybrids, and what is odd about them.
+//! version 2, both drivers, hybrids and special cases.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn systemd_path(class: &str) -> String {
     format!("/kubepods.slice/{middle}{parent}-pod{uid}.slice/cri-containerd-{ID}.scope")
 }
 
-/// A container under version 2: what it sees in `/proc/self/cgroup`, and the mount's root.
+/// A container with version 2: its `/proc/self/cgroup`, and the root of the mount.
 fn version_2(own: &str, root: &str) -> World {
     let world = World::empty();
     world.write("proc/self/cgroup", format!("0::{own}\n"));
@@ -224,7 +224,7 @@ fn another_namespace_s_view_is_relative_to_its_own() {
     assert_eq!(told["container"], json!({"id": ID, "resources": {"limits": {"memory": "1Mi"}}}));
 }
 
-/// What `print` tells of limits, and what `--explain` says about them.
+/// The limits that `print` shows, and the messages of `--explain` about them.
 fn limits_and_reasons(world: &World) -> (Value, String) {
     let explained = world.run(["print", "--explain", "--format", "table"]).expect_code(0).stdout;
     (limits(world), explained)

@@ -1,4 +1,4 @@
-//! The command line: options in both spellings, their variables, help, and mistakes.
+//! The command line: both forms of options, their variables, help and errors.
 
 use std::process::Command;
 
@@ -284,7 +284,7 @@ fn help_is_on_standard_output_and_no_failure() {
                 assert_eq!(run(introspod(arguments)).expect_code(0).stdout, help, "{arguments:?}");
             }
         }
-        // The list has what the help of each begins with.
+        // The list has the first sentence of each help.
         let summary = help.lines().nth(2).unwrap().split(' ').take(5).collect::<Vec<_>>().join(" ");
         assert!(
             general.stdout.contains(&format!("\n  {subcommand:7}  {summary}")),
@@ -462,9 +462,20 @@ fn print_gives_the_bare_values_of_the_variables_that_are_named() {
     command.env("INTROSPOD_FORMAT", "json").env("INTROSPOD_EXPLAIN", "1");
     assert_eq!(run(command).expect_code(0).stdout, "10.244.0.3\n", "a value is bare whatever variables say");
 
+    let mut command = world.command(["print", "TEAM", "POD_IP", "CPUS", "--set", "CPUS=limits.cpu:-2"]);
+    command.env("INTROSPOD_SET", "TEAM=metadata.labels['foo']\nCPUS=requests.cpu");
+    assert_eq!(run(command).expect_code(0).stdout, "bar\n10.244.0.3\n1\n");
+    let out = world.path().join("too.env");
+    let outcome = world.run(["print", "POD_IP", "--out", out.to_str().unwrap()]).expect_code(0);
+    assert_eq!(outcome.stdout, "10.244.0.3\n");
+    assert!(std::fs::read_to_string(out).unwrap().contains("POD_IP='10.244.0.3'"));
+
     let outcome = world.run(["print", "POD_IP", "NOWHERE"]).expect_code(1);
     assert_eq!(outcome.stdout, "");
     assert!(only_line(&outcome).contains("NOWHERE"), "{outcome:?}");
+    let mut command = world.command(["print", "POD_IP"]);
+    command.env("INTROSPOD_REQUIRE", "NOWHERE");
+    assert_eq!(run(command).expect_code(1).stdout, "", "all or nothing");
     for (arguments, says) in [
         (["POD_IP", "--format=json"], "--format cannot be combined with names of variables"),
         (["--explain", "POD_IP"], "--explain cannot be combined with names of variables"),
@@ -474,6 +485,29 @@ fn print_gives_the_bare_values_of_the_variables_that_are_named() {
         let outcome = world.run(["print"].iter().chain(&arguments)).expect_code(2);
         assert!(only_line(&outcome).contains(says), "{outcome:?}");
     }
+}
+
+/// The value may be a secret, and comes only from the environment.
+#[test]
+fn print_refuses_the_values_of_the_application_s_own_variables() {
+    for (name, set, says) in [
+        ("TOKEN", None, "TOKEN is not known: its value comes from the environment; it is not shown"),
+        ("POD_NAME", None, "its value is not a DNS subdomain name"),
+        ("URL", Some("URL=db://$(TOKEN)"), "URL is not known: its value comes from the environment"),
+    ] {
+        let mut command = introspod(["print", "--api=never", name]);
+        command.args(set.map(|set| ["--set", set]).into_iter().flatten());
+        command.env("TOKEN", "swordfish").env("POD_NAME", "Swordfish!");
+        let outcome = run(command).expect_code(1);
+        assert_eq!(outcome.stdout, "");
+        let line = only_line(&outcome);
+        assert!(line.contains(says) && !line.to_lowercase().contains("swordfish"), "{line}");
+    }
+    let mut command = introspod(["print", "--explain", "--format=json", "--require=TOKEN"]);
+    command.env("TOKEN", "swordfish");
+    let outcome = run(command).expect_code(0);
+    let why = outcome.json()["unknown"]["TOKEN"].clone();
+    assert_eq!(why, "its value comes from the environment; it is not shown");
 }
 
 #[test]
@@ -514,6 +548,42 @@ fn each_container_gets_its_own_files() {
     std::fs::remove_file(directory.path().join("app/of-app.json")).unwrap();
     run(command).expect_code(0);
     assert_eq!(written("app")["container"]["name"], "app");
+}
+
+/// `INTROSPOD_OUT` of a ConfigMap that `write` reads as well must not stop the application.
+#[test]
+fn exec_and_print_name_the_file_after_the_container_that_they_run_in() {
+    let world = world();
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("{container}.json");
+    let out = out.to_str().unwrap();
+    for (arguments, name) in [
+        (&["exec", "--", "true"][..], "main"),
+        (&["exec", "--container=main", "--", "true"], "main"),
+        (&["exec", "--container=app", "--", "true"], "app"),
+        (&["print", "--out", out], "main"),
+    ] {
+        let mut command = world.command(arguments);
+        command.env("INTROSPOD_OUT", out);
+        run(command).expect_code(0);
+        let file = directory.path().join(format!("{name}.json"));
+        let document = crate::schema::checked(&std::fs::read_to_string(&file).unwrap());
+        assert_eq!(document["container"]["name"], name, "{arguments:?}");
+        std::fs::remove_file(file).unwrap();
+    }
+    for name in ["", "../etc/passwd", "A"] {
+        let nowhere = World::empty();
+        nowhere.environ(&[("CONTAINER_NAME", name)]);
+        let other = directory.path().join("other.json");
+        let mut command = nowhere.command(["exec", "--", "echo", "started"]);
+        command.env("INTROSPOD_OUT", format!("{out}\n{}", other.display()));
+        let outcome = run(command).expect_code(0);
+        assert_eq!(outcome.stdout, "started\n");
+        let line = only_line(&outcome);
+        assert!(line.contains("{container}.json is not written: ") && line.contains("--container"), "{line}");
+        std::fs::remove_file(other).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Where sources disagree: which wins, what is warned, and what the application gets.
+//! Sources that disagree: which one wins, which warnings are logged, and what the application gets.
 
 use serde_json::{Value, json};
 
@@ -310,4 +310,69 @@ fn the_ordinal_of_an_indexed_job_comes_from_its_variable() {
     let told = document(&world, [] as [&str; 0]);
     assert_eq!(told["pod"]["ordinal"], json!(7));
     assert_eq!(told["variables"], json!({"POD_ORDINAL": "7"}));
+}
+
+/// The kubelet rewrites the volume after a resize in place; a variable cannot change.
+#[test]
+fn of_requests_the_volume_outranks_variables_and_limits_are_the_kernel_s() {
+    let world = World::recorded("downward", "main");
+    let data = std::fs::read_link(world.path().join("etc/podinfo/..data")).unwrap();
+    let data = format!("etc/podinfo/{}", data.display());
+    world
+        .write(&format!("{data}/containerCpuRequestMilliCores"), "250")
+        .write(&format!("{data}/containerMemoryLimitBytes"), "134217728")
+        .environ(&[
+            ("CONTAINER_CPU_REQUEST_MILLICORES", "15"),
+            ("CONTAINER_CPU_LIMIT_MILLICORES", "500"),
+            ("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "131072"),
+        ]);
+    let (told, outcome) = json_of(&world, &["--override", "--set", "REQUEST=requests.cpu/1m"]);
+    assert_eq!(told["container"]["resources"]["requests"]["cpu"], "250m");
+    assert_eq!(told["container"]["resources"]["limits"], json!({"cpu": "100m", "memory": "64Mi"}));
+    assert_eq!(told["variables"]["REQUEST"], "250");
+    assert_eq!(told["sources"]["CONTAINER_CPU_REQUEST_MILLICORES"], "volume");
+    assert_eq!(told["sources"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "cgroup");
+    assert_eq!(outcome.stderr, "");
+    let (told, outcome) = json_of(&world, &["--set", "REQUEST=requests.cpu/1m"]);
+    assert_eq!(told["variables"]["CONTAINER_CPU_REQUEST_MILLICORES"], "15", "what is set stays set");
+    assert_eq!(told["variables"]["REQUEST"], "250");
+    assert!(outcome.stderr.contains("differs from requests.cpu"), "{outcome:?}");
+}
+
+/// Everything that takes the value of a variable, with a secret in each variable that it may look at.
+#[test]
+fn a_secret_of_the_environment_is_shown_by_nothing_that_prints_or_logs() {
+    let template = ["--set=A=$(PASSWORD)", "--set=B=[$(A)]", "--expand-env=PASSWORD", "--expand-env=B"];
+    for (arguments, is_exec) in [
+        (&["print", "--explain", "--format=table", "--otel", "--labels"][..], false),
+        (&["print", "--explain", "--format=json", "--require=NOWHERE"], false),
+        (&["print", "--explain", "--format=env", "--override", "--require=A"], false),
+        (&["print", "PASSWORD"], false),
+        (&["print", "A", "B", "KUBERNETES_SERVICE_HOST"], false),
+        (&["write", "--container=main", "--require=NOWHERE"], false),
+        (&["exec", "--expand", "--require=NOWHERE"], true),
+        (&["exec", "--expand", "--labels", "--api=always", "--timeout=100ms"], true),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = crate::world::introspod(arguments);
+        for name in ["out.json", "out.env", "out.sh"] {
+            command.arg("--out").arg(directory.path().join(name));
+        }
+        command.args(template.iter().filter(|_| !arguments.contains(&"PASSWORD")));
+        command.args(["true", "$(PASSWORD)", "$(B)"].iter().filter(|_| is_exec));
+        for name in ["PASSWORD", "POD_NAME", "SERVICE_ACCOUNT", "CONTAINER_IMAGE", "POD_LABEL_APP"] {
+            command.env(name, "swordfish!");
+        }
+        for name in ["OTEL_SERVICE_NAME", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "HTTPS_PROXY"]
+        {
+            command.env(name, "swordfish!");
+        }
+        command.env("INTROSPOD_LOG", "trace");
+        let outcome = crate::world::run(command);
+        let files = std::fs::read_dir(directory.path()).unwrap();
+        let files = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        for text in [outcome.stdout.clone(), outcome.stderr.clone()].into_iter().chain(files) {
+            assert!(!text.contains("swordfish"), "{arguments:?}: {text}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ fn shown(outcome: &Outcome) -> Vec<&str> {
     outcome.stdout.split_terminator('\0').collect()
 }
 
-/// Kubernetes' own cases: what is there, what becomes of it, and the variables that there are.
+/// The cases of Kubernetes: the input, the result, and the variables.
 struct Vectors {
     cases: Vec<[String; 2]>,
     variables: Vec<(String, String)>,

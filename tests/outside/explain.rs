@@ -89,7 +89,7 @@ fn limits_that_cannot_be_read_are_named() {
     assert!(outcome.stdout.contains("memory.limit_in_bytes"), "{outcome:#?}");
     assert!(outcome.stdout.contains("cgroup: the CPU limit is not known: "), "{outcome:#?}");
     world.remove("sys").remove("proc/self/mountinfo").write("proc/self/mountinfo", "");
-    assert!(explain(&world).stdout.contains("no cgroup file system is mounted"));
+    assert!(explain(&world).stdout.contains("no cgroup file system with the controller memory is mounted"));
 }
 
 #[test]
@@ -119,7 +119,8 @@ fn the_host_network_and_foreign_files_are_named() {
     world.write("etc/hosts", "127.0.0.1 localhost\n").write("etc/resolv.conf", "nameserver 1.1.1.1\n");
     world.write("proc/self/mountinfo", "");
     let outcome = explain(&world);
-    for part in ["/etc/hosts is not the kubelet's", "dnsPolicy", "a sandboxed runtime, or not a pod"] {
+    for part in ["/etc/hosts is not a file of the kubelet", "dnsPolicy", "a sandboxed runtime, or not a pod"]
+    {
         assert!(outcome.stdout.contains(part), "{part} in {outcome:#?}");
     }
 }
@@ -199,4 +200,150 @@ fn a_pod_object_needs_no_explanation_of_other_sources() {
         crate::made::run_with_pod("print", ["--explain", "--format=json"], &crate::made::pod(json!({})))
             .expect_code(0);
     assert_eq!(outcome.json()["explanation"], json!([]));
+}
+
+/// The variables of the table of fields.
+const VARIABLES: [&str; 25] = [
+    "CLUSTER_DOMAIN",
+    "CONTAINER_CPU_LIMIT_MILLICORES",
+    "CONTAINER_CPU_REQUEST_MILLICORES",
+    "CONTAINER_ID",
+    "CONTAINER_IMAGE",
+    "CONTAINER_IMAGE_ID",
+    "CONTAINER_MEMORY_LIMIT_KIBIBYTES",
+    "CONTAINER_MEMORY_REQUEST_KIBIBYTES",
+    "CONTAINER_NAME",
+    "HOST_IP",
+    "HOST_IPS",
+    "NODE_NAME",
+    "NODE_UID",
+    "POD_IP",
+    "POD_IPS",
+    "POD_NAME",
+    "POD_NAMESPACE",
+    "POD_ORDINAL",
+    "POD_OWNER_KIND",
+    "POD_OWNER_NAME",
+    "POD_QOS_CLASS",
+    "POD_UID",
+    "SERVICE_ACCOUNT",
+    "WORKLOAD_KIND",
+    "WORKLOAD_NAME",
+];
+
+/// The rows of the table above the empty line, which are aligned: name, source, and value or reason.
+#[track_caller]
+fn rows(table: &str) -> Vec<[&str; 3]> {
+    let mut starts = std::collections::BTreeSet::new();
+    let lines = table.lines().take_while(|line| !line.is_empty());
+    let split = lines.map(|line| {
+        let (name, rest) = line.split_once(' ').unwrap();
+        let (source, value) = rest.trim_start().split_once(' ').unwrap();
+        starts.insert((line.len() - rest.trim_start().len(), line.len() - value.trim_start().len()));
+        [name, source, value.trim_start()]
+    });
+    let rows = split.collect();
+    assert_eq!(starts.len(), 1, "the columns are aligned: {table}");
+    rows
+}
+
+#[test]
+fn every_variable_of_the_table_is_known_or_says_why_not() {
+    for (pod, container) in CONTAINERS {
+        let world = World::recorded(pod, container);
+        let told = world.run(["print", "--explain", "--format=json"]).expect_code(0).json();
+        let table = explain(&world).stdout;
+        let rows = rows(&table);
+        let names: Vec<&str> = rows.iter().map(|[name, ..]| *name).collect();
+        assert_eq!(names, VARIABLES, "{pod}/{container}");
+        for [name, source, value] in rows {
+            assert!(!value.is_empty(), "{name}");
+            let (known, unknown) = (&told["variables"][name], &told["unknown"][name]);
+            match source {
+                "-" => assert_eq!((known, unknown), (&json!(null), &json!(value)), "{pod}/{container}"),
+                _ => {
+                    assert_eq!((known, unknown), (&json!(value), &json!(null)), "{pod}/{container}");
+                    assert_eq!(told["sources"][name], source, "{name}");
+                }
+            }
+        }
+        for format in ["env", "sh"] {
+            let text = world.run(["print", "--explain", "--format", format]).expect_code(0).stdout;
+            for name in VARIABLES {
+                let lines = text.lines().filter(|line| line.starts_with(&format!("# {name}: "))).count();
+                assert_eq!(lines, 1, "{name} in {format}");
+            }
+            assert!(
+                text.contains("# POD_UID: kubelet\n") && text.contains("# CONTAINER_IMAGE: unknown: "),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_reason_says_what_to_do_where_something_can_be_done() {
+    for (pod, container, name, says) in [
+        ("bare", "web", "CONTAINER_IMAGE", "not asked for; ask the API with --require CONTAINER_IMAGE"),
+        (
+            "bare",
+            "web",
+            "HOST_IP",
+            "no local source has it; set HOST_IP with fieldRef status.hostIP, or ask the API with --require HOST_IP",
+        ),
+        (
+            "bare",
+            "web",
+            "WORKLOAD_NAME",
+            "not asked for; mount labels in a downwardAPI volume, or ask the API with --require WORKLOAD_NAME",
+        ),
+        ("downward", "main", "WORKLOAD_NAME", "not asked for; ask the API with --require WORKLOAD_NAME"),
+        (
+            "bare",
+            "web",
+            "CONTAINER_CPU_REQUEST_MILLICORES",
+            "not asked for; set CONTAINER_CPU_REQUEST_MILLICORES with resourceFieldRef requests.cpu, or ask the API with --require CONTAINER_CPU_REQUEST_MILLICORES",
+        ),
+        ("nolimits", "main", "CONTAINER_MEMORY_LIMIT_KIBIBYTES", "the container has no limits.memory"),
+        (
+            "notoken",
+            "main",
+            "POD_NAME",
+            "no local source has it; mount the service account token, or set POD_NAME with fieldRef metadata.name",
+        ),
+        ("notoken", "main", "NODE_UID", "no local source has it; mount the service account token"),
+        (
+            "notoken",
+            "main",
+            "CONTAINER_IMAGE",
+            "not asked for; mount the service account token and ask the API with --require CONTAINER_IMAGE",
+        ),
+    ] {
+        let world = World::recorded(pod, container);
+        let told = world.run(["print", "--explain", "--format=json"]).expect_code(0).json();
+        assert_eq!(told["unknown"][name], says, "{pod}/{container}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_is_explained_too() {
+    let world = World::recorded("bare", "web");
+    let options = ["--set=IMAGE=container.image", "--set=FROM=$(IMAGE)$(NOWHERE)", "--set=TWO=limits.cpu:-2"];
+    let all = [
+        &["print", "--explain", "--format=json", "--require=POD_LABEL_APP", "--require=NEVER"],
+        &options[..],
+    ];
+    let told = world.run(all.concat()).expect_code(1).json();
+    for (name, says) in [
+        ("IMAGE", "container.image comes only from the API, which --root turns off; add --api-url"),
+        ("FROM", "$(IMAGE) is not set; $(NOWHERE) is not set"),
+        (
+            "POD_LABEL_APP",
+            "metadata.labels is not known: no local source has it, and --root turns the API off; add --api-url",
+        ),
+        ("NEVER", "it is not in the environment, and no option sets it; use --set NAME=EXPRESSION"),
+    ] {
+        assert_eq!(told["unknown"][name], says, "{name}");
+    }
+    assert_eq!((&told["sources"]["TWO"], &told["unknown"]["TWO"]), (&json!("default"), &json!(null)));
 }

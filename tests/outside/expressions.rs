@@ -1,4 +1,4 @@
-//! What `--set` takes: every case that Kubernetes' own code answered, and shares rounded down.
+//! Expressions of `--set`: every case with a recorded result of Kubernetes' code, and percentages.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -76,7 +76,7 @@ fn resources_are_divided_as_the_kubelet_divides_them() {
         }
         let told = variables(&options, &with_resources(resources));
         for (number, case) in round.iter().enumerate() {
-            // A limit of 0 is none: the kubelet's 0 would be a limit that nobody set.
+            // 0 means no limit, so the kubelet's 0 would be wrong.
             let is_none = case["value"] == "0" && text(case, "resource").starts_with("limits.");
             let expected = if is_none { &Value::Null } else { &case["value"] };
             assert_eq!(&told[format!("V{number}")], expected, "{case}");

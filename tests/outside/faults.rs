@@ -1,5 +1,5 @@
-//! Every system call that fails, and the kill at any instant: the application starts or the exit
-//! code says why not, and no file is ever half of one.
+//! System calls that fail, and kills at any time. The application starts, or the exit code says why not,
+//! and no file is ever incomplete.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -150,7 +150,7 @@ fn write_ends_with_0_or_1_whatever_call_fails() {
     every_call_fails_in_turn(&["write", "--container", "main"], |outcome| [0, 1].contains(&outcome.code));
 }
 
-/// With the API there are threads, whose calls come in no fixed order: of each kind the first fails.
+/// With the API there are threads, so the order of calls varies. The first call of each kind fails.
 #[test]
 fn exec_starts_the_application_whatever_call_of_the_request_fails() {
     if !needs("strace", has_strace) {

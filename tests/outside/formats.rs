@@ -1,4 +1,4 @@
-//! The formats: what is written is read back by those for whom it is written.
+//! The formats: their real readers read the files back.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -49,7 +49,7 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(letter, 0..24).prop_map(|letters| letters.into_iter().collect())
 }
 
-/// A Pod object whose annotations `k0`, `k1`… have these values, and the variables of them.
+/// A Pod object whose annotations `k0`, `k1`… have these values, and the names of their variables.
 fn pod_of(values: &[String]) -> (Value, BTreeMap<String, String>) {
     let keys: Vec<String> = (0..values.len()).map(|number| format!("k{number}")).collect();
     let pod = annotated(keys.iter().map(String::as_str).zip(values.iter().map(String::as_str)));

@@ -1,4 +1,4 @@
-//! Those who mean harm: in a shared directory, in a Pod object, in the place of the API server.
+//! Attackers: in a shared directory, in a Pod object, and in place of the API server.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -12,7 +12,7 @@ use crate::needs::{has_strace, needs};
 use crate::server::{Response, Server, always};
 use crate::world::{INTROSPOD, Outcome, introspod, pod_json, run, run_with_input};
 
-/// A shared directory, and outside of it what nobody may write.
+/// A shared directory, and files outside it that must not change.
 struct Shared {
     directory: tempfile::TempDir,
 }
@@ -39,7 +39,7 @@ impl Shared {
     #[track_caller]
     fn write(&self, options: &[&str]) -> Outcome {
         let before = self.precious().metadata().unwrap();
-        // Far beyond what it takes: it must not hang.
+        // Much more time than it needs: it must not hang.
         let mut command = Command::new("timeout");
         command.args(["20", INTROSPOD, "write", "--pod"]).arg(pod_json("bare"));
         command.arg("--out").arg(self.path("pod.json")).args(options);
@@ -51,7 +51,7 @@ impl Shared {
         outcome
     }
 
-    /// The file is a new one of its own, whole, with this mode and this process's owner.
+    /// Checks that the file is new and complete, with this mode and the owner of this process.
     #[track_caller]
     fn assert_written(&self, mode: u32) {
         let file = self.path("pod.json");
@@ -138,7 +138,7 @@ fn a_fifo_or_a_directory_at_the_target_neither_hangs_nor_leads_elsewhere() {
     assert_eq!(std::fs::read_dir(shared.path("")).unwrap().count(), 1, "something is left");
 }
 
-/// Whether introspod may ever set a variable of that name without being told to.
+/// Whether introspod may set a variable of this name without an option.
 fn is_ours(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     let prefixes = ["POD_", "NODE_", "HOST_", "CONTAINER_", "OWNER_", "WORKLOAD_"];
@@ -181,7 +181,7 @@ fn values() -> Vec<String> {
     values
 }
 
-/// A Pod object whose every word means harm.
+/// A Pod object with hostile text in every field.
 fn hostile_pod() -> Value {
     let mut pod: Value =
         serde_json::from_slice(&std::fs::read(pod_json("statefulset-db-0")).unwrap()).unwrap();
@@ -278,7 +278,7 @@ fn a_hostile_pod_sets_no_variable_but_ours_by_the_kubelet_s_grammar() {
     let document = crate::schema::checked(std::str::from_utf8(&document).unwrap());
     let variables = document["variables"].as_object().unwrap();
     let text = std::fs::read_to_string(file).unwrap();
-    // Every line begins a variable, or goes on in a value: what is left after all values is nothing.
+    // Every line starts a variable or continues a value. Nothing must remain after all values.
     let mut rest = text.as_str();
     while !rest.is_empty() {
         let (name, quoted) = rest.split_once("='").unwrap();
@@ -294,7 +294,7 @@ fn a_hostile_pod_sets_no_variable_but_ours_by_the_kubelet_s_grammar() {
     assert_lines_are_ours(&outcome);
 }
 
-/// Nothing from outside makes a line of its own on standard error, or speaks to the terminal.
+/// Text from outside adds no line to standard error, and sends no control characters to the terminal.
 #[track_caller]
 fn assert_lines_are_ours(outcome: &Outcome) {
     for line in outcome.stderr.lines() {

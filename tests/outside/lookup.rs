@@ -1,4 +1,4 @@
-//! Which program the command is, and what is said when it cannot be executed.
+//! The lookup of the command in PATH, and the messages if it cannot be executed.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn what_is_not_there_is_127() {
     fails("", 127, "");
 }
 
-/// What coreutils' `env` ends with, as a user who may search only directories that all may search.
+/// The exit code of coreutils' `env`, run by a user who may search only directories that everyone may search.
 #[test]
 fn what_is_in_a_directory_that_may_not_be_searched_is_126() {
     if !needs("root", is_root) {

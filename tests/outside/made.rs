@@ -1,4 +1,4 @@
-//! Made by the tests: Pod objects, tokens, and runs that look at raw bytes.
+//! Helpers of the tests: Pod objects, tokens, and runs with raw bytes.
 
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
@@ -48,7 +48,7 @@ pub fn run_with_pod<S: AsRef<OsStr>>(
     run_with_input(command, pod.to_string().as_bytes())
 }
 
-/// The variables that `print --pod - OPTIONS` tells of `pod`, all well.
+/// The variables of `print --pod - OPTIONS` for `pod`. It must succeed.
 #[track_caller]
 pub fn variables<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>, pod: &Value) -> Value {
     let all = [OsStr::new("--format").to_owned(), OsStr::new("json").to_owned()];
@@ -81,7 +81,7 @@ pub fn only_line(outcome: &Outcome) -> &str {
     lines[0]
 }
 
-/// The document that `print` tells of `world`, without a word on standard error.
+/// The document of `print` for `world`. Standard error must be empty.
 #[track_caller]
 pub fn document<S: AsRef<OsStr>>(world: &World, options: impl IntoIterator<Item = S>) -> Value {
     let mut command = world.command(["print", "--format", "json"]);
@@ -91,7 +91,7 @@ pub fn document<S: AsRef<OsStr>>(world: &World, options: impl IntoIterator<Item 
     outcome.json()
 }
 
-/// Runs a shell script in a mount namespace of its own, if this machine allows one.
+/// Runs a shell script in a new mount namespace, if this machine allows it.
 pub fn in_mount_namespace(script: &str, variables: &[(&str, &OsStr)]) -> Option<Outcome> {
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");

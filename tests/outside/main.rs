@@ -1,4 +1,4 @@
-//! The binary from outside: what it prints, writes, executes and returns.
+//! Tests of the binary: its output, files, executed command and exit code.
 
 mod api;
 mod becoming;

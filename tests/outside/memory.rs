@@ -1,4 +1,4 @@
-//! How much memory a hostile object takes: from a file, and from an API server.
+//! The memory that a hostile object needs, from a file and from an API server.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;

@@ -1,4 +1,4 @@
-//! The kubelet's mounts, and an author's subPaths that look like them.
+//! The kubelet's mounts, and subPaths of a pod's author that look like them.
 
 use serde_json::{Value, json};
 

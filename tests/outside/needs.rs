@@ -1,4 +1,4 @@
-//! What a test needs of the machine.
+//! The tools that a test needs on the machine.
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! Whatever is missing, broken or too large: the application starts, or a signal ends the wait.
+//! The application starts even if something is missing, broken or too large. A signal ends a wait.
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -54,7 +54,7 @@ fn large_pod() -> Value {
     annotated(["a", "b", "c", "d", "e", "f"].into_iter().zip(values.iter().map(String::as_str)))
 }
 
-/// Executes in a process whose arguments and environment may be a quarter of 1.4 MB together.
+/// Runs `exec` in a process whose limit for arguments and environment is a quarter of 1.4 MB.
 fn with_little_space(script: &str) -> Outcome {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -s 1400; exec \"$introspod\" {script}")]).env_clear();
@@ -92,7 +92,7 @@ fn executions(world: &World, options: &str) -> (Outcome, usize) {
     (outcome, calls.lines().filter(|line| line.starts_with("execve(")).count() - 1)
 }
 
-/// The names of the variables that `env -0` told.
+/// The names of the variables in the output of `env -0`.
 fn names(outcome: &Outcome) -> Vec<&str> {
     outcome.stdout.split_terminator('\0').filter_map(|entry| Some(entry.split_once('=')?.0)).collect()
 }
@@ -177,7 +177,7 @@ fn an_argument_that_is_too_large_is_named_and_drops_no_variable() {
     assert!(line.contains("argument 1 has 200001 bytes, and Linux allows at most 131071"), "{line}");
 }
 
-/// A pipe whose reader has gone: writing to it is EPIPE, or SIGPIPE.
+/// A pipe without a reader: a write fails with EPIPE or SIGPIPE.
 fn closed_pipe() -> std::io::PipeWriter {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -257,7 +257,7 @@ fn a_file_larger_than_any_that_the_kubelet_writes_is_not_read_to_its_end() {
     assert!(only_line(&outcome).contains("larger than 8 MiB"));
 }
 
-/// An `exec` that waits for a Pod object from a FIFO; what it waits on is open when this returns.
+/// An `exec` that waits for a Pod object from a FIFO. The FIFO is open when this function returns.
 struct Waiting {
     child: Child,
     _writer: std::fs::File,
@@ -332,7 +332,7 @@ fn a_pod_file_that_is_none_is_said_in_one_line() {
         ("[]", "not a valid Pod object"),
         ("null", "not a valid Pod object"),
         (r#"{"kind": "Service", "metadata": {"name": "x"}}"#, "its kind is Service"),
-        (list, "its kind is PodList; give a single pod"),
+        (list, "its kind is PodList; use a single pod"),
         (r#"{"kind": "Pod"}"#, "metadata.name"),
         (r#"{"metadata": {"name": "x"}}"#, "kind"),
     ] {

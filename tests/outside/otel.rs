@@ -61,7 +61,7 @@ fn attributes_in(variables: &Value) -> Attributes {
     attributes
 }
 
-/// The variables that `print --otel` tells of `pod`, all well.
+/// The variables of `print --otel` for `pod`. It must succeed.
 #[track_caller]
 fn variables_of(pod: &Value) -> Value {
     crate::made::variables(["--otel"], pod)
@@ -187,7 +187,7 @@ fn without_service_name(mut command: std::process::Command) -> (Value, Outcome) 
     (variables, outcome)
 }
 
-/// A service would else get as many names as it has pods, or containers.
+/// Otherwise a service would have as many names as pods or containers.
 #[test]
 fn of_a_pod_whose_owner_is_not_known_the_service_has_no_name() {
     let world = World::empty();
@@ -326,7 +326,7 @@ fn each_variable_says_its_sources() {
 // ------------------------------------------------------------------------------------------------
 // What is set already
 
-/// The variables of a container whose author has set these ones, in a pod of a Job.
+/// The variables of a container in a pod of a Job. The pod's author has set `set`.
 #[track_caller]
 fn variables_with(set: &[(&str, &str)]) -> Value {
     let world = World::empty();
@@ -479,7 +479,7 @@ fn a_value_over_255_characters_is_warned_of() {
     let long = "a".repeat(256);
     let outcome = run_with_pod("print", ["--otel"], &with_annotation("story", &long)).expect_code(0);
     assert!(outcome.stdout.contains(&long));
-    assert!(only_line(&outcome).contains("story has over 255 characters"), "{outcome:?}");
+    assert!(only_line(&outcome).contains("story is longer than 255 characters"), "{outcome:?}");
     let just = run_with_pod("print", ["--otel"], &with_annotation("story", &long[1..])).expect_code(0);
     assert_eq!(just.stderr, "");
 }
@@ -489,7 +489,7 @@ fn a_value_over_255_characters_is_warned_of() {
 fn the_characters_are_counted_as_they_are_encoded() {
     let outcome =
         run_with_pod("print", ["--otel"], &with_annotation("story", &"é".repeat(43))).expect_code(0);
-    assert!(only_line(&outcome).contains("story has over 255 characters"), "{outcome:?}");
+    assert!(only_line(&outcome).contains("story is longer than 255 characters"), "{outcome:?}");
 }
 
 // ------------------------------------------------------------------------------------------------

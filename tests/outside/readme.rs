@@ -1,4 +1,4 @@
-//! README.md and docs/ are true: what they show after `$ introspod …` is what the binary says.
+//! The output that README.md and docs/ show after `$ introspod …` is the output of the binary.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! README's recipes, as they are written there: resources as programs want them, Datadog, a profile.
+//! The recipes of the documentation: resources for programs, Datadog, and a profile.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn unlimited() -> [World; 2] {
     [container("max", "max 100000"), World::recorded("nolimits", "main")]
 }
 
-/// The variables that the application has, and what was said.
+/// The variables of the application, and the messages.
 #[track_caller]
 fn application(world: &World, options: &[&str]) -> (BTreeMap<String, String>, Outcome) {
     let outcome = world.run([&["exec"], options, &["--", "env", "-0"]].concat()).expect_code(0);
@@ -151,7 +151,7 @@ fn a_number_of_threads_with_a_default() {
     }
 }
 
-/// The kubelet has been over the manifest before: it leaves alone what it does not know.
+/// The kubelet has expanded the manifest before. It leaves unknown references unchanged.
 #[test]
 fn a_heap_in_the_arguments() {
     let arguments = |world: &World| {
@@ -234,7 +234,7 @@ fn the_command_line_wins_over_the_profile() {
     assert_eq!(under_profile(&["--labels=false", "--set", "TEAM=metadata.labels['other']"]), "966367641 9");
 }
 
-/// Nobody who may annotate a pod decides on an application's options.
+/// A user who may only annotate a pod cannot set options of the application.
 #[test]
 fn an_annotation_is_no_profile() {
     let pod = annotated([("INTROSPOD_LABELS", "true"), ("INTROSPOD_SET", "A=metadata.name")]);

@@ -1,4 +1,4 @@
-//! In every recorded container introspod tells what the Pod object says, and never anything else.
+//! In every recorded container, the facts agree with the Pod object.
 
 use std::process::Command;
 
@@ -26,14 +26,14 @@ pub const CONTAINERS: [(&str, &str); 14] = [
     ("withhost", "main"),
 ];
 
-/// Those that have neither a token nor variables, so that nothing tells them their pod's name.
+/// The recordings without token and variables, in which no source knows the pod's name.
 const NAMELESS: [(&str, &str); 2] = [("bare", "debugger"), ("notoken", "main")];
 
 fn read(path: std::path::PathBuf) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// What `print --root` tells of the recorded container, with nothing on standard error.
+/// The output of `print --root` for the recorded container. Standard error must be empty.
 #[track_caller]
 fn told(pod: &str, container: &str) -> Value {
     let mut command = introspod(["print", "--format", "json", "--root"]);
@@ -148,7 +148,7 @@ fn whatever_is_told_is_what_the_pod_object_says() {
     }
 }
 
-/// Everything in `told` is as in `object`, but for what no Pod object holds.
+/// Checks that `told` agrees with `object`, except for fields that a Pod object does not have.
 fn assert_agrees(told: &Value, object: &Value, path: &mut Vec<String>, pod: &str) {
     if let ["node", "uid"] | ["cluster", ..] = path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         return;
@@ -327,7 +327,7 @@ fn a_root_that_is_not_there_is_said_in_one_line() {
     assert!(line.contains("--root /nowhere/at/all") && line.contains("No such file"), "{line}");
 }
 
-/// Copies to where there are no symbolic links keep them as files that hold their targets.
+/// A copy without symbolic links has files that contain their targets.
 fn without_links(directory: &std::path::Path) {
     for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
         let (path, kind) = (entry.path(), entry.file_type().unwrap());

@@ -1,4 +1,4 @@
-//! `--root`: which directories it takes, and which it refuses.
+//! `--root`: the directories that it accepts and rejects.
 
 use crate::made::only_line;
 use crate::world::{World, introspod, run};
@@ -52,7 +52,7 @@ fn a_recorded_container_is_taken_with_its_recorded_proc() {
     assert_eq!(outcome.stdout, "bare\n");
 }
 
-/// Runs a script in a mount namespace of its own, if this machine allows one.
+/// Runs a script in a new mount namespace, if this machine allows it.
 fn in_namespace(script: &str) -> Option<crate::world::Outcome> {
     let variables = [("INTROSPOD", std::ffi::OsStr::new(crate::world::INTROSPOD))];
     crate::made::in_mount_namespace(script, &variables)

@@ -1,4 +1,4 @@
-//! Every JSON document that the tests make is valid by the published schema.
+//! Every JSON document of the tests is valid by the published schema.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn schema() -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// `schema` with nothing allowed but what it describes: what the program adds must be described.
+/// `schema` without additional properties, so that it must describe everything that the program writes.
 fn closed(mut schema: Value) -> Value {
     if let Some(object) = schema.as_object_mut() {
         if object.contains_key("properties") && !object.contains_key("additionalProperties") {

@@ -1,9 +1,9 @@
-//! Which variables there are: labels, annotations, `--set`, `--require`.
+//! The choice of variables: labels, annotations, `--set` and `--require`.
 
 use serde_json::{Value, json};
 
 use crate::made::{annotated, only_line, pod, run_with_pod, variables, with_resources};
-use crate::world::{Outcome, World};
+use crate::world::{Outcome, World, run};
 
 fn labelled(labels: Value) -> Value {
     pod(json!({"labels": labels}))
@@ -169,7 +169,7 @@ fn requiring_a_label_s_variable_implies_all_labels() {
     assert_eq!(told["POD_ANNOTATION_NOTE"], Value::Null);
     assert_eq!(variables(["--require", "POD_ANNOTATION_NOTE"], &pod)["POD_ANNOTATION_NOTE"], "n");
     let outcome = print(&["--require", "POD_LABEL_OTHER"], &pod).expect_code(1);
-    assert!(only_line(&outcome).contains("the pod has no label from which it could come"), "{outcome:?}");
+    assert!(only_line(&outcome).contains("no label of the pod gives this name"), "{outcome:?}");
 }
 
 #[test]
@@ -198,4 +198,28 @@ fn the_kubelet_s_own_annotations_of_a_pod_object_are_dropped() {
     let told = print(&["--annotations"], &pod).expect_code(0).json();
     assert_eq!(told["pod"]["annotations"], json!({"kubernetes.io/other": "stays"}));
     assert_eq!(told["variables"]["POD_ANNOTATION_KUBERNETES_IO_OTHER"], "stays");
+}
+
+#[test]
+fn print_shows_what_it_knows_before_it_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("x.env");
+    for (is_variable, options) in [
+        (false, &["--format=env"][..]),
+        (true, &["--format=env"]),
+        (false, &["--format=json", "--explain"]),
+        (true, &["--format=table", "--explain"]),
+        (true, &["--format=sh", "--explain"]),
+    ] {
+        let world = World::recorded("downward", "main");
+        let mut command = world.command(["print", "--out", out.to_str().unwrap()]);
+        command.args(options).args((!is_variable).then_some("--require=NOWHERE"));
+        command.env("INTROSPOD_REQUIRE", if is_variable { "NOWHERE\nPOD_NAME" } else { "" });
+        let outcome = run(command).expect_code(1);
+        assert!(outcome.stdout.contains("NODE_NAME"), "{outcome:?}");
+        assert_eq!(outcome.stdout.contains("NOWHERE"), options.contains(&"--explain"), "{outcome:?}");
+        let line = only_line(&outcome);
+        assert!(line.starts_with("introspod: error: required variable NOWHERE is not known: "), "{line}");
+        assert!(!out.exists());
+    }
 }

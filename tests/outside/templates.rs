@@ -129,7 +129,7 @@ fn a_circle_is_a_usage_error() {
             let outcome = run(command).expect_code(code);
             let line = only_line(&outcome);
             assert!(
-                line.contains("must not refer to each other in a circle") && line.contains(circle),
+                line.contains("must not refer to each other in a cycle") && line.contains(circle),
                 "{line}"
             );
         }

@@ -1,4 +1,4 @@
-//! The service account token: what it claims, what is wrong with it, and that it never leaks.
+//! The service account token: its claims, invalid tokens, and that it never leaks.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

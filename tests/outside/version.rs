@@ -1,5 +1,5 @@
-//! The version is declared in Cargo.toml. Examples and documents that name an image name that version:
-//! `release/version X.Y.Z` sets them all.
+//! Cargo.toml declares the version. Examples and documents that name an image use the same version.
+//! `release/version X.Y.Z` sets all of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! downwardAPI volumes: file names, `..data`, broken lines, and a swap in the middle of reading.
+//! downwardAPI volumes: file names, `..data`, broken lines, and an update during the read.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -232,7 +232,8 @@ fn memory_is_bounded_whatever_a_file_holds() {
         let nothing = peak(name, "");
         for text in &texts {
             let more = peak(name, text).saturating_sub(nothing);
-            assert!(more <= 13_800, "{more} KiB more for {name}: {:?}...", &text[..20]);
+            // Of the 16 MiB at most, a start without files takes two.
+            assert!(more <= 14 << 10, "{more} KiB more for {name}: {:?}...", &text[..20]);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Of which container files speak: an initContainer writes for another.
+//! The container that the files describe: an initContainer writes files for another container.
 
 use serde_json::{Value, json};
 
 use crate::world::{Outcome, World};
 
-/// What `write OPTIONS` in `world` wrote, and what it said.
+/// The file and the messages of `write OPTIONS` in `world`.
 fn written(world: &World, options: &[&str]) -> (Value, Outcome) {
     let out = world.path().join("out.json");
     let mut command = world.command(["write", "--out"]);
@@ -13,7 +13,7 @@ fn written(world: &World, options: &[&str]) -> (Value, Outcome) {
     (crate::schema::checked(&std::fs::read_to_string(out).unwrap()), outcome)
 }
 
-/// The recorded `downward`, whose variables, volume and control group all tell of its container.
+/// The recorded container `downward`. Its variables, volume and control group all describe it.
 fn downward() -> World {
     World::recorded("downward", "main")
 }

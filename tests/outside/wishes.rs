@@ -1,5 +1,5 @@
-//! What people have asked of Kubernetes, and what answers it here: README's table. Rows that are not
-//! here are proved elsewhere; README says where.
+//! Feature requests to Kubernetes that introspod answers: the table in the documentation. Other tests cover
+//! the rows that are not here.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn api_of(pod: &str) -> Server {
     Server::start(always(Response::json(&read_json(pod_json(pod)))))
 }
 
-/// The variables that `print OPTIONS` tells of `world` with an API server at hand.
+/// The variables of `print OPTIONS` for `world`, with an API server.
 #[track_caller]
 fn variables(world: &World, server: &Server, options: &[&str]) -> Value {
     let url = server.url();

@@ -1,5 +1,5 @@
-//! A small world for each test: a container's file system in a directory of
-//! its own, and the binary run in it with an environment that the test made.
+//! The world of a test: a directory with the file system of a container, in which the binary runs with an
+//! environment of the test.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -13,7 +13,7 @@ pub const INTROSPOD: &str = match option_env!("TEST_BINARY") {
     None => env!("CARGO_BIN_EXE_introspod"),
 };
 
-/// The directory of what was recorded from real pods.
+/// The directory of the recordings from real pods.
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }

@@ -1,4 +1,4 @@
-//! Files: whole or not at all, wherever they are to be, and one line that says why not.
+//! `write`: files are complete or unchanged, and one line says why a file cannot be written.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -287,7 +287,7 @@ fn of_two_files_the_one_that_can_be_written_is() {
     assert_eq!(place.names(), ["x.env"]);
 }
 
-/// Runs `script` in a mount namespace, where `$dir` is a directory of its own, and `$introspod`
+/// Runs `script` in a mount namespace, where `$dir` is a new directory, and `$introspod`
 /// the binary; `write` there is `introspod write --pod … --out`.
 fn mounted(place: &Place, script: &str) -> Option<Outcome> {
     let script =

@@ -1,4 +1,4 @@
-//! Who we are: the token, what it opens, and who must never see it.
+//! The client's identity: the token, its use, and that it never leaks.
 
 use super::*;
 use crate::server::{Answer, End, Portion, Request, Response, SECRET, SERVICE_ACCOUNT, Trap, always, token};
@@ -66,7 +66,7 @@ fn give_service_account(world: &World, server: &Server) {
 fn no_token_no_request() {
     let server = Server::start(always(Response::json(&pod("notoken"))));
     let world = World::recorded("notoken", "main");
-    world.environ(&[("POD_NAME", "notoken")]);
+    world.environ(&[("POD_NAME", "notoken"), ("POD_NAMESPACE", "default")]);
     let outcome = exec(&world, &server.url(), &["--labels"]).expect_code(0);
     assert!(started(&outcome));
     assert_says(&outcome, &["token", "automountServiceAccountToken"]);

@@ -1,11 +1,11 @@
-//! Where the API server is: `--api-url` or the variables of the Service, by address or by name.
+//! The address of the API server: `--api-url` or the variables of the Service, as an IP address or a name.
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::*;
 use crate::server::{Certificate, Response, Trap, always};
 
-/// A world as the root directory of a container whose environment names `address` as the Service.
+/// A world for a container whose environment has `address` as the address of the Service.
 fn service(world: &World, address: SocketAddr) -> Outcome {
     let mut command = chrooted(world, &["print", "--labels", "--timeout", "5s"]);
     command.env("KUBERNETES_SERVICE_HOST", address.ip().to_string());

@@ -1,4 +1,4 @@
-//! `kubectl proxy` beside the application: plain HTTP on the loopback, no token, no certificate.
+//! `kubectl proxy` beside the application: plain HTTP on loopback, without token and certificate.
 
 use std::io::{BufRead, BufReader};
 use std::net::Ipv6Addr;

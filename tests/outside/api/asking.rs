@@ -1,4 +1,4 @@
-//! When the API server is asked, and how often.
+//! When the API server is queried, and how often.
 
 use super::*;
 use crate::server::{Response, always};

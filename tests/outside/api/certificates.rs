@@ -1,4 +1,4 @@
-//! Who the API server is: it must chain to `ca.crt`, and to nothing else.
+//! The identity of the API server: its certificate must chain to `ca.crt`.
 
 use super::*;
 use crate::server::{Certificate, Response, SERVICE_ACCOUNT, always};
@@ -100,7 +100,7 @@ fn the_file_is_named_where_it_is() {
     assert_says(&outcome, &[&format!("/{SERVICE_ACCOUNT}/ca.crt")]);
 }
 
-/// Runs `exec --labels` with this `ca.crt`; whether the labels came, and what was said.
+/// Runs `exec --labels` with this `ca.crt`. Answers whether the labels came, with the messages.
 fn with_ca(content: impl FnOnce(&Server) -> String) -> (Server, Outcome) {
     let server = Server::start(always(Response::json(&pod("bare"))));
     let world = server.world("bare", "web");

@@ -1,4 +1,4 @@
-//! An API server that fails: what is said, how long it takes, how often it is asked again.
+//! An API server that fails: the messages, the time, and the number of attempts.
 
 use super::*;
 use crate::server::{Answer, End, Portion, Response, Unaccepting, always, in_order};

@@ -1,7 +1,7 @@
-//! 403: one warning, and one line of two commands that grant what is missing.
+//! 403: one warning, and one line with two commands that grant the permission.
 //!
-//! The line is run by a real shell with a `kubectl` that only records its arguments. The objects that
-//! the real kubectl makes of such arguments are checked against the API server's own schemas.
+//! A real shell runs the line with a `kubectl` that only records its arguments. Another test checks the
+//! objects that the real kubectl creates against the schemas of the API server.
 
 use crate::needs::{has_kubectl, needs};
 use std::collections::BTreeSet;
@@ -131,14 +131,14 @@ impl Grant {
         &self.role["rules"][0]
     }
 
-    /// What tells the objects apart on a cluster.
+    /// The identity of the object in a cluster.
     fn identity(&self) -> String {
         let metadata = &self.role["metadata"];
         format!("{} {} {}", self.role["kind"], metadata["namespace"], metadata["name"])
     }
 }
 
-/// The two lines that are said of a 403; what is said of each variable that lacks is another matter.
+/// The two lines about a 403, without the lines about missing variables.
 #[track_caller]
 fn said(outcome: &Outcome) -> [&str; 2] {
     let is_of_variable = |line: &&str| line.contains(" is set: ") || line.contains(" is not set: ");
@@ -372,7 +372,7 @@ fn nothing_hostile_is_pasted() {
     }
 }
 
-/// The account is said, or the path, but there is no line to be pasted.
+/// The message names the account or the path, but has no line to paste.
 #[track_caller]
 fn no_command(outcome: &Outcome) {
     assert!(!outcome.stderr.contains("kubectl create"), "{outcome:#?}");
@@ -396,7 +396,7 @@ fn without_a_message_the_token_says_who_was_refused() {
     assert_eq!(grant.binding["subjects"][0]["namespace"], "default");
 }
 
-/// `get path` through a proxy that answers `response`, in a pod with a token of its own.
+/// `get path` through a proxy that answers `response`, in a pod with a token.
 fn through_proxy(response: Response) -> Outcome {
     let server = Server::plain(always(response));
     let world = server.world("bare", "web");
@@ -478,4 +478,27 @@ fn discovery(request: &crate::server::Request) -> Answer {
         _ => return Response::failure(404, "NotFound", "not found").into(),
     };
     Response::json(&document).into()
+}
+
+#[test]
+fn what_the_server_said_is_said_once() {
+    let server = Server::start(always(Response::recorded("403-noperm-own-pod.http")));
+    let world = server.world("noperm", "main");
+    let options = ["--set=IMAGE=container.image", "--set=TEAM=metadata.labels['team']", "--annotations"];
+    let outcome = exec(&world, &server.url(), &options).expect_code(0);
+    assert!(started(&outcome));
+    assert_eq!(outcome.stderr.matches("403").count(), 1, "{}", outcome.stderr);
+    for name in ["IMAGE", "TEAM", "POD_ANNOTATION_…"] {
+        let line = outcome.stderr.lines().find(|line| line.contains(&format!("{name} is"))).unwrap();
+        assert!(line.ends_with(" is not known: see the message of the source api"), "{line}");
+    }
+    let outcome =
+        print(&world, &server.url(), &["--explain", "--format=table", "--require=IMAGE", options[0]]);
+    assert_eq!(outcome.expect_code(1).stdout.matches("403").count(), 1, "in the line of the source");
+    // Where no warning has said it, the error does.
+    let mut command = exec_command(&world, &server.url(), &["--require=CONTAINER_IMAGE"]);
+    command.env("INTROSPOD_LOG", "error");
+    let outcome = run(command).expect_code(125);
+    assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    assert_says(&outcome, &["CONTAINER_IMAGE is not known", "403"]);
 }

@@ -1,4 +1,4 @@
-//! `introspod get PATH`: one GET with the same client, the body as it came.
+//! `introspod get PATH`: one GET with the same client, and the unchanged body.
 
 use super::*;
 use crate::server::{Answer, End, Portion, Response, always, in_order};
@@ -125,6 +125,6 @@ fn a_path_cannot_name_another_host() {
     let path = format!("//{}/version", trap.address());
     let outcome = get(&server.world("bare", "web"), &server, &[&path]);
     trap.assert_untouched();
-    // Either the path is taken as it is, or it is refused.
+    // The path is used unchanged, or rejected.
     assert!(server.requests().len() == 1 || outcome.code == 2, "{outcome:#?}");
 }

@@ -1,4 +1,4 @@
-//! The answer must be about this very pod.
+//! The answer must describe this pod.
 
 use serde_json::json;
 
@@ -79,7 +79,7 @@ fn the_mirror_of_a_static_pod_is_the_pod() {
     let (server, outcome) = of_static_pod(STATIC_UID);
     assert_eq!(variable(&outcome, "POD_LABEL_TIER"), Some("control-plane"), "{outcome:#?}");
     assert_eq!(variable(&outcome, "POD_UID"), Some(STATIC_UID));
-    // The kubelet's own annotations are no facts: a restarted kubelet changes them.
+    // Annotations of the kubelet are not facts, because they change when the kubelet restarts.
     assert_eq!(variable(&outcome, "POD_ANNOTATION_KUBERNETES_IO_CONFIG_SOURCE"), None);
     assert_eq!(server.requests().len(), 1);
 }
@@ -116,4 +116,21 @@ fn a_uid_that_only_a_variable_or_a_file_knows_counts_too() {
         };
         starts_without_labels(&world, &server.url(), &["UID", "11111111-2222-3333-4444-555555555555"]);
     }
+}
+
+/// The pod's author can write such a list (`dnsPolicy: None`), and it may name another namespace.
+#[test]
+fn the_search_list_of_dns_addresses_no_request() {
+    let server = Server::plain(always(Response::json(&pod("notoken"))));
+    let world = World::recorded("notoken", "main");
+    world.environ(&[("POD_NAME", "notoken")]);
+    let namespace = world.run(["print", "POD_NAMESPACE"]).expect_code(0).stdout;
+    assert_eq!(namespace, "default\n", "the list names it");
+    let outcome = exec(&world, &server.url(), &["--labels", "--set=UID=namespace.uid"]).expect_code(0);
+    assert!(started(&outcome));
+    assert_says(&outcome, &["the pod's name or namespace is not known", "POD_NAMESPACE with fieldRef"]);
+    let get = ["/api/v1/namespaces/{namespace}/pods"];
+    let outcome = run(command(&world, &server.url(), "get", &get)).expect_code(1);
+    assert_says(&outcome, &["{namespace}: the pod's namespace is not known"]);
+    assert_eq!(server.connections(), 0);
 }

@@ -1,10 +1,11 @@
-//! The API source: what a user sees of it, whatever the API server does.
+//! The source `api`: its results and messages for any behaviour of the API server.
 
 mod access;
 mod address;
 mod ambassador;
 mod asking;
 mod certificates;
+mod containers;
 mod failing;
 mod forbidden;
 mod get;
@@ -108,8 +109,8 @@ fn assert_says(outcome: &Outcome, words: &[&str]) {
     }
 }
 
-/// Runs `exec --labels` in a `bare` pod whose API server fails: the application starts all the
-/// same, in time, with what is known otherwise, and the failure is said in `words`.
+/// Runs `exec --labels` in a `bare` pod whose API server fails. The application must start in time, with
+/// the facts of other sources, and the message must contain `words`.
 #[track_caller]
 fn starts_without_labels(world: &World, url: &str, words: &[&str]) -> Outcome {
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! What only the Node object tells.
+//! The fields that only the Node object has.
 
 use serde_json::json;
 

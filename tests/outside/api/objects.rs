@@ -1,4 +1,4 @@
-//! What the rows of the table find in the Pod object, and in objects other than the Pod.
+//! The fields that the table finds in the Pod object and in other objects.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! The process: it hears SIGTERM while it waits, and nothing of the client is left after exec.
+//! The process: SIGTERM ends it during a request, and nothing of the client remains after exec.
 
 use std::process::{Child, Stdio};
 
@@ -102,7 +102,7 @@ fn pid_inside(process: Pid) -> String {
     line.split_whitespace().last().unwrap().to_owned()
 }
 
-/// What a shell shows of its own process, without another: descriptors, and its status.
+/// A shell script that shows its own descriptors and status, without another process.
 const INSPECT: &str = "echo /proc/self/fd/*; while read -r line; do echo \"$line\"; done < /proc/$$/status";
 
 /// The descriptors, the number of threads and the signals in what `INSPECT` has shown.

@@ -1,4 +1,4 @@
-//! What the Pod object tells: for the right container, and with the kernel's last word on limits.
+//! The facts of the Pod object: for the right container, and with the limits that the kernel enforces.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ const IDS: [(&str, &str); 4] = [
 
 const IMAGE_ID: &str = "sha256:b40dfd19798656db8ea706d1883b63cae7c75fe552c823344c28659bf74c2573";
 
-/// As cgroup v2 looks from inside a private namespace: it tells no ID.
+/// cgroup v2 in a private namespace: the path contains no ID.
 const PRIVATE_CGROUP: &str = "0::/\n";
 
 fn api_of(name: &str) -> Server {
@@ -158,7 +158,7 @@ fn requests_and_limits() {
     assert_eq!(shown["variables"]["CONTAINER_CPU_REQUEST_MILLICORES"], "15");
 }
 
-/// The memory limit in KiB that the API alone tells in `deployment-web`, with these three limits.
+/// The memory limit in KiB from the API alone in `deployment-web`, with these three limits.
 fn memory_limit(status: Option<&str>, container: Option<&str>, pod_level: Option<&str>) -> Value {
     let mut object = pod("deployment-web");
     if let Some(limit) = status {
@@ -226,4 +226,49 @@ fn a_pod_object_from_a_file_goes_through_the_same_code() {
     assert_eq!(read["container"]["id"], asked["id"]);
     assert_eq!(read["container"]["imageID"], asked["imageID"]);
     assert_eq!(server.requests().len(), 1, "--pod asks nobody");
+}
+
+/// The recorded pod of a StatefulSet. Its volume has the labels of its controller.
+fn labelled_by_a_stateful_set(server: &Server) -> World {
+    let world = server.world("statefulset-db-0", "main");
+    let labels = "controller-revision-hash=\"db-698c9565f8\"\nstatefulset.kubernetes.io/pod-name=\"db-0\"\n";
+    world.write("etc/podinfo/labels", labels);
+    world
+}
+
+#[test]
+fn the_answer_about_the_owner_outranks_labels() {
+    let none = json!([]);
+    let other = json!([{"kind": "CloneSet", "name": "clone", "controller": true}]);
+    for (references, owner) in [(none, Value::Null), (other, json!({"kind": "CloneSet", "name": "clone"}))] {
+        let mut object = pod("statefulset-db-0");
+        object["metadata"]["ownerReferences"] = references;
+        object["metadata"]["labels"].as_object_mut().unwrap().remove("apps.kubernetes.io/pod-index");
+        let server = Server::start(always(Response::json(&object)));
+        let world = labelled_by_a_stateful_set(&server);
+
+        let by_labels = world.run(["print", "--format=json"]).expect_code(0).json();
+        assert_eq!(by_labels["pod"]["owner"], json!({"kind": "StatefulSet", "name": "db"}));
+        assert_eq!(by_labels["pod"]["workload"], json!({"kind": "StatefulSet", "name": "db"}));
+        assert_eq!(by_labels["pod"]["ordinal"], 0);
+        for name in ["POD_OWNER_KIND", "POD_OWNER_NAME", "WORKLOAD_KIND", "WORKLOAD_NAME", "POD_ORDINAL"] {
+            assert_eq!(by_labels["sources"][name], "labels", "{name}");
+        }
+
+        let shown = document(&world, &server, &["--explain"]);
+        assert_eq!(shown["pod"]["owner"], owner);
+        assert_eq!(shown["pod"]["workload"], owner);
+        assert_eq!(shown["pod"]["ordinal"], Value::Null, "the name's number means nothing then");
+        assert_eq!(shown["unknown"]["POD_ORDINAL"], "the pod has no pod.ordinal");
+    }
+}
+
+#[test]
+fn the_label_of_the_index_is_an_ordinal_whoever_owns_the_pod() {
+    let mut object = pod("statefulset-db-0");
+    object["metadata"]["ownerReferences"] = json!([]);
+    let server = Server::start(always(Response::json(&object)));
+    let shown = document(&server.world("statefulset-db-0", "main"), &server, &[]);
+    assert_eq!(shown["pod"]["ordinal"], 0);
+    assert_eq!(shown["sources"]["POD_ORDINAL"], "labels");
 }

@@ -1,4 +1,4 @@
-//! What the API server does not know yet: for up to a second after the start it lacks the status.
+//! Fields that the API server does not have yet: the status comes up to a second after the start.
 
 use super::*;
 use crate::server::{Answer, Response, always, in_order};

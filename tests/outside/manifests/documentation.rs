@@ -1,4 +1,4 @@
-//! The manifests in the documentation, as far as they can be tried without a cluster.
+//! The manifests in the documentation, tested without a cluster.
 
 use std::path::{Path, PathBuf};
 
@@ -84,7 +84,7 @@ fn command_lines(value: &Value, lines: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The README and what is in `docs/`.
+/// The README and the files in `docs/`.
 pub fn documentation() -> Vec<(PathBuf, String)> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = std::fs::read_dir(top.join("docs")).unwrap().map(|entry| entry.unwrap().path());

@@ -1,4 +1,4 @@
-//! The examples as they are in their files.
+//! The examples in their files.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
-//! The examples, as far as they can be tried without a cluster: the API server's own schemas accept every
-//! object, every pod keeps to the `restricted` Pod Security Standard and may do no more than it needs to,
-//! and every command line of introspod is one that this introspod takes.
+//! The examples, tested without a cluster. The schemas of the API server accept every object. Every pod
+//! meets the `restricted` Pod Security Standard and has only the permissions that it needs. introspod
+//! accepts every command line.
 
 mod documentation;
 mod examples;
@@ -241,7 +241,7 @@ fn assert_introspod_takes(example: &str, workload: &Workload, container: &Value,
     assert_eq!(outcome.code, 0, "{told}: {outcome:#?}");
     let help = run(introspod([line[0].as_str(), "--help"])).stdout;
     for (variable, _) in &scene.options {
-        // One that is no option's would be ignored.
+        // A variable that belongs to no option would be ignored.
         let name = variable.trim_start_matches("INTROSPOD_").to_lowercase().replace('_', "-");
         let option = format!("--{name}");
         assert!(help.split_whitespace().any(|word| word == option), "{told}: {variable}");

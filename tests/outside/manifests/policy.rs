@@ -1,7 +1,7 @@
-//! The admission policy tells OpenTelemetry the same as `--otel` does, as far as text can show it.
+//! The admission policy sets the same OpenTelemetry attributes as `--otel`.
 //!
-//! What is evaluated here is the policy's own text; that an API server evaluates it alike is a matter for a
-//! cluster. That its variables are those of the table of fields is a unit test beside the table.
+//! These tests evaluate the text of the policy. tests/cluster has an API server evaluate it. A unit test
+//! beside the table of fields compares its variables with the table.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! A container of a manifest, played on the files of a recorded one.
+//! Runs a container of a manifest with the files of a recorded container.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ impl Scene {
         words.chain(variables.flat_map(|(_, value)| value.lines())).map(str::to_owned).collect()
     }
 
-    /// The manifest's command, but for where files go, what is executed, and the API.
+    /// The command of the manifest, with other paths of files, another application and another API server.
     pub fn command(&self, line: &[String]) -> Command {
         let mut words = Vec::new();
         for word in line {

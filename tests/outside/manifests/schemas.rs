@@ -1,4 +1,4 @@
-//! The API server's own schemas: that part of OpenAPI v3 which Kubernetes' built-in types use.
+//! The schemas of the API server: the part of OpenAPI v3 that Kubernetes' built-in types use.
 
 use serde_json::Value;
 

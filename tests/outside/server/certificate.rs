@@ -1,4 +1,4 @@
-//! Certificates made at test time, right ones and wrong ones.
+//! Certificates for the tests, both valid and invalid.
 
 use std::sync::Arc;
 

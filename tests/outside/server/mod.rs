@@ -1,4 +1,4 @@
-//! A test API server: real TLS on loopback, answering by a script.
+//! A test API server: real TLS on loopback, and answers from a script.
 
 mod certificate;
 mod response;
@@ -48,7 +48,7 @@ impl Request {
     }
 }
 
-/// Decides what is answered to one request after the other.
+/// Decides the answer to each request.
 type Script = Box<dyn FnMut(&Request) -> Answer + Send>;
 
 /// Answers the same to every request.
@@ -136,7 +136,7 @@ impl Server {
         Server::run(loopback(), Authority::new("kubernetes"), Manner::Plain, script)
     }
 
-    /// A server of whose replicas the one that gets the first connection is gone.
+    /// A server with several replicas. The replica for the first connection is gone.
     pub fn silent_at_first(script: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
         let authority = Authority::new("kubernetes");
         let manner = Manner::SilentAtFirst(authority.server(Certificate::Valid));
@@ -189,12 +189,12 @@ impl Server {
         self.authority.pem()
     }
 
-    /// A certificate that the authority has signed, and which is no authority's.
+    /// A certificate that the authority has signed and that is not a CA certificate.
     pub fn leaf(&self) -> String {
         self.authority.leaf_pem()
     }
 
-    /// A recorded container whose service account is one of this server, and the only one.
+    /// A recorded container with a service account of this server.
     pub fn world(&self, pod: &str, container: &str) -> World {
         let (world, token) = (World::recorded(pod, container), token(pod));
         world
@@ -392,7 +392,7 @@ fn reset(socket: &TcpStream) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A listener whose queue is full: the kernel drops what asks to connect, and connecting hangs.
+/// A listener with a full queue: the kernel drops new connections, so connecting hangs.
 pub struct Unaccepting {
     listener: TcpListener,
     _queued: Vec<TcpStream>,
@@ -438,7 +438,7 @@ impl Trap {
     }
 }
 
-/// The recorded token of `pod` with the signature of these tests; its claims are as they were.
+/// The recorded token of `pod` with the signature of these tests and unchanged claims.
 pub fn token(pod: &str) -> String {
     let recorded = recorded_tokens(pod).find_map(|path| std::fs::read_to_string(path).ok());
     let recorded = recorded.unwrap_or_else(|| panic!("no token was recorded in {pod}"));
@@ -446,7 +446,7 @@ pub fn token(pod: &str) -> String {
     format!("{claims}.{SECRET}")
 }
 
-/// `token` with other claims; the signature stays, for nobody here verifies it.
+/// `token` with other claims. The signature stays, because no test verifies it.
 pub fn claims_of(token: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
     let [header, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
     let mut claims = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
@@ -465,7 +465,7 @@ fn recorded_tokens(pod: &str) -> impl Iterator<Item = PathBuf> {
 /// Fails the test if any part of `text` looks like a token.
 #[track_caller]
 pub fn assert_token_absent(text: &str) {
-    // The second one is how the header of every JWT begins: `{"alg":`.
+    // The second one is the start of the header of every JWT: `{"alg":`.
     for part in [SECRET, "eyJhbGciOi"] {
         assert!(!text.contains(part), "the token is in:\n{text}");
     }

@@ -1,4 +1,4 @@
-//! What the server answers, and how it fails to.
+//! The answers and failures of the test server.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ impl Response {
         head.into_bytes()
     }
 
-    /// The body as it is on the wire.
+    /// The bytes of the body.
     pub fn framed_body(&self) -> Vec<u8> {
         if !self.chunked {
             return self.body.clone();
@@ -133,7 +133,7 @@ pub enum Portion {
 }
 
 impl Portion {
-    /// That much of `response`, as it is on the wire.
+    /// The first bytes of `response`.
     pub fn of(self, response: &Response) -> Vec<u8> {
         let (mut head, body) = (response.head(), response.framed_body());
         match self {
@@ -152,6 +152,6 @@ pub enum End {
     Hang,
     /// The end of the connection, as when a proxy on the way is stopped.
     Close,
-    /// A TCP reset, as from a load balancer whose target is gone.
+    /// A TCP reset, like that of a load balancer without a target.
     Reset,
 }

@@ -1,4 +1,4 @@
-//! What it costs to wait; `benches/watch` measures more of it.
+//! The cost of waiting. `benches/watch` measures more.
 
 use super::*;
 use crate::server::{Server, always};

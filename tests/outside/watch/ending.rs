@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the end at once, with 0.
+//! SIGTERM and SIGINT end `watch` at once with 0.
 
 use super::*;
 use crate::needs::{needs, succeeds};

@@ -1,5 +1,6 @@
-//! Files that stay true: `watch` beside a volume that is swapped as the kubelet does it.
+//! `watch` keeps files up to date while a volume changes in the way of the kubelet.
 
+mod containers;
 mod cost;
 mod ending;
 mod keeping;
@@ -106,18 +107,32 @@ impl Watching {
         Watching::spawn(world, Command::new(INTROSPOD), options)
     }
 
+    /// The same with another name for the file.
+    fn start_with_files<S: AsRef<OsStr>>(
+        world: &World,
+        file: &str,
+        options: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Watching::spawn_with_files(world, Command::new(INTROSPOD), file, options)
+    }
+
     /// The same by a program that executes it, such as `unshare`.
-    fn spawn<S: AsRef<OsStr>>(
+    fn spawn<S: AsRef<OsStr>>(world: &World, command: Command, options: impl IntoIterator<Item = S>) -> Self {
+        Watching::spawn_with_files(world, command, "pod.json", options)
+    }
+
+    fn spawn_with_files<S: AsRef<OsStr>>(
         world: &World,
         mut command: Command,
+        file: &str,
         options: impl IntoIterator<Item = S>,
     ) -> Self {
         let out = world.path().join("out");
         fs::create_dir_all(&out).unwrap();
-        command.arg("watch").arg("--out").arg(out.join("pod.json")).args(options);
+        command.arg("watch").arg("--out").arg(out.join(file)).args(options);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.env("INTROSPOD_ROOT", world.path()).env("INTROSPOD_LOG", "info");
-        // The egress proxy of a cluster is nobody to be told.
+        // Notifications must not go to the egress proxy of a cluster.
         command.env("HTTP_PROXY", "http://127.0.0.1:9").env("http_proxy", "http://127.0.0.1:9");
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());

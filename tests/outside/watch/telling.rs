@@ -1,4 +1,4 @@
-//! `--notify`: the application is told of each change that shows, however it behaves.
+//! `--notify`: the application gets a notification of each visible change, even if it behaves badly.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -17,12 +17,12 @@ struct Told {
 
 impl Told {
     fn answer(mut self, status: &str) {
-        // One that does not wait for the answer is no concern of the application's.
+        // The client may have closed the connection before the answer.
         let _ = write!(self.stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
 }
 
-/// The application's HTTP listener, at an address of its own, so that it can come and go.
+/// The application's HTTP listener, with its own address, so that it can stop and start.
 struct Application {
     address: SocketAddr,
     sender: Sender<Told>,
@@ -70,7 +70,7 @@ impl Application {
         self.told.recv_timeout(PATIENCE).expect("a notification")
     }
 
-    /// Nothing was told that was not looked at.
+    /// Checks that there are no more notifications.
     #[track_caller]
     fn assert_untold(&self) {
         assert!(self.told.try_recv().is_err(), "one notification too many");
@@ -144,7 +144,7 @@ fn localhost_is_the_loopback() {
 fn a_burst_is_one() {
     const CHANGES: usize = 4;
     let application = Application::up();
-    // On a busy machine the changes may take longer than a burst: then another try tells.
+    // On a busy machine the changes may take longer than a burst. Then the test tries again.
     for _ in 0..20 {
         let (world, mut volume) = labelled();
         let watching = Watching::start(&world, [application.option()]);
@@ -182,7 +182,7 @@ fn an_application_that_is_down_is_told_once_it_is_up() {
     volume.label("blue");
     let line = watching.wait_for_lines(2, "trying again");
     assert!(line.contains("Connection refused"), "{line}");
-    // What changes meanwhile is told of by the same notification.
+    // The same notification covers the changes during the pause.
     for (number, team) in ["green", "yellow"].into_iter().enumerate() {
         volume.label(team);
         watching.wait_for_label(team);
@@ -205,7 +205,7 @@ fn an_application_that_fails_is_told_again() {
     let watching = Watching::start(&world, [application.option()]);
     watching.wait_for_label("red");
     volume.label("blue");
-    // No redirect is followed: who knows where it leads.
+    // Redirects are not followed, because they may lead anywhere.
     let failing =
         ["500 Internal Server Error", "503 Service Unavailable", "307 Temporary Redirect\r\nLocation: /"];
     for (number, status) in failing.into_iter().enumerate() {
@@ -242,7 +242,7 @@ fn an_application_that_is_slow_does_not_hold_up_the_files() {
     application.assert_untold();
     slow.answer(WELL);
     watching.wait_for_lines(1, ": notified");
-    // The application may have read the file before the other changes: it is told of them, as of one.
+    // The application may have read the file before the other changes, so it gets one more notification.
     application.next().answer(WELL);
     watching.wait_for_lines(2, ": notified");
     volume.label("blue");

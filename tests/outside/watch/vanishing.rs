@@ -1,4 +1,4 @@
-//! A volume that is not there yet, that is no more, and more changes than the kernel queues.
+//! A volume that does not exist yet or has disappeared, and more changes than the kernel queues.
 
 use serde_json::json;
 

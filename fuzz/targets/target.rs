@@ -1,4 +1,4 @@
-//! Every target: the program's own name says which property of `introspod::fuzzing` it tries.
+//! The program of every target: its own name says which function of `introspod::fuzzing` it runs.
 
 #![no_main]
 

@@ -1,80 +1,22 @@
-//! The kubelet's parser of env files (`fileKeyRef`), strictly by `fixtures/envfile/GRAMMAR.md`.
+//! The kubelet's parser of env files, compared with what a real kubelet did.
+
+mod parser;
 
 use crate::world::fixtures;
+use parser::{Rejected, assignments};
 
-/// The whole parse fails: the container waits in `CreateContainerConfigError`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Rejected;
-
-/// The value of `key` in `file`; none if it is not there, or empty, which is the same.
+/// The value of `key` in `file`; none if `key` is missing or empty, which the kubelet treats alike.
 ///
 /// # Errors
-/// A line before the key is not to the kubelet's liking.
+/// The kubelet rejects a line before the key.
 pub fn value_of(file: &[u8], key: &[u8]) -> Result<Option<Vec<u8>>, Rejected> {
-    let mut lines = Lines { rest: Some(file) };
-    while let Some(line) = lines.next()? {
-        let line = trim_start(line);
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
-        }
-        let equals = line.iter().position(|byte| *byte == b'=').ok_or(Rejected)?;
-        let (name, value) = (&line[..equals], &line[equals + 1..]);
-        if name.is_empty() || name.ends_with(b" ") || name.ends_with(b"\t") {
-            return Err(Rejected);
-        }
-        let value = match value.first() {
-            // The name is empty, and the rest of the line of no interest.
-            Some(b' ' | b'\t') => Vec::new(),
-            Some(b'\'') => quoted(&value[1..], &mut lines)?,
-            _ => return Err(Rejected),
-        };
+    for assignment in assignments(file) {
+        let (name, value) = assignment?;
         if name == key {
             return Ok(Some(value).filter(|value| !value.is_empty()));
         }
     }
     Ok(None)
-}
-
-/// What is between quotes, from after the first on, over as many lines as it takes.
-fn quoted(rest: &[u8], lines: &mut Lines) -> Result<Vec<u8>, Rejected> {
-    let mut value = Vec::new();
-    let mut line = rest;
-    loop {
-        if let Some(end) = line.iter().position(|byte| *byte == b'\'') {
-            value.extend(&line[..end]);
-            let after = trim_start(&line[end + 1..]);
-            let is_clean = after.is_empty() || after.starts_with(b"#");
-            return if is_clean { Ok(value) } else { Err(Rejected) };
-        }
-        value.extend(line);
-        value.push(b'\n');
-        line = lines.next()?.ok_or(Rejected)?;
-    }
-}
-
-fn trim_start(line: &[u8]) -> &[u8] {
-    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    &line[blanks..]
-}
-
-/// Lines as Go's `bufio.Scanner` gives them.
-struct Lines<'a> {
-    rest: Option<&'a [u8]>,
-}
-
-impl<'a> Lines<'a> {
-    fn next(&mut self) -> Result<Option<&'a [u8]>, Rejected> {
-        let Some(rest) = self.rest.filter(|rest| !rest.is_empty()) else { return Ok(None) };
-        let (line, rest) = match rest.iter().position(|byte| *byte == b'\n') {
-            Some(end) => (&rest[..end], Some(&rest[end + 1..])),
-            None => (rest, None),
-        };
-        self.rest = rest;
-        if line.len() > 65_535 {
-            return Err(Rejected);
-        }
-        Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
-    }
 }
 
 /// The bytes of a Python literal: `b'…'`.
