@@ -89,6 +89,13 @@ fn assert_files_are_whole(directory: &Path, what: &str) {
     }
 }
 
+/// Whether the allocator was refused memory, which ends any Rust program. glibc's asks `brk` when `mmap` fails;
+/// musl's asks one of them only.
+fn is_out_of_memory(call: &str, outcome: &Outcome) -> bool {
+    let is_for_memory = ["brk", "mmap", "mremap"].contains(&call);
+    is_for_memory && outcome.code == 134 && outcome.stderr.starts_with("memory allocation of ")
+}
+
 /// Makes every system call of `introspod SUBCOMMAND …` fail in turn.
 fn every_call_fails_in_turn(subcommand: &[&str], is_as_documented: fn(&Outcome) -> bool) {
     if !needs("strace", has_strace) {
@@ -114,10 +121,13 @@ fn every_call_fails_in_turn(subcommand: &[&str], is_as_documented: fn(&Outcome) 
             let directory = directory_with_old_files();
             let inject = format!("--inject={name}:error={error}:when={count}");
             let outcome = run_in(directory.path(), &["--output=/dev/null", &inject]);
+            assert_files_are_whole(directory.path(), &what);
+            if is_out_of_memory(name, &outcome) {
+                continue;
+            }
             assert!(is_as_documented(&outcome), "{what}: {outcome:#?}");
             let is_failure = outcome.code != 0;
             assert_eq!(is_failure, outcome.stderr.contains("introspod: error: "), "{what}: {outcome:#?}");
-            assert_files_are_whole(directory.path(), &what);
         }
     }
 }
