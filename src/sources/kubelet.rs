@@ -21,8 +21,11 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     told
 }
 
+/// What the directory of every pod has in its path: few of a container's mounts are the kubelet's.
+const PODS: &str = "/pods/";
+
 fn tell_mounts(surroundings: &Surroundings, told: &mut Told) {
-    let mounts = match surroundings.mounts() {
+    let mounts = match surroundings.mounts_with(PODS) {
         Ok(mounts) => mounts,
         Err(error) => return told.absent(error.to_string()),
     };

@@ -70,6 +70,11 @@ pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
     text.lines().filter_map(parse_line)
 }
 
+/// The mounts in `text` whose lines contain `part`.
+pub(crate) fn parse_with<'a>(text: &'a str, part: &'a str) -> impl Iterator<Item = Mount<'a>> {
+    text.lines().filter(move |line| line.contains(part)).filter_map(parse_line)
+}
+
 // Mount ID, parent ID, major:minor, root, mount point, options, any number of optional fields,
 // a hyphen, then file system, source, super options.
 fn parse_line(line: &str) -> Option<Mount<'_>> {

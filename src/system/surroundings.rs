@@ -96,6 +96,17 @@ impl<'a> Surroundings<'a> {
         self.mountinfo.as_deref().map(mountinfo::parse)
     }
 
+    /// The mounts whose lines contain `part`, in order. The other lines are not parsed.
+    ///
+    /// # Errors
+    /// As [`Surroundings::mounts`].
+    pub(crate) fn mounts_with<'s>(
+        &'s self,
+        part: &'s str,
+    ) -> Result<impl Iterator<Item = Mount<'s>>, &'s ReadError> {
+        self.mountinfo.as_deref().map(|text| mountinfo::parse_with(text, part))
+    }
+
     /// The hostname of the container. It can differ from the pod's name, for example with `spec.hostname` or
     /// on the host network.
     pub(crate) fn hostname(&self) -> Option<String> {
