@@ -21,15 +21,13 @@ POD = json.loads((FIXTURES / "pods/bare/pod.json").read_text())
 PATH = f"/api/v1/namespaces/{POD['metadata']['namespace']}/pods/{POD['metadata']['name']}"
 
 
-def build():
-    """This machine's release build, and the program that benches/floor has for a request; built if they must be."""
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bins", "--example", "request"],
-                   cwd=REPOSITORY, check=True)
-    metadata = subprocess.run(["cargo", "metadata", "--no-deps", "--format-version=1"], cwd=REPOSITORY,
+def build(directory=REPOSITORY, name="introspod"):
+    """The release build of this machine of the package in `directory`, built if it must be."""
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=directory, check=True)
+    metadata = subprocess.run(["cargo", "metadata", "--no-deps", "--format-version=1"], cwd=directory,
                               stdout=subprocess.PIPE, check=True)
-    directory = pathlib.Path(json.loads(metadata.stdout)["target_directory"])
-    newest = lambda name: max(directory.glob(f"*/release/{name}"), key=lambda path: path.stat().st_mtime)
-    return newest("introspod"), newest("examples/request")
+    target = pathlib.Path(json.loads(metadata.stdout)["target_directory"])
+    return max(target.glob(f"*-gnu/release/{name}"), key=lambda path: path.stat().st_mtime)
 
 
 def certificates(directory):
