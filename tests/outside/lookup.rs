@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::made::{annotated, only_line, with_resources};
 use crate::needs::{is_root, needs};
-use crate::world::{INTROSPOD, Outcome, World, introspod, run};
+use crate::world::{INTROSPOD, Outcome, World, introspod, run, write_executable};
 
 /// A directory with one file of this content and mode.
 fn file(name: &str, content: &str, mode: u32) -> tempfile::TempDir {
@@ -18,9 +18,7 @@ fn file(name: &str, content: &str, mode: u32) -> tempfile::TempDir {
 }
 
 fn put(directory: &Path, name: &str, content: &str, mode: u32) {
-    let path = directory.join(name);
-    std::fs::write(&path, content).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    write_executable(&directory.join(name), content, mode);
 }
 
 const SAY: &str = "#!/bin/sh\necho ran \"$0\"\n";

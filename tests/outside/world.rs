@@ -159,3 +159,13 @@ pub fn run_with_input(mut command: Command, input: &[u8]) -> Outcome {
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
+
+/// Writes an executable file.
+///
+/// Another process writes it: a file that this process has open for writing could be inherited by a child that
+/// another test starts at this moment, and then it cannot be executed (ETXTBSY).
+pub fn write_executable(path: &Path, text: &str, mode: u32) {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"cat >"$1" && chmod "$2" "$1""#, "sh"]).arg(path).arg(format!("{mode:o}"));
+    run_with_input(command, text.as_bytes()).expect_code(0);
+}

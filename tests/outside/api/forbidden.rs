@@ -5,7 +5,6 @@
 
 use crate::needs::{has_kubectl, needs};
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
@@ -20,9 +19,8 @@ type Arguments = Vec<String>;
 #[track_caller]
 fn pasted(line: &str) -> Vec<Arguments> {
     let directory = World::empty();
-    directory.write("kubectl", "#!/bin/sh\nprintf '%s\\n' \"$@\" ''\n");
-    let recorder = directory.path().join("kubectl");
-    std::fs::set_permissions(recorder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let recorder = "#!/bin/sh\nprintf '%s\\n' \"$@\" ''\n";
+    crate::world::write_executable(&directory.path().join("kubectl"), recorder, 0o755);
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", line]).env_clear().env("PATH", directory.path()).current_dir(directory.path());
     let outcome = run(shell).expect_code(0);
