@@ -22,7 +22,7 @@ use crate::facts::subject::Asked;
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told, Value};
 use crate::kubernetes::expansion::expand;
-use crate::kubernetes::image_reference::ImageReference;
+use crate::kubernetes::image_reference::tag_and_digest;
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::resource_field;
@@ -363,11 +363,10 @@ fn expansion(data: &[u8]) {
 
 fn image(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    let Some(image) = ImageReference::parse(text) else { return };
-    let tag = image.tag.map(|tag| format!(":{tag}")).unwrap_or_default();
-    let digest = image.digest.map(|digest| format!("@{digest}")).unwrap_or_default();
-    assert_eq!(format!("{}{tag}{digest}", image.name), text);
-    assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
+    let Some((tag, digest)) = tag_and_digest(text) else { return };
+    let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+    let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+    assert!(text.ends_with(&format!("{tag}{digest}")) && (tag + &digest).is_ascii());
 }
 
 fn volume(data: &[u8]) {

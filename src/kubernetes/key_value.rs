@@ -3,7 +3,6 @@
 //! The kubelet writes them with `FormatMap` (Kubernetes' `pkg/fieldpath/fieldpath.go`). The lines are
 //! sorted by key, `strconv.Quote` of Go quotes the values, and the last line has no newline.
 
-use super::printable::is_printable;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::slice::Iter;
@@ -169,11 +168,19 @@ fn quote_character(character: char, text: &mut String) {
         '\t' => 't',
         '\x0b' => 'v',
         '\\' | '"' => character,
-        _ if is_printable(character) => return text.push(character),
+        ' '..='~' => return text.push(character),
+        _ if !character.is_ascii() && is_printable(character) => return text.push(character),
         _ => return quote_code(character.into(), text),
     };
     text.push('\\');
     text.push(letter);
+}
+
+/// Whether Go's `strconv.IsPrint` says so of a character that is not ASCII. Kubernetes may be built with an
+/// older version of Unicode.
+fn is_printable(character: char) -> bool {
+    // Only at the start of a text does Rust escape a mark that combines.
+    [' ', character].iter().collect::<String>().escape_debug().nth(1) == Some(character)
 }
 
 fn quote_code(code: u32, text: &mut String) {
@@ -265,6 +272,18 @@ mod tests {
         for escape in ["\\", "\\z", "\\x4", "\\xg0", "\\400", "\\18", "\\ud800", "\\U00110000", "\\u00e"] {
             let line = format!("key=\"{escape}\"");
             assert!(!reason(&line).is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_printable_for_go_is_escaped() {
+        for character in "¡é☃中🌍\u{fffd}\u{301}\u{323af}\u{e01ef}\u{31350}".chars() {
+            assert!(is_printable(character), "{character:?}");
+        }
+        let others =
+            "\u{80}\u{a0}\u{ad}\u{378}\u{200b}\u{2028}\u{3000}\u{e000}\u{feff}\u{ffff}\u{e0001}\u{f0000}";
+        for character in others.chars() {
+            assert!(!is_printable(character), "{character:?}");
         }
     }
 

@@ -3,11 +3,11 @@
 //! These modules only convert text and values. They do not use files or the network.
 
 pub(crate) mod expansion;
+pub(crate) mod fraction;
 pub(crate) mod image_reference;
 pub(crate) mod key_value;
 pub(crate) mod names;
 pub(crate) mod object;
-mod printable;
 pub(crate) mod qualified_name;
 pub(crate) mod quantity;
 pub(crate) mod resource;

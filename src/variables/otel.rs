@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::field::{Field, Source};
 use crate::facts::{Facts, Value};
-use crate::kubernetes::image_reference::ImageReference;
+use crate::kubernetes::image_reference;
 use crate::system::environment::Environment;
 use crate::variables::variable::Variable;
 
@@ -210,8 +210,8 @@ impl<'a> Attributes<'a> {
 
 /// The version in an image's name: `tag@digest`, the digest or the tag.
 fn version_of(image: &str) -> Option<String> {
-    let image = ImageReference::parse(image)?;
-    match (image.tag, image.digest) {
+    let (tag, digest) = image_reference::tag_and_digest(image)?;
+    match (tag, digest) {
         (Some(tag), Some(digest)) => Some(format!("{tag}@{digest}")),
         (tag, digest) => digest.or(tag).map(str::to_owned),
     }
