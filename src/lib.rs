@@ -53,15 +53,13 @@
 //!   as `--require` forbids it.
 //! - Logs and errors never contain the token or values of the environment.
 
-// This page is for developers, so it links to private items.
-#![allow(rustdoc::private_intra_doc_links)]
-#![deny(unsafe_code)]
-
 mod cli;
 mod client;
 mod commands;
 mod facts;
+// For fuzz/run and `cargo test`, outside of the program's own sources.
 #[cfg(any(test, fuzzing))]
+#[path = "../fuzz/properties.rs"]
 pub mod fuzzing;
 mod kubernetes;
 mod render;

@@ -2,7 +2,6 @@
 //!
 //! A group is a struct that argh parses. Its docstring is the heading of the group in the help. The name of
 //! an option gives the name of its variable ([`variable_of`](super::variables::variable_of)).
-#![allow(rustdoc::bare_urls)]
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -202,12 +202,10 @@ pub(crate) fn shown_path(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::CString;
 
     fn in_cluster(host: &str, port: &str) -> Result<String, String> {
-        let entries = [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", port)];
-        let entries = entries.map(|(name, value)| CString::new(format!("{name}={value}")).unwrap());
-        let url = ApiUrl::in_cluster(&Environment::new(entries.to_vec()));
+        let entries = format!("KUBERNETES_SERVICE_HOST={host}\0KUBERNETES_SERVICE_PORT={port}\0");
+        let url = ApiUrl::in_cluster(&Environment::new(entries));
         url.map(|url| url.0.to_string()).map_err(|error| error.to_string())
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod field;
 pub(crate) mod limits;
 pub(crate) mod owner;
 #[cfg(test)]
+#[path = "../../tests/inside/policy.rs"]
 mod policy;
 pub(crate) mod reference;
 pub(crate) mod subject;

@@ -7,56 +7,22 @@ use std::sync::OnceLock;
 /// Entries `NAME=value` in their order, including duplicates and malformed ones.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    entries: Vec<CString>,
-    /// The entries with a name, sorted by name and position. The first lookup creates this index, because
-    /// lookups far outnumber entries.
-    by_name: OnceLock<Vec<Named>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Named {
-    /// The first eight bytes of the name as a number. Most names differ in it.
-    prefix: u64,
-    position: usize,
-    /// The length of the name, before `=`.
-    length: usize,
+    /// The entries, each with its NUL, as in `/proc/<pid>/environ` (`proc_pid_environ(5)`).
+    content: Vec<u8>,
+    /// Where the entries with a name begin, sorted by name and position. The first lookup creates this index,
+    /// because lookups far outnumber entries.
+    by_name: OnceLock<Vec<u32>>,
 }
 
 impl Environment {
-    /// An environment of these entries.
-    pub fn new(entries: Vec<CString>) -> Self {
-        Environment { entries, by_name: OnceLock::new() }
-    }
-
-    fn by_name(&self) -> &[Named] {
-        self.by_name.get_or_init(|| {
-            let named = self.entries.iter().enumerate().filter_map(|(position, entry)| {
-                let length = memchr::memchr(b'=', entry.as_bytes())?;
-                Some(Named { prefix: prefix(&entry.as_bytes()[..length]), position, length })
-            });
-            let mut by_name: Vec<Named> = named.collect();
-            by_name.sort_unstable_by(|one, other| {
-                let by_prefix = one.prefix.cmp(&other.prefix);
-                // Rare, because most names differ in their prefix.
-                by_prefix
-                    .then_with(|| (self.name(one), one.position).cmp(&(self.name(other), other.position)))
-            });
-            by_name
-        })
-    }
-
-    /// The content of `/proc/<pid>/environ`: entries that end in NUL (`proc_pid_environ(5)`).
-    pub(crate) fn from_proc(content: &[u8]) -> Self {
-        let mut entries = Vec::new();
-        let mut rest = content;
-        while let Ok(entry) = CStr::from_bytes_until_nul(rest) {
-            entries.push(entry.to_owned());
-            rest = &rest[entry.count_bytes() + 1..];
-        }
+    /// An environment of these entries, of which each ends in NUL.
+    pub fn new(content: impl Into<Vec<u8>>) -> Self {
+        let mut content = content.into();
         // A process can cut off the end of its environment.
-        entries.extend(CString::new(rest));
-        entries.retain(|entry| !entry.is_empty());
-        Environment::new(entries)
+        if content.last().is_some_and(|last| *last != 0) {
+            content.push(0);
+        }
+        Environment { content, by_name: OnceLock::new() }
     }
 
     /// The value of the first entry `name`, like `getenv(3)`; none if it is not UTF-8.
@@ -72,102 +38,99 @@ impl Environment {
 
     /// The bytes of the first entry `name`.
     pub(crate) fn get_bytes(&self, name: &[u8]) -> Option<&[u8]> {
-        let first =
-            self.by_name().get(self.first_not_before(name)).filter(|named| self.name(named) == name)?;
-        Some(&self.entries[first.position].as_bytes()[first.length + 1..])
+        let start = self.starts_from(name).next().filter(|start| self.name(*start) == name)?;
+        let value = start + name.len() + 1;
+        Some(&self.content[value..value + memchr::memchr(0, &self.content[value..])?])
     }
 
     /// Whether there is an entry whose name starts with `prefix`.
     pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
-        let prefix = prefix.as_bytes();
-        let first = self.by_name().get(self.first_not_before(prefix));
-        first.is_some_and(|named| self.name(named).starts_with(prefix))
+        self.starts_from(prefix.as_bytes())
+            .next()
+            .is_some_and(|start| self.name(start).starts_with(prefix.as_bytes()))
     }
 
     /// The names that start with `prefix` and are UTF-8, sorted, with duplicates.
     pub(crate) fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &str> {
-        let from_first = self.by_name().iter().skip(self.first_not_before(prefix.as_bytes()));
-        let names = from_first.map(|named| self.name(named));
+        let names = self.starts_from(prefix.as_bytes()).map(|start| self.name(start));
         let names = names.take_while(move |name| name.starts_with(prefix.as_bytes()));
         names.filter_map(|name| std::str::from_utf8(name).ok())
     }
 
-    /// The entries of this environment with some variables set. A new entry at the end replaces all entries
-    /// of the same name.
+    /// The entries of this environment with some variables set, which must be sorted by name. A new entry at
+    /// the end replaces all entries of the same name.
     ///
     /// A value with NUL is skipped, because an environment cannot contain it.
     pub(crate) fn with(&self, variables: &[(&str, &str)]) -> Vec<Cow<'_, CStr>> {
-        let mut is_replaced = vec![false; self.entries.len()];
-        for (name, _) in variables {
-            let from_first = self.by_name().iter().skip(self.first_not_before(name.as_bytes()));
-            for named in from_first.take_while(|named| self.name(named) == name.as_bytes()) {
-                is_replaced[named.position] = true;
-            }
-        }
-        let mut entries: Vec<Cow<CStr>> = Vec::with_capacity(self.entries.len() + variables.len());
-        for (entry, is_replaced) in self.entries.iter().zip(is_replaced) {
-            if !is_replaced {
-                entries.push(Cow::Borrowed(entry));
-            }
-        }
-        for (name, value) in variables {
-            if let Ok(entry) = CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()) {
-                entries.push(Cow::Owned(entry));
-            }
-        }
-        entries
+        let is_kept = |entry: &[u8]| {
+            let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
+            let is_named = name.len() < entry.len() - 1;
+            !is_named || variables.binary_search_by(|(set, _)| set.as_bytes().cmp(name)).is_err()
+        };
+        let old = self.entries().map(|(_, entry)| entry).filter(|entry| is_kept(entry));
+        let old = old.filter_map(|entry| CStr::from_bytes_with_nul(entry).ok()).map(Cow::Borrowed);
+        let new = variables.iter().filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok());
+        old.chain(new.map(Cow::Owned)).collect()
     }
 
-    fn name(&self, named: &Named) -> &[u8] {
-        &self.entries[named.position].as_bytes()[..named.length]
-    }
-
-    fn first_not_before(&self, name: &[u8]) -> usize {
-        let prefix = prefix(name);
-        self.by_name().partition_point(|named| {
-            named.prefix < prefix || (named.prefix == prefix && self.name(named) < name)
+    /// Where each entry begins, and its bytes with the NUL.
+    fn entries(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut start = 0;
+        memchr::memchr_iter(0, &self.content).map(move |end| {
+            let entry = (start, &self.content[start..=end]);
+            start = end + 1;
+            entry
         })
     }
-}
 
-/// The first eight bytes as a number with the same order.
-fn prefix(name: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = name.len().min(bytes.len());
-    bytes[..length].copy_from_slice(&name[..length]);
-    u64::from_be_bytes(bytes)
+    /// Where the entries whose names are not before `name` begin, in the order of their names.
+    fn starts_from(&self, name: &[u8]) -> impl Iterator<Item = usize> {
+        let by_name = self.by_name.get_or_init(|| {
+            let named = self.entries().filter(|(_, entry)| memchr::memchr(b'=', entry).is_some());
+            let mut by_name: Vec<u32> = named.filter_map(|(start, _)| u32::try_from(start).ok()).collect();
+            by_name.sort_unstable_by_key(|start| (self.name(*start as usize), *start));
+            by_name
+        });
+        let first = by_name.partition_point(|start| self.name(*start as usize) < name);
+        by_name[first..].iter().map(|start| *start as usize)
+    }
+
+    /// The name of the entry that begins at `start`. It has one.
+    fn name(&self, start: usize) -> &[u8] {
+        let rest = &self.content[start..];
+        &rest[..memchr::memchr(b'=', rest).unwrap_or_default()]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn environment(entries: &[&str]) -> Environment {
-        Environment::new(entries.iter().map(|entry| CString::new(*entry).unwrap()).collect())
-    }
-
     #[test]
     fn the_first_of_two_is_found_and_both_are_replaced() {
-        let environment = environment(&["A=1", "B=2", "A=3", "malformed", "AA=4", "=x"]);
+        let environment = Environment::new("A=1\0B=2\0A=3\0malformed\0AA=4\0=x\0\0");
         assert_eq!(environment.get("A"), Some("1"));
         assert_eq!(environment.get("malformed"), None);
-        let entries = environment.with(&[("A", "5"), ("C", "=6"), ("D", "\0")]);
+        let entries = environment.with(&[("A", "5"), ("C", "=6"), ("D", "\0"), ("malformed", "7")]);
         let entries: Vec<_> = entries.iter().map(|entry| entry.to_str().unwrap()).collect();
-        assert_eq!(entries, ["B=2", "malformed", "AA=4", "=x", "A=5", "C==6"]);
+        assert_eq!(entries, ["B=2", "malformed", "AA=4", "=x", "", "A=5", "C==6", "malformed=7"]);
     }
 
     #[test]
-    fn proc_environ_ends_each_entry_in_nul() {
-        let environment = Environment::from_proc(b"A=1\0EMPTY=\0MULTI=a\nb\0");
-        assert_eq!(environment.get("MULTI"), Some("a\nb"));
-        assert_eq!(environment.get("EMPTY"), Some(""));
-        assert_eq!(environment.get_nonempty("EMPTY"), None);
-        assert_eq!(environment.with(&[]).len(), 3);
+    fn proc_environ_may_be_cut_off() {
+        for content in ["A=1\0EMPTY=\0MULTI=a\nb\0", "A=1\0EMPTY=\0MULTI=a\nb"] {
+            let environment = Environment::new(content);
+            assert_eq!(environment.get("MULTI"), Some("a\nb"));
+            assert_eq!(environment.get("EMPTY"), Some(""));
+            assert_eq!(environment.get_nonempty("EMPTY"), None);
+            assert_eq!(environment.with(&[]).len(), 3);
+        }
+        assert_eq!(Environment::new("\0".repeat(9)).get("A"), None);
     }
 
     #[test]
     fn prefixes() {
-        let environment = environment(&["AB_C=1", "Z=2"]);
+        let environment = Environment::new("AB_C=1\0Z=2\0");
         for (prefix, is_there) in
             [("AB_", true), ("AB_C", true), ("AB_D", false), ("AA", false), ("ZZ", false)]
         {

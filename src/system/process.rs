@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -133,10 +133,10 @@ extern "C" fn end_with_success(_: libc::c_int) {
     unsafe { libc::_exit(crate::system::exit::SUCCESS) }
 }
 
-/// The inherited environment, in its order and with duplicates and entries without `=`.
+/// The inherited environment, in its order and with duplicates and entries without `=`; each entry ends in NUL.
 ///
 /// `std::env::vars_os` leaves out entries that it cannot split.
-pub(crate) fn environment() -> Vec<CString> {
+pub(crate) fn environment() -> Vec<u8> {
     unsafe extern "C" {
         static environ: *const *const libc::c_char;
     }
@@ -146,7 +146,7 @@ pub(crate) fn environment() -> Vec<CString> {
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
-            entries.push(CStr::from_ptr(*entry).to_owned());
+            entries.extend_from_slice(CStr::from_ptr(*entry).to_bytes_with_nul());
             entry = entry.add(1);
         }
     }

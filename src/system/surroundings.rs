@@ -142,7 +142,7 @@ fn environment_below<'a>(root: &Root, own: &'a Environment) -> Cow<'a, Environme
     }
     // The environment of a dry run does not belong to the pod.
     let recorded = root.read(Path::new("/proc/self/environ"));
-    Cow::Owned(recorded.map(|content| Environment::from_proc(&content)).unwrap_or_default())
+    Cow::Owned(recorded.map(Environment::new).unwrap_or_default())
 }
 
 // Names of directories and control groups may be any bytes. The relevant ones are ASCII.

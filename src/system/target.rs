@@ -48,7 +48,7 @@ impl Target {
         let root = directory.follow("root").map_err(|source| failed("root", source))?;
         let environ = directory.read("environ").map_err(|source| failed("environ", source))?;
         let root = Root::of_process(path.join("root"), root);
-        Ok((Target { path, directory }, root, Environment::from_proc(&environ)))
+        Ok((Target { path, directory }, root, Environment::new(environ)))
     }
 
     /// The content of a file of the process, such as `mountinfo`.

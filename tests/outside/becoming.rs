@@ -188,7 +188,6 @@ fn a_command_that_begins_with_a_hyphen_needs_the_two_hyphens() {
 
 /// Runs `introspod ARGUMENTS` with exactly this environment, as no library would allow it; answers
 /// with what the executed program has.
-#[allow(unsafe_code)]
 fn environment_after(arguments: &[&str], environment: &[&[u8]]) -> Vec<Vec<u8>> {
     let c_string = |bytes: &[u8]| CString::new(bytes).unwrap();
     let words = [&[INTROSPOD, "exec"], arguments, &["--", "/bin/cat", "/proc/self/environ"]].concat();

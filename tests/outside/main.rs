@@ -1,5 +1,8 @@
 //! Tests of the binary: its output, files, executed command and exit code.
 
+// Raw system calls, and code between fork and exec.
+#![allow(unsafe_code)]
+
 mod api;
 mod becoming;
 mod cgroup;

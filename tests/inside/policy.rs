@@ -1,3 +1,5 @@
+//! A unit test of [`super::field`], outside of the program's own sources.
+//!
 //! The admission policy in `examples/admission-policy` sets variables without this program: its names,
 //! fields, units and order must be those of the table of fields.
 
@@ -25,7 +27,7 @@ fn mutation() -> String {
     documents[1]["spec"]["mutations"][0]["jsonPatch"]["expression"].as_str().unwrap().to_owned()
 }
 
-/// The lists in an expression that begin with a variable's name, as far as they are of texts: `['NAME', 'text']`.
+/// The lists in an expression that begin with a variable's name, up to the first non-literal: `['NAME', 'text']`.
 fn lists(expression: &str) -> Vec<Vec<&str>> {
     let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     expression

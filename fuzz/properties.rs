@@ -9,7 +9,6 @@ mod kubelet_env;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -376,8 +375,8 @@ fn volume(data: &[u8]) {
         ("etc/podinfo/container_cpu_request_milli_cores", number),
         ("etc/podinfo/annotations", labels),
     ];
-    let entries = environ.split(|byte| *byte == b'\n').filter_map(|entry| CString::new(entry).ok());
-    let environment = Environment::new(entries.collect());
+    let entries: Vec<u8> = environ.iter().map(|byte| if *byte == b'\n' { 0 } else { *byte }).collect();
+    let environment = Environment::new(entries);
     let both = |surroundings: &Surroundings| {
         let mut both = sources::environment::tell(surroundings);
         both.values.extend(sources::volume::tell(surroundings).values);
