@@ -26,8 +26,7 @@ fn http(
     host: &str,
     addresses: &[SocketAddr],
 ) -> Result<Http, Failure> {
-    let trust =
-        tls::configuration(roots).map_err(|source| Failure::Tls { address: host.to_owned(), source })?;
+    let trust = tls::configuration(roots).map_err(|error| Failure::NoClient(error.into()))?;
     let http = Http::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -37,32 +36,29 @@ fn http(
         .connect_timeout(connect_timeout)
         .resolve_to_addrs(host, addresses)
         .build();
-    http.map_err(|error| Failure::NoClient(error.without_url()))
+    http.map_err(|error| Failure::NoClient(error.without_url().into()))
+}
+
+/// The addresses of `localhost`, whatever DNS says (RFC 6761, section 6.3).
+fn localhost(port: u16) -> Vec<SocketAddr> {
+    vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))]
 }
 
 /// An HTTP client for loopback URLs. It trusts no certificate, so it cannot use TLS.
 ///
-/// `localhost` always is the loopback address, whatever DNS says (RFC 6761, section 6.3).
-///
 /// # Errors
 /// [`Failure::NoClient`]
 pub(super) fn plain_http() -> Result<Http, Failure> {
-    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
     // Port 0 stands for the port of the URL.
-    let addresses = loopback.map(|address| SocketAddr::new(address, 0));
-    http(RootCertStore::empty(), LOOPBACK_CONNECT, "localhost", &addresses)
+    http(RootCertStore::empty(), LOOPBACK_CONNECT, "localhost", &localhost(0))
 }
 
 impl Client<'_> {
     /// Reads the CA certificates and resolves the host.
     pub(super) fn connect(&self) -> Result<Http, Failure> {
-        let roots = match self.url.is_plain() {
-            // Plain HTTP needs no certificates, but the builder does.
-            true => RootCertStore::empty(),
-            false => self.roots()?,
-        };
-        let host = self.url.host();
-        http(roots, self.connect_timeout(), host, &self.resolve(host)?)
+        // Plain HTTP needs no certificates, but the builder does.
+        let roots = if self.url.is_plain() { RootCertStore::empty() } else { self.roots()? };
+        http(roots, self.connect_timeout(), self.url.host(), &self.resolve()?)
     }
 
     /// Half of the time that is left, so that another attempt can reach another replica of the API server.
@@ -78,21 +74,33 @@ impl Client<'_> {
     /// The certificates in `ca.crt`.
     fn roots(&self) -> Result<RootCertStore, Failure> {
         let path = self.ca_path();
-        match self.root.read(&Surroundings::service_account_file("ca.crt")) {
-            Err(source) => Err(Failure::NoCa { path, source }),
-            Ok(pem) => match tls::roots(&pem, &path) {
-                roots if roots.is_empty() => Err(Failure::EmptyCa { path }),
-                roots => Ok(roots),
-            },
+        let roots =
+            self.root.read(&Surroundings::service_account_file("ca.crt")).map(|pem| tls::roots(&pem, &path));
+        match roots {
+            Ok(roots) if roots.is_empty() => {
+                let source = io::Error::other("it holds no CA certificate in PEM that is valid now");
+                Err(Failure::NoCa { path, source })
+            }
+            roots => roots.map_err(|source| Failure::NoCa { path, source }),
+        }
+    }
+
+    /// The addresses of the URL's host. A name of the API server's Service is never looked up where its
+    /// address is known: musl's resolver fails in clusters where glibc's does not.
+    fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let (name, port) = (self.url.host(), self.url.port());
+        if name == "localhost" {
+            return Ok(localhost(port));
+        }
+        let host = self.service_host.as_deref().filter(|_| self.url.names_service()).unwrap_or(name);
+        match host.parse::<IpAddr>() {
+            Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+            Err(_) => self.look_up(host, port),
         }
     }
 
     /// Looks up the addresses of `host` in a thread, so that it can stop waiting at the deadline.
-    fn resolve(&self, host: &str) -> Result<Vec<SocketAddr>, Failure> {
-        let port = self.url.port();
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
+    fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         crate::system::process::resolve_by_files_and_dns_only();
         let (sender, receiver) = mpsc::channel();
         let name = host.to_owned();
@@ -102,70 +110,38 @@ impl Client<'_> {
             // After the deadline the receiver is gone.
             let _ = sender.send(found);
         });
-        spawned.map_err(Failure::NoThread)?;
+        spawned.map_err(|error| Failure::NoClient(error.into()))?;
         let host = host.to_owned();
         match receiver.recv_timeout(self.left()) {
-            Ok(Ok(addresses)) => self.checked(host, addresses),
-            Ok(Err(source)) => Err(Failure::Dns { host, source }),
+            Ok(Ok(addresses)) if addresses.is_empty() => {
+                Err(Failure::Dns { host, source: io::Error::other("it has no address") })
+            }
+            Ok(found) => found.map_err(|source| Failure::Dns { host, source }),
             Err(_) => Err(Failure::Timeout { address: host, step: Step::Dns, timeout: self.timeout.into() }),
         }
     }
 
-    fn checked(&self, host: String, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Failure> {
-        if addresses.is_empty() {
-            return Err(Failure::NoAddress { host });
-        }
-        match self.url.is_plain() && !addresses.iter().all(|address| address.ip().is_loopback()) {
-            true => Err(Failure::NotLoopback { host }),
-            false => Ok(addresses),
-        }
-    }
-
-    fn timed_out(&self, step: Step) -> Failure {
-        Failure::Timeout { address: self.url.address(), step, timeout: self.timeout.into() }
-    }
-
-    /// The failure of a request without an answer.
-    pub(super) fn connection_failure(&self, error: reqwest::Error) -> Failure {
-        if let Some(source) = tls_error(&error) {
-            return self.tls_failure(source.clone());
-        }
-        match error.is_timeout() {
-            true if error.is_connect() => self.timed_out(Step::Connect),
-            true => self.timed_out(Step::Response),
-            false => Failure::Connection { address: self.url.address(), source: error.without_url() },
-        }
-    }
-
-    fn tls_failure(&self, error: rustls::Error) -> Failure {
+    /// The failure of a request whose connection could not be made, or broke.
+    pub(super) fn connection_failure(&self, error: Box<dyn Error + Send + Sync>) -> Failure {
         let address = self.url.address();
-        match error {
-            rustls::Error::InvalidCertificate(problem) => {
-                Failure::Certificate { address, ca: self.ca_path(), problem }
-            }
-            source => Failure::Tls { address, source },
+        if let Some(source) = find::<rustls::Error>(error.as_ref()) {
+            return Failure::Tls { address, ca: self.ca_path(), source: source.clone() };
         }
-    }
-
-    /// The failure of an answer whose body was cut short.
-    pub(super) fn body_failure(&self, source: io::Error) -> Failure {
-        if let Some(error) = tls_error(&source) {
-            return self.tls_failure(error.clone());
+        let is_connect = find::<reqwest::Error>(error.as_ref()).is_some_and(reqwest::Error::is_connect);
+        let is_timeout = find::<reqwest::Error>(error.as_ref()).is_some_and(reqwest::Error::is_timeout)
+            || find::<io::Error>(error.as_ref()).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        if is_timeout {
+            let step = if is_connect { Step::Connect } else { Step::Response };
+            return Failure::Timeout { address, step, timeout: self.timeout.into() };
         }
-        let cause = source.get_ref().and_then(|cause| cause.downcast_ref::<reqwest::Error>());
-        match source.kind() == io::ErrorKind::TimedOut || cause.is_some_and(reqwest::Error::is_timeout) {
-            true => self.timed_out(Step::Response),
-            false => Failure::Truncated { address: self.url.address(), source },
-        }
+        Failure::Connection { address, source: error }
     }
 }
 
-/// The TLS error in a chain of causes. It is inside `io::Error`s, whose `source` does not return it.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    if let Some(found) = error.downcast_ref::<rustls::Error>() {
-        return Some(found);
-    }
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let inner = inner.and_then(|inner| tls_error(inner));
-    inner.or_else(|| tls_error(error.source()?))
+/// The error of type `T` in a chain of causes. It may be inside an `io::Error`, whose `source` does not return it.
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    error.downcast_ref::<T>().or_else(|| {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        inner.and_then(|inner| find(inner)).or_else(|| find(error.source()?))
+    })
 }

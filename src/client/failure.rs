@@ -1,57 +1,37 @@
-//! The failures of requests.
+//! Why a request failed, whether another attempt can help, and what to do about it.
 
 use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use crate::kubernetes::object;
-
-use super::tls;
-use super::url::EndpointError;
+use super::url::{EndpointError, shown_path};
+use super::{rbac, tls};
+use crate::system::logging::one_line;
 
 /// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("the API server's address is not known: {0}")]
     NoEndpoint(#[source] EndpointError),
-    #[error("the token cannot be read: {path}: {source}")]
+    #[error("the token cannot be used: {path}: {source}")]
     NoToken { path: String, source: io::Error },
-    #[error("{path} does not hold a token")]
-    EmptyToken { path: String },
-    #[error("the CA certificate cannot be read: {path}: {source}")]
+    #[error("the CA certificate cannot be used: {path}: {source}")]
     NoCa { path: String, source: io::Error },
-    #[error("{path} holds no CA certificate in PEM")]
-    EmptyCa { path: String },
-    #[error("the HTTP client cannot be set up: {}", deepest(.0))]
-    NoClient(#[source] reqwest::Error),
-    #[error("a thread cannot be started: {0}")]
-    NoThread(#[source] io::Error),
+    #[error("the HTTP client cannot be set up: {}", deepest(.0.as_ref()))]
+    NoClient(#[source] Box<dyn Error + Send + Sync>),
     #[error("{address}: no answer within {timeout} ({step})")]
     Timeout { address: String, step: Step, timeout: humantime::Duration },
     #[error("DNS: the name {host} cannot be resolved: {source}")]
     Dns { host: String, source: io::Error },
-    #[error("DNS: the name {host} has no address")]
-    NoAddress { host: String },
-    #[error(
-        "the name {host} resolves to an address that is not loopback, and plain http:// is for loopback only"
-    )]
-    NotLoopback { host: String },
-    #[error("{address}: {}", deepest(source))]
-    Connection { address: String, source: reqwest::Error },
-    #[error("{address}: the response was cut short: {}", deepest(source))]
-    Truncated { address: String, source: io::Error },
-    #[error(
-        "{address}: the server's certificate is not trusted: {} (CA file {ca})",
-        tls::certificate_words(problem)
-    )]
-    Certificate { address: String, ca: String, problem: rustls::CertificateError },
-    #[error("{address}: TLS failed: {}", tls::words(source))]
-    Tls { address: String, source: rustls::Error },
+    /// The connection could not be made, or broke.
+    #[error("{address}: {}", deepest(source.as_ref()))]
+    Connection { address: String, source: Box<dyn Error + Send + Sync> },
+    /// The CA certificates are those in the file `ca`.
+    #[error("{address}: {}", tls::explain(source, ca).0)]
+    Tls { address: String, ca: String, source: rustls::Error },
+    /// With a `kubectl proxy`, 403 means that the proxy's account was refused.
     #[error("the API server answered {status}: {message}")]
-    Status { status: u16, message: String, retry_after: Duration },
-    /// 403. With a `kubectl proxy`, the proxy's account was refused.
-    #[error("the API server answered 403: {message}")]
-    Forbidden { message: String, through_proxy: bool },
+    Status { status: u16, message: String, retry_after: Duration, through_proxy: bool },
     /// `location` has no user information and no query.
     #[error("the API server answered {status}, a redirect to {location}, which is not followed")]
     Redirect { status: u16, location: String },
@@ -93,52 +73,132 @@ impl std::fmt::Display for Step {
 }
 
 impl Failure {
-    /// The failure that a `Status` object describes (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`).
-    pub(super) fn status(status: u16, body: &[u8], retry_after: Duration, through_proxy: bool) -> Self {
-        let object = object::parse(body).unwrap_or_default();
-        let message =
-            object["message"].as_str().map(|message| crate::system::logging::one_line(message).into_owned());
-        let reason = reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-        let message = message.unwrap_or_else(|| reason.unwrap_or("no reason is given").to_owned());
-        match status {
-            403 => Failure::Forbidden { message, through_proxy },
-            _ => Failure::Status { status, message, retry_after },
-        }
-    }
-
     /// The shortest pause before another attempt; none if another attempt cannot help.
     ///
     /// The rules are those of client-go (`k8s.io/client-go/rest/with_retry.go`). A certificate, a 403 or a
     /// 404 would be the same at the next attempt.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Failure::Timeout { .. }
-            | Failure::Dns { .. }
-            | Failure::NoAddress { .. }
-            | Failure::Connection { .. }
-            | Failure::Truncated { .. } => Some(Duration::ZERO),
+            Failure::Timeout { .. } | Failure::Dns { .. } | Failure::Connection { .. } => {
+                Some(Duration::ZERO)
+            }
             Failure::Status { status: 408 | 429 | 500..=599, retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
 
-    pub(super) fn is_timeout(&self) -> bool {
-        matches!(self, Failure::Timeout { .. })
+    /// How much the failure says about the server, compared with that of another attempt: an answer more
+    /// than none, and a refused connection more than a timeout.
+    pub(super) fn weight(&self) -> u8 {
+        match self {
+            Failure::Timeout { .. } => 0,
+            Failure::Status { .. } => 2,
+            _ => 1,
+        }
     }
 
     /// Whether the answer may come from an outdated cache, which a request without `resourceVersion=0`
     /// does not use.
     pub(crate) fn may_be_stale(&self) -> bool {
-        self.code() == Some(404) || matches!(self, Failure::WrongUid { .. })
+        matches!(self, Failure::Status { status: 404, .. } | Failure::WrongUid { .. })
     }
 
-    /// The HTTP status of the answer, if it is an error.
-    pub(crate) fn code(&self) -> Option<u16> {
+    fn advice(&self) -> &'static str {
         match self {
-            Failure::Status { status, .. } | Failure::Redirect { status, .. } => Some(*status),
-            Failure::Forbidden { .. } => Some(403),
-            _ => None,
+            Failure::NoEndpoint(_) => {
+                "outside a cluster, name the API server with --api-url https://HOST:PORT, or run kubectl proxy \
+                 and use --api-url http://127.0.0.1:8001"
+            }
+            Failure::NoToken { .. } => {
+                "set automountServiceAccountToken: true in the pod's spec or its ServiceAccount, \
+                 or do without the API: --api never"
+            }
+            Failure::NoCa { .. } => {
+                "mount the whole volume of the service account: it brings ca.crt beside the token \
+                 (from the ConfigMap kube-root-ca.crt)"
+            }
+            Failure::NoClient(_) => {
+                "raise the container's limits: a request needs two threads and a few file descriptors"
+            }
+            Failure::Dns { .. } | Failure::Timeout { step: Step::Dns, .. } => {
+                "name the API server by its IP address in --api-url, which needs no DNS, or leave out --api-url: \
+                 the pod's variables have the address; or mend /etc/resolv.conf and the cluster's DNS"
+            }
+            Failure::Timeout { step: Step::Connect, .. } => {
+                "check that a NetworkPolicy lets the pod reach the API server, or raise --timeout"
+            }
+            Failure::Timeout { step: Step::Response, .. } => {
+                "the API server is slow, or the network drops its answer; raise --timeout"
+            }
+            Failure::Connection { .. } => {
+                "check that the API server is up, and that a NetworkPolicy lets the pod reach it"
+            }
+            Failure::Tls { source, ca, .. } => tls::explain(source, ca).1,
+            Failure::Status { status: 401, .. } => {
+                "the token has expired or is for another audience: mount the default service account token"
+            }
+            Failure::Status { status: 404, .. } => {
+                "check the namespace and the name, and that the object is in this cluster"
+            }
+            Failure::Status { status: 408 | 429 | 500..=599, .. } => {
+                "the API server is overloaded or failing; try again, or raise --timeout"
+            }
+            Failure::Redirect { .. } => "use the API server's own address with --api-url",
+            Failure::WrongUid { .. } => {
+                "another object replaced this one under the same name, or POD_NAME and POD_NAMESPACE name \
+                 another pod"
+            }
+            Failure::WrongObject { .. } | Failure::InvalidObject { .. } => {
+                "check that the API server answers at this address, not a proxy or a login page"
+            }
+            _ => "check that the API server answers at this address",
         }
+    }
+}
+
+/// The known facts about the sender of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Identity<'a> {
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) service_account: Option<&'a str>,
+    /// The pod's name, if it stays the same after a restart, as in a StatefulSet.
+    pub(crate) stable_name: Option<&'a str>,
+}
+
+/// The messages about a failure.
+#[derive(Debug)]
+pub(crate) struct Explanation {
+    /// What happened, in one line.
+    pub(crate) problem: String,
+    /// What to do about it, in one line. It may be a command, which users paste into a shell. So it
+    /// contains no newline and no special character that comes from outside.
+    pub(crate) advice: String,
+}
+
+/// Explains the `failure` of a GET of `path`.
+///
+/// The advice on a 403 is `kubectl create role … && kubectl create rolebinding …`. The problem also says
+/// what else this role would allow.
+pub(crate) fn explain(failure: &Failure, path: &str, who: Identity) -> Explanation {
+    let problem = shortened(&failure.to_string());
+    match failure {
+        Failure::Status { status: 403, message, through_proxy, .. } => {
+            rbac::explain(problem, message, *through_proxy, &one_line(shown_path(path)), who)
+        }
+        _ => Explanation { problem, advice: failure.advice().to_owned() },
+    }
+}
+
+/// The longest text from the server in a message, in bytes.
+const TEXT_LIMIT: usize = 1024;
+
+/// The beginning of a text from the server, in one line.
+pub(super) fn shortened(text: &str) -> String {
+    let text = one_line(text);
+    if text.len() <= TEXT_LIMIT {
+        text.into_owned()
+    } else {
+        format!("{}…", &text[..text.floor_char_boundary(TEXT_LIMIT)])
     }
 }
 

@@ -3,7 +3,6 @@
 //! It trusts only the CA certificate that the kubelet mounted, and sends the token only over verified
 //! TLS. No option changes this.
 
-mod advice;
 mod connection;
 mod failure;
 pub(crate) mod notify;
@@ -11,24 +10,26 @@ mod rbac;
 mod tls;
 mod url;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client as Http, Response};
 
-pub(crate) use advice::{Explanation, Identity, explain};
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Explanation, Failure, Identity, explain};
 pub(crate) use url::{ApiUrl, shown_path};
 
+use failure::shortened;
+
+use crate::kubernetes::object;
+use crate::system::backoff::Backoff;
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
 
 /// The largest answer, in bytes.
 const BODY_LIMIT: u64 = 8 << 20;
-/// The first and the longest pause before another attempt. Each pause is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The pauses before further attempts.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 /// The shortest time for another attempt. With less, it would only hide why the last one failed.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(50);
 
@@ -42,12 +43,15 @@ pub(crate) struct Answer {
 pub(crate) struct Client<'a> {
     root: &'a Root,
     url: ApiUrl,
+    /// `KUBERNETES_SERVICE_HOST`: the host of the API server's Service.
+    service_host: Option<String>,
     clock: fn() -> Instant,
     deadline: Instant,
     timeout: Duration,
     /// The HTTP client, which is created for the first request and dropped after a failure.
     http: Option<Http>,
-    pause: Duration,
+    backoff: Backoff,
+    has_given_up: bool,
 }
 
 impl<'a> Client<'a> {
@@ -68,13 +72,20 @@ impl<'a> Client<'a> {
         Ok(Client {
             root,
             url: url.map_or_else(in_cluster, Ok)?,
+            service_host: url::service_host(environment).map(str::to_owned),
             clock,
             // A longer timeout could overflow in sums of times.
             deadline: now + timeout.min(Duration::from_secs(1 << 32)),
             timeout,
             http: None,
-            pause: FIRST_PAUSE,
+            backoff: BACKOFF,
+            has_given_up: false,
         })
+    }
+
+    /// Whether the server did not answer before the deadline. Another request would only fail in the same way.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.has_given_up
     }
 
     /// The time up to the deadline.
@@ -91,105 +102,110 @@ impl<'a> Client<'a> {
         if room.is_zero() || at_least > room {
             return false;
         }
-        let pause = at_least.saturating_add(jittered(self.pause)).min(room);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        std::thread::sleep(pause);
+        std::thread::sleep(at_least.saturating_add(self.backoff.jittered()).min(room));
         true
     }
 
     /// Gets `path`, which starts with a slash. Tries again if that can help.
     ///
     /// # Errors
-    /// The failure of the last attempt. If that is a timeout, it is the failure that the server answered
-    /// before.
+    /// The first failure that another attempt cannot mend. If there is none, of the failures up to the
+    /// deadline the one that says most.
     pub(crate) fn get(&mut self, path: &str) -> Result<Answer, Failure> {
         let mut was_unauthorized = false;
-        let mut answered = None;
+        let mut told: Option<Failure> = None;
         loop {
             let failure = match self.attempt(path) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             log::info!("GET {}: {failure}", shown_path(path));
-            let failure = match answered.take() {
-                Some(answered) if failure.is_timeout() => answered,
+            // The kubelet may have rotated the token after it was read.
+            let is_unauthorized = matches!(failure, Failure::Status { status: 401, .. });
+            let again = is_unauthorized && !std::mem::replace(&mut was_unauthorized, is_unauthorized);
+            let Some(pause) = failure.retry_after().or(again.then_some(Duration::ZERO)) else {
+                return Err(failure);
+            };
+            let failure = match told.take() {
+                Some(told) if told.weight() > failure.weight() => told,
                 _ => failure,
             };
-            let is_unauthorized = failure.code() == Some(401);
-            let pause = match failure.retry_after() {
-                Some(pause) => pause,
-                // The kubelet may have rotated the token after it was read.
-                None if is_unauthorized && !was_unauthorized => Duration::ZERO,
-                None => return Err(failure),
-            };
             if !self.pause(pause) {
+                self.has_given_up = true;
                 return Err(failure);
             }
-            was_unauthorized |= is_unauthorized;
-            answered = Some(failure).filter(|failure| failure.code().is_some() && !is_unauthorized);
+            told = Some(failure);
         }
     }
 
     fn attempt(&mut self, path: &str) -> Result<Answer, Failure> {
-        let token = match self.url.is_plain() {
-            true => None,
-            false => Some(self.read_token()?),
-        };
+        let token = if self.url.is_plain() { None } else { Some(self.read_token()?) };
         let http = match self.http.take() {
             Some(http) => http,
             None => self.connect()?,
         };
         // The timeout of the whole request. The timeout of the builder would restart at every read.
         let mut request = http.get(self.url.join(path)).timeout(self.left());
-        if let Some(token) = token {
+        if let Some(token) = &token {
             request = request.bearer_auth(token);
         }
         // A new client makes a new connection, which may reach another replica.
-        let response = request.send().map_err(|error| self.connection_failure(error))?;
+        let response = request.send().map_err(|error| self.connection_failure(error.into()))?;
         self.http = Some(http);
-        self.read(response)
+        self.read(response, token.as_deref().unwrap_or_default())
     }
 
     /// Reads the token for every attempt, because the kubelet rotates it.
     fn read_token(&self) -> Result<String, Failure> {
         let file = Surroundings::service_account_file("token");
-        let path = self.root.display(&file);
-        let token = match self.root.read(&file) {
-            Ok(token) => String::from_utf8(token).unwrap_or_default(),
-            Err(source) => return Err(Failure::NoToken { path, source }),
-        };
-        let token = token.trim();
-        let is_header = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        match is_header {
-            true => Ok(token.to_owned()),
-            false => Err(Failure::EmptyToken { path }),
-        }
+        let token = self.root.read(&file).and_then(|bytes| {
+            let token = bytes.trim_ascii();
+            let is_header = !token.is_empty() && token.iter().all(u8::is_ascii_graphic);
+            let token = String::from_utf8(token.to_owned()).ok().filter(|_| is_header);
+            token.ok_or_else(|| io::Error::other("it does not hold a token"))
+        });
+        token.map_err(|source| Failure::NoToken { path: self.root.display(&file), source })
     }
 
-    fn read(&self, response: Response) -> Result<Answer, Failure> {
+    /// Reads the answer to a request that was sent with `token`.
+    fn read(&self, response: Response, token: &str) -> Result<Answer, Failure> {
         let status = response.status().as_u16();
+        let said = |text: &str| shortened(&without(text, token));
         if (300..400).contains(&status) {
-            return Err(Failure::Redirect { status, location: location(&response) });
+            return Err(Failure::Redirect { status, location: said(&location(&response)) });
         }
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         // The API server sends seconds, not a date (RFC 9110, section 10.2.3).
         let retry_after = header("retry-after").and_then(|text| text.trim().parse().ok());
         let retry_after = Duration::from_secs(retry_after.unwrap_or_default());
         let encoding = header("content-encoding").filter(|encoding| encoding != "identity");
+        let reason = response.status().canonical_reason().unwrap_or("no reason is given");
         let mut body = Vec::new();
         let read = response.take(BODY_LIMIT + 1).read_to_end(&mut body);
         if !(200..300).contains(&status) {
-            return Err(Failure::status(status, &body, retry_after, self.url.is_plain()));
+            // A `Status` object (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`).
+            let object = object::parse(&body).unwrap_or_default();
+            let message = said(object["message"].as_str().unwrap_or(reason));
+            return Err(Failure::Status { status, message, retry_after, through_proxy: self.url.is_plain() });
         }
-        read.map_err(|error| self.body_failure(error))?;
+        read.map_err(|error| self.connection_failure(error.into()))?;
         if body.len() as u64 > BODY_LIMIT {
             return Err(Failure::TooLarge);
         }
         match encoding {
-            Some(encoding) => Err(Failure::Encoded(encoding)),
+            Some(encoding) => Err(Failure::Encoded(said(&encoding))),
             None => Ok(Answer { body }),
         }
     }
+}
+
+/// `text` from the server without the token, or its signature, that it may have echoed.
+fn without(text: &str, token: &str) -> String {
+    let signature = token.rsplit('.').next().unwrap_or_default();
+    [token, signature]
+        .iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(text.to_owned(), |text, secret| text.replace(secret, "[token]"))
 }
 
 /// The target of a redirect, without the parts of the URL that may be secrets.
@@ -200,23 +216,5 @@ fn location(response: &Response) -> String {
         None => "no location".to_owned(),
         Some(Err(_)) => "an invalid location".to_owned(),
         Some(Ok(url)) => url::shown(&url),
-    }
-}
-
-/// A random part of `pause` (full jitter), so that many pods do not try again at the same time.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(fastrand::f64())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_are_spread() {
-        let drawn: Vec<Duration> = (0..100).map(|_| jittered(LONGEST_PAUSE)).collect();
-        assert!(drawn.iter().all(|pause| *pause <= LONGEST_PAUSE));
-        let half = LONGEST_PAUSE / 2;
-        assert!(drawn.iter().any(|pause| *pause < half) && drawn.iter().any(|pause| *pause > half));
     }
 }

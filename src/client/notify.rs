@@ -10,14 +10,14 @@ use super::connection::plain_http;
 use super::failure::{Failure, deepest};
 pub(crate) use super::url::NotifyUrl;
 use super::url::shown;
+use crate::system::backoff::Backoff;
 
 /// Changes within this time cause one notification.
 const BURST: Duration = Duration::from_millis(100);
 /// The timeout of one notification, and the time for all attempts.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 const RETRY_LIMIT: Duration = Duration::from_secs(60);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
 /// Notifies the application from a thread, so that a slow application does not delay the files.
 pub(crate) struct Notifier {
@@ -63,7 +63,7 @@ fn tell_next(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) ->
 /// Sends the notification until the application accepts it, or for a minute after the last change.
 fn tell(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) {
     let mut until = clock() + RETRY_LIMIT;
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = BACKOFF;
     let shown = shown(url.url());
     loop {
         // This attempt also covers the changes since the last one, which restart the minute.
@@ -75,12 +75,12 @@ fn tell(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) {
             Ok(status) => format!("the application answered {status}"),
             Err(failure) => failure.to_string(),
         };
+        let pause = backoff.pause();
         if clock() + pause >= until {
             return log::warn!("{shown}: not notified after a minute of attempts: {why}");
         }
         log::info!("{shown}: {why}; trying again");
         std::thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

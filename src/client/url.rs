@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
+use crate::kubernetes::names::is_subdomain;
 use crate::system::environment::Environment;
 
 /// Examples for messages.
@@ -65,6 +66,14 @@ impl ApiUrl {
 
     pub(super) fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(443)
+    }
+
+    /// Whether the host is a name of the API server's Service, from `kubernetes` to
+    /// `kubernetes.default.svc.DOMAIN`.
+    pub(super) fn names_service(&self) -> bool {
+        let name = self.host().trim_end_matches('.');
+        matches!(name, "kubernetes" | "kubernetes.default" | "kubernetes.default.svc")
+            || name.starts_with("kubernetes.default.svc.")
     }
 
     /// Host and port, for messages.
@@ -138,10 +147,7 @@ impl FromStr for NotifyUrl {
         if url.scheme() != "http" || !is_loopback(&url) {
             return Err(UrlError::NotLoopback);
         }
-        match has_credentials(&url) {
-            true => Err(UrlError::CredentialsOfApplication),
-            false => Ok(NotifyUrl(url)),
-        }
+        if has_credentials(&url) { Err(UrlError::CredentialsOfApplication) } else { Ok(NotifyUrl(url)) }
     }
 }
 
@@ -153,13 +159,10 @@ fn parse(text: &str, example: &'static str) -> Result<Url, UrlError> {
     if is_opaque || (parsed.is_err() && !text.contains("://")) {
         return Err(suggestion(text).map_or(UrlError::Incomplete(example), UrlError::NoScheme));
     }
-    let url = parsed.map_err(|error| match text.ends_with("://") {
-        true => UrlError::Incomplete(example),
-        false => UrlError::Invalid(error),
-    })?;
-    match host(&url).is_empty() {
-        true => Err(UrlError::Incomplete(example)),
-        false => Ok(url),
+    match parsed {
+        Err(error) if !text.ends_with("://") => Err(UrlError::Invalid(error)),
+        Ok(url) if !host(&url).is_empty() => Ok(url),
+        _ => Err(UrlError::Incomplete(example)),
     }
 }
 
@@ -178,7 +181,14 @@ fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default().trim_matches(['[', ']'])
 }
 
-/// Whether the URL's host is this machine. `localhost` is checked again when it is resolved.
+/// The host of the API server's Service, as the kubelet sets it in every container: an IP address, and in
+/// some clusters a name.
+pub(super) fn service_host(environment: &Environment) -> Option<&str> {
+    let host = environment.get_nonempty("KUBERNETES_SERVICE_HOST")?;
+    (host.parse::<IpAddr>().is_ok() || is_subdomain(host)).then_some(host)
+}
+
+/// Whether the URL's host is this machine: `localhost` is never looked up.
 fn is_loopback(url: &Url) -> bool {
     let host = host(url);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
@@ -239,6 +249,19 @@ mod tests {
         ] {
             let error = url.parse::<ApiUrl>().unwrap_err().to_string();
             assert!(error.contains(why), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_service_has_four_names() {
+        for name in
+            ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "KUBERNETES.default.svc.a.b."]
+        {
+            assert!(format!("https://{name}:6443").parse::<ApiUrl>().unwrap().names_service(), "{name}");
+        }
+        for name in ["kubernetes.shop", "kubernetes.default.svcs", "kubernetes.default.example", "10.96.0.1"]
+        {
+            assert!(!format!("https://{name}").parse::<ApiUrl>().unwrap().names_service(), "{name}");
         }
     }
 

@@ -145,7 +145,7 @@ pub(crate) fn tell(
     let facts = with(facts, &told);
     for object in [Object::Node, Object::Namespace, Object::KubeSystem] {
         let is_needed = |reference: &Reference| reference.field().object() == Some(object);
-        if wanted.unsettled(&facts).iter().any(is_needed) {
+        if wanted.unsettled(&facts).iter().any(is_needed) && !client.has_given_up() {
             tell_object(&mut client, object, &facts, &mut answer.others);
         }
     }
@@ -176,7 +176,11 @@ fn identity(facts: &Facts) -> Identity<'_> {
 
 impl Told {
     fn failed(&mut self, failure: &Failure, path: &str, who: Identity) {
-        let Explanation { problem, advice } = explain(failure, path, who);
+        let Explanation { problem, mut advice } = explain(failure, path, who);
+        if failure.retry_after().is_some() {
+            advice +=
+                "; until then each start waits for the whole --timeout: set a shorter one, or --api=never";
+        }
         self.broken_with_advice(problem, advice);
     }
 }

@@ -46,7 +46,8 @@ fn is_filter(filter: &str) -> bool {
 pub(crate) const ADVICE: &str = "introspod::advice";
 
 /// `text` with escape sequences for control characters, so that text from outside cannot add lines to the
-/// log. Characters that change the direction of text (UAX #9) are escaped too.
+/// log. Line separators (U+2028, U+2029), invisible characters and characters that change the direction of
+/// text (UAX #9) are escaped too.
 pub(crate) fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
     if !text.contains(is_deceptive) {
         return std::borrow::Cow::Borrowed(text);
@@ -62,8 +63,18 @@ pub(crate) fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 fn is_deceptive(letter: char) -> bool {
-    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    letter.is_control() || turns
+    let is_invisible = matches!(
+        letter,
+        '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    );
+    letter.is_control() || is_invisible
 }
 
 #[cfg(test)]
@@ -84,6 +95,7 @@ mod tests {
     fn what_makes_lines_or_turns_them_is_escaped() {
         assert_eq!(one_line("a\nb\u{1b}[31m"), r"a\nb\u{1b}[31m");
         assert_eq!(one_line("\u{202e}drow"), r"\u{202e}drow");
+        assert_eq!(one_line("a\u{2028}b\u{2029}c\u{85}d\u{feff}"), r"a\u{2028}b\u{2029}c\u{85}d\u{feff}");
         assert_eq!(one_line("Grüße, 世界"), "Grüße, 世界");
     }
 }

@@ -1,5 +1,6 @@
 //! The operating system: paths below a root, the environment, mounts, files, processes and the log.
 
+pub(crate) mod backoff;
 pub(crate) mod environment;
 pub(crate) mod execve;
 pub(crate) mod exit;

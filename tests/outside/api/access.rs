@@ -17,7 +17,7 @@ fn the_token_is_sent_as_it_is_less_the_newline() {
 fn a_token_that_does_not_open() {
     let server = Server::start(always(Response::recorded("401-bad-token")));
     let world = server.world("bare", "web");
-    starts_without_labels(&world, &server.url(), &["401", "token", "expired", "audience"]);
+    starts_at_once_without_labels(&world, &server.url(), &["401", "token", "expired", "audience"]);
     assert!((1..=2).contains(&server.requests().len()));
 }
 
@@ -52,7 +52,7 @@ fn a_token_is_read_again_only_once() {
     let server = Server::start(rotating("the one that is never there".to_owned(), file, next));
     server.accept_any_token();
     give_service_account(&world, &server);
-    starts_without_labels(&world, &server.url(), &["401"]);
+    starts_at_once_without_labels(&world, &server.url(), &["401"]);
     assert_eq!(server.requests().len(), 2);
 }
 
@@ -82,7 +82,7 @@ fn a_redirect_is_not_followed() {
             let moved = Response::new(code, "text/plain", "moved").with("Location", &location);
             let server = Server::start(always(moved));
             let words = ["redirect", &code.to_string()];
-            starts_without_labels(&server.world("bare", "web"), &server.url(), &words);
+            starts_at_once_without_labels(&server.world("bare", "web"), &server.url(), &words);
         }
         trap.assert_untouched();
     }

@@ -180,7 +180,7 @@ fn by_name(certificate: Certificate, nsswitch: Option<&str>) -> Outcome {
         world.write("etc/nsswitch.conf", nsswitch);
     }
     let url = format!("https://kubernetes.default.svc:{}", server.address().port());
-    let arguments = ["print", "--labels", "--api-url", &url, "--timeout", "5s"];
+    let arguments = ["print", "--labels", "--api-url", &url, "--timeout", AMPLE];
     without_token(run(chrooted(&world, &arguments))).expect_code(0)
 }
 
@@ -213,6 +213,50 @@ fn the_certificate_is_checked_for_that_name() {
     assert_says(&outcome, &["certificate", "kubernetes.default.svc"]);
 }
 
+/// The names of the Service stand for its address in the environment, with the port of the URL: the name
+/// server here would give none.
+#[test]
+fn the_names_of_the_service_are_not_looked_up() {
+    if !may_chroot() {
+        return;
+    }
+    let server = Server::presenting(Certificate::OfTheService, always(Response::json(&pod("bare"))));
+    let never = UdpSocket::bind("127.53.0.4:53").unwrap();
+    for name in
+        ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.a.example"]
+    {
+        let world = server.world("bare", "web");
+        world
+            .write("etc/resolv.conf", "nameserver 127.53.0.4\n")
+            .write("etc/hosts", "127.53.0.5\tkubernetes\n");
+        let url = format!("https://{name}:{}", server.address().port());
+        let mut command = chrooted(&world, &["print", "--labels", "--api-url", &url, "--timeout", AMPLE]);
+        command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1").env("KUBERNETES_SERVICE_PORT", "1");
+        let outcome = without_token(run(command)).expect_code(0);
+        assert!(outcome.stdout.contains("POD_LABEL_APP='demo'"), "{name}: {outcome:#?}");
+        let host = format!("{name}:{}", server.address().port());
+        assert_eq!(server.requests().last().unwrap().header("host"), Some(host.as_str()));
+    }
+    never.set_nonblocking(true).unwrap();
+    assert!(never.recv(&mut [0; 512]).is_err(), "a name server was asked");
+}
+
+#[test]
+fn the_certificate_is_checked_for_the_name_of_the_service() {
+    if !may_chroot() {
+        return;
+    }
+    // It is for the address 127.0.0.1, to which the connection goes, but not for this name.
+    let server = Server::start(always(Response::json(&pod("bare"))));
+    let url = format!("https://kubernetes.default.svc.a.example:{}", server.address().port());
+    let world = server.world("bare", "web");
+    let mut command = chrooted(&world, &["print", "--labels", "--api-url", &url, "--timeout", AMPLE]);
+    command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1").env("KUBERNETES_SERVICE_PORT", "1");
+    let outcome = without_token(run(command)).expect_code(0);
+    assert_says(&outcome, &["certificate", "kubernetes.default.svc.a.example"]);
+    assert_eq!(server.requests().len(), 0);
+}
+
 /// `introspod print --labels` with a name that only the name server at `address` could tell.
 fn with_name_server(address: &str) -> Outcome {
     let world = Server::silent().world("bare", "web");
@@ -223,7 +267,7 @@ fn with_name_server(address: &str) -> Outcome {
     let outcome = run(chrooted(&world, &arguments)).expect_code(0);
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(outcome.stdout.contains("POD_NAME='bare'"), "{outcome:#?}");
-    assert_says(&outcome, &["DNS|name", "api.introspod.test"]);
+    assert_says(&outcome, &["DNS|name", "api.introspod.test", "by its IP address"]);
     outcome
 }
 

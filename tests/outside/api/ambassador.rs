@@ -55,11 +55,28 @@ fn the_loopback_has_other_addresses() {
     let url = format!("http://127.0.0.2:{}", server.address().port());
     let options = ["--labels", "--timeout", LIMIT];
     let outcome = exec(&without_service_account(), &url, &options).expect_code(0);
-    assert_says(&outcome, &["127.0.0.2", "refused"]);
+    assert_says(&outcome, &["127.0.0.2", "refused", "each start waits"]);
     let url = format!("http://[{}]:1", Ipv6Addr::LOCALHOST);
     let outcome = exec(&without_service_account(), &url, &options).expect_code(0);
     assert!(started(&outcome));
     assert_says(&outcome, &["[::1]:1"]);
+}
+
+/// `localhost` is the loopback, whatever the hosts file and DNS say (RFC 6761): musl has no other way without
+/// a hosts file, and another address would write the environment by plain HTTP.
+#[test]
+fn localhost_is_never_looked_up() {
+    if !may_chroot() {
+        return;
+    }
+    let server = Server::plain(always(labelled()));
+    let world = without_service_account();
+    world.write("etc/hosts", "127.53.0.9\tlocalhost\n").write("etc/resolv.conf", "nameserver 127.53.0.2\n");
+    let url = format!("http://localhost:{}", server.address().port());
+    let mut command = chrooted(&world, &["print", "--labels", "--api-url", &url, "--timeout", AMPLE]);
+    command.env("POD_NAME", "notoken").env("POD_NAMESPACE", "default");
+    let outcome = run(command).expect_code(0);
+    assert!(outcome.stdout.contains("POD_LABEL_APP='proxied'"), "{outcome:#?}");
 }
 
 #[test]

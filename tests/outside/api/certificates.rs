@@ -1,13 +1,13 @@
 //! The identity of the API server: its certificate must chain to `ca.crt`.
 
 use super::*;
-use crate::server::{Certificate, Response, SERVICE_ACCOUNT, always};
+use crate::server::{Certificate, Response, SERVICE_ACCOUNT, Validity, always};
 
 /// A server with a wrong certificate gets no request, is not asked again, and the advice is `words`.
 #[track_caller]
 fn refuses(certificate: Certificate, words: &[&str]) {
     let server = Server::presenting(certificate, always(Response::json(&pod("bare"))));
-    let outcome = starts_without_labels(&server.world("bare", "web"), &server.url(), words);
+    let outcome = starts_at_once_without_labels(&server.world("bare", "web"), &server.url(), words);
     assert_eq!(server.requests().len(), 0, "{outcome:#?}");
     assert_eq!(server.connections(), 1, "retried what will not change");
     assert_plain(&outcome);
@@ -24,59 +24,60 @@ fn assert_plain(outcome: &Outcome) {
         let inner = word.get(1..).unwrap_or_default();
         !word.contains('/') && inner.contains(char::is_uppercase) && inner.contains(char::is_lowercase)
     };
-    let known = ["NetworkPolicy", "ConfigMap", "ServiceAccount", "Ed25519"];
+    // rustls names what a certificate is for as `DnsName("other.example")`.
+    let known = ["NetworkPolicy", "ConfigMap", "ServiceAccount", "Ed25519", "DnsName(\"other.example\")"];
     let camel = outcome.stderr.split([' ', '\n', ':']).find(|word| is_camel(word) && !known.contains(word));
     assert_eq!(camel, None, "{}", outcome.stderr);
 }
 
 #[test]
-fn expired() {
+fn an_expired_certificate_is_refused() {
     refuses(Certificate::Expired, &["certificate", "expired on 2021-01-01", "clock"]);
 }
 
 #[test]
-fn not_yet_valid() {
+fn a_certificate_that_is_not_valid_yet_is_refused() {
     refuses(Certificate::NotYetValid, &["certificate", "not valid before 2090-01-01", "clock"]);
 }
 
 #[test]
-fn for_another_name() {
+fn a_certificate_for_another_name_is_refused() {
     refuses(Certificate::OtherName, &["certificate", "127.0.0.1", "other.example|name"]);
 }
 
 #[test]
-fn from_another_authority() {
+fn a_certificate_of_another_authority_is_refused() {
     refuses(Certificate::OtherAuthority, &["certificate", "ca.crt"]);
 }
 
 #[test]
-fn from_another_authority_of_the_same_name() {
+fn a_certificate_of_another_authority_with_the_same_name_is_refused() {
     refuses(Certificate::NamesakeAuthority, &["certificate", "ca.crt"]);
 }
 
 #[test]
-fn self_signed() {
+fn a_self_signed_certificate_is_refused() {
     refuses(Certificate::SelfSigned, &["certificate", "ca.crt"]);
 }
 
 #[test]
-fn with_a_signature_algorithm_that_is_not_supported() {
-    let words = ["certificate", "signature algorithm ECDSA with SHA-512 is not supported"];
+fn a_signature_algorithm_that_is_not_supported_is_refused() {
+    let words = ["certificate", "signature algorithm is not supported", "P-384"];
     refuses(Certificate::EcdsaSha512, &words);
 }
 
 #[test]
-fn of_an_authority_and_not_of_a_server() {
+fn a_ca_certificate_as_the_servers_own_is_refused() {
     refuses(Certificate::Authority, &["certificate", "CA certificate"]);
 }
 
 #[test]
-fn for_clients_only() {
+fn a_certificate_for_clients_only_is_refused() {
     refuses(Certificate::ForClients, &["certificate", "server authentication"]);
 }
 
 #[test]
-fn ed25519() {
+fn a_chain_of_ed25519_is_accepted() {
     let server = Server::presenting(Certificate::Ed25519, always(Response::json(&pod("bare"))));
     let outcome = exec(&server.world("bare", "web"), &server.url(), &["--labels"]).expect_code(0);
     assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "{outcome:#?}");
@@ -87,7 +88,8 @@ fn ed25519() {
 fn a_server_that_does_not_speak_tls() {
     let server = Server::without_tls();
     let url = server.url().replace("http://", "https://");
-    let outcome = starts_without_labels(&server.world("bare", "web"), &url, &["127.0.0.1", "TLS", "http://"]);
+    let outcome =
+        starts_at_once_without_labels(&server.world("bare", "web"), &url, &["127.0.0.1", "TLS", "http://"]);
     assert_plain(&outcome);
     assert_eq!(server.connections(), 1, "retried what will not change");
 }
@@ -127,8 +129,31 @@ fn a_broken_certificate_beside_a_good_one_does_no_harm() {
 fn a_file_without_certificates_is_named() {
     for content in ["", "nothing of that kind\n"] {
         let (server, outcome) = with_ca(|_| content.to_owned());
-        assert_says(&outcome, &["ca.crt"]);
+        assert_says(&outcome, &["ca.crt", "no CA certificate"]);
         assert_eq!(server.connections(), 0);
+    }
+}
+
+/// client-go and OpenSSL refuse such a chain.
+#[test]
+fn an_authority_outside_its_validity_is_named_and_not_trusted() {
+    for (validity, words) in
+        [(Validity::Past, "expired on 2021-01-01"), (Validity::Future, "is not valid before 2090-01-01")]
+    {
+        let server = Server::of_authority(validity, always(Response::json(&pod("bare"))));
+        let world = server.world("bare", "web");
+        let outcome = exec(&world, &server.url(), &["--labels"]).expect_code(0);
+        assert!(started(&outcome));
+        assert_says(&outcome, &["ca.crt", "certificate 1", words, "not used"]);
+        assert_plain(&outcome);
+        assert_eq!(variable(&outcome, "POD_LABEL_APP"), None, "{outcome:#?}");
+        assert_eq!(server.connections(), 0, "asked a server that it cannot trust");
+        // Another one in the file is used.
+        let good = Server::start(always(Response::json(&pod("bare"))));
+        world.write(&format!("{SERVICE_ACCOUNT}/ca.crt"), [server.ca(), good.ca()].concat());
+        let outcome = exec(&world, &good.url(), &["--labels"]).expect_code(0);
+        assert_says(&outcome, &["certificate 1", words]);
+        assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"), "{outcome:#?}");
     }
 }
 
@@ -137,7 +162,7 @@ fn a_file_that_is_not_there_is_named() {
     let server = Server::start(always(Response::json(&pod("bare"))));
     let world = server.world("bare", "web");
     world.remove(&format!("{SERVICE_ACCOUNT}/ca.crt"));
-    starts_without_labels(&world, &server.url(), &["ca.crt"]);
+    starts_at_once_without_labels(&world, &server.url(), &["ca.crt"]);
     assert_eq!(server.connections(), 0);
 }
 

@@ -20,7 +20,7 @@ fn another_pod_is_not_used() {
     let server = Server::start(always(namesake()));
     let world = server.world("bare", "web");
     let words = ["UID", "11111111-2222-3333-4444-555555555555"];
-    let outcome = starts_without_labels(&world, &server.url(), &words);
+    let outcome = starts_at_once_without_labels(&world, &server.url(), &words);
     assert!(!outcome.stdout.contains("somebody-elses"));
     assert_eq!(variable(&outcome, "POD_UID"), Some("a842ea9c-d88b-4d9f-aa86-7f5aa3946662"));
     assert_eq!(server.targets(), [&format!("{PATH}?resourceVersion=0"), PATH]);
@@ -99,7 +99,7 @@ fn an_object_of_another_name_or_namespace_is_not_used() {
         object["metadata"][key] = json!(other);
         object["metadata"]["labels"]["app"] = json!("somebody-elses");
         let server = Server::start(always(Response::json(&object)));
-        starts_without_labels(&server.world("bare", "web"), &server.url(), &[key, other]);
+        starts_at_once_without_labels(&server.world("bare", "web"), &server.url(), &[key, other]);
     }
 }
 
@@ -114,7 +114,11 @@ fn a_uid_that_only_a_variable_or_a_file_knows_counts_too() {
             true => world.environ(&[("POD_UID", own)]),
             false => world.write("etc/podinfo/podUid", own),
         };
-        starts_without_labels(&world, &server.url(), &["UID", "11111111-2222-3333-4444-555555555555"]);
+        starts_at_once_without_labels(
+            &world,
+            &server.url(),
+            &["UID", "11111111-2222-3333-4444-555555555555"],
+        );
     }
 }
 

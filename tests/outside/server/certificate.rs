@@ -18,6 +18,8 @@ pub enum Certificate {
     Valid,
     Expired,
     NotYetValid,
+    /// For the names of the Service that a cluster's API server has, and for no address.
+    OfTheService,
     /// Good, but for `other.example` alone.
     OtherName,
     /// Signed by an authority that is not in `ca.crt`.
@@ -36,24 +38,42 @@ pub enum Certificate {
     ForClients,
 }
 
+/// When an authority's own certificate is valid.
+#[derive(Clone, Copy, Debug)]
+pub enum Validity {
+    Now,
+    Past,
+    Future,
+}
+
 /// A certificate authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     /// A new authority of that name.
     pub fn new(name: &str) -> Self {
-        Authority::with_key(name, KeyPair::generate().unwrap())
+        Authority::with_key(name, KeyPair::generate().unwrap(), Validity::Now)
+    }
+
+    /// An authority whose own certificate is valid then. What it signs is valid now.
+    pub fn valid(validity: Validity) -> Self {
+        Authority::with_key("kubernetes", KeyPair::generate().unwrap(), validity)
     }
 
     /// The authority that signs a `certificate`, and is in `ca.crt`.
     pub fn of(certificate: Certificate) -> Self {
-        Authority::with_key("kubernetes", key(certificate))
+        Authority::with_key("kubernetes", key(certificate), Validity::Now)
     }
 
-    fn with_key(name: &str, key: KeyPair) -> Self {
+    fn with_key(name: &str, key: KeyPair, validity: Validity) -> Self {
         let mut parameters = CertificateParams::new([]).unwrap();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.distinguished_name.push(DnType::CommonName, name);
+        match validity {
+            Validity::Now => {}
+            Validity::Past => parameters.not_after = date_time_ymd(2021, 1, 1),
+            Validity::Future => parameters.not_before = date_time_ymd(2090, 1, 1),
+        }
         Authority(CertifiedIssuer::self_signed(parameters, key).unwrap())
     }
 
@@ -114,6 +134,9 @@ fn said_to_be_sha512(certificate: &[u8]) -> CertificateDer<'static> {
 fn parameters(certificate: Certificate) -> CertificateParams {
     let names = match certificate {
         Certificate::OtherName => vec!["other.example".to_owned()],
+        Certificate::OfTheService => ["", ".default", ".default.svc", ".default.svc.a.example"]
+            .map(|rest| format!("kubernetes{rest}"))
+            .to_vec(),
         _ => NAMES.map(str::to_owned).to_vec(),
     };
     let mut parameters = CertificateParams::new(names).unwrap();

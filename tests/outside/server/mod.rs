@@ -16,7 +16,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use nix::libc;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-pub use certificate::{Authority, Certificate};
+pub use certificate::{Authority, Certificate, Validity};
 pub use response::{Answer, End, Portion, Response};
 
 use crate::world::{World, fixtures};
@@ -77,6 +77,8 @@ enum Manner {
     Silent,
     /// Accepts and then resets.
     Resetting,
+    /// Resets the first connection, and says nothing on the others.
+    ResettingAtFirst,
     /// Answers in plain HTTP, as a Go server does to TLS on a port for HTTP.
     WithoutTls,
 }
@@ -120,6 +122,13 @@ impl Server {
         Server::run(loopback(), authority, manner, script)
     }
 
+    /// A server with a right certificate, of an authority whose own is valid then.
+    pub fn of_authority(validity: Validity, script: impl FnMut(&Request) -> Answer + Send + 'static) -> Self {
+        let authority = Authority::valid(validity);
+        let manner = Manner::Tls(authority.server(Certificate::Valid));
+        Server::run(loopback(), authority, manner, script)
+    }
+
     /// A server at an address that the machine may not have.
     pub fn at(
         address: impl Into<IpAddr>,
@@ -156,6 +165,11 @@ impl Server {
     /// A server that resets every connection before TLS.
     pub fn resetting() -> Self {
         Server::run(loopback(), Authority::new("kubernetes"), Manner::Resetting, unasked)
+    }
+
+    /// A server that resets the first connection, and says nothing on the others.
+    pub fn resetting_at_first() -> Self {
+        Server::run(loopback(), Authority::new("kubernetes"), Manner::ResettingAtFirst, unasked)
     }
 
     fn run(
@@ -298,7 +312,8 @@ fn converse(stream: TcpStream, state: &State, is_first: bool) -> io::Result<()> 
             let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
             serve(StreamOwned::new(connection, stream), &socket, state)
         }
-        Manner::Silent => hang(stream),
+        Manner::ResettingAtFirst if is_first => reset(&socket),
+        Manner::Silent | Manner::ResettingAtFirst => hang(stream),
         Manner::Resetting => reset(&socket),
         Manner::WithoutTls => {
             (&socket).write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent garbage\n")?;
