@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::facts::field::{Field, List, Source, by_variable};
+use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
 use crate::facts::subject::Asked;
 use crate::facts::wanted::Wanted;
@@ -83,8 +83,16 @@ fn told(tell: sources::Tell, files: &[(&str, &[u8])], environment: Environment) 
 }
 
 /// The reported text of `field`.
-fn text_of<'a>(told: &'a Told, field: &Field) -> Option<&'a str> {
-    told.values.iter().find(|(known, _)| known == field).and_then(|(_, value)| value.text())
+fn text_of<'a>(told: &'a Told, field: Field) -> Option<&'a str> {
+    told.values.iter().find(|(known, _)| *known == field).and_then(|(_, value)| value.text())
+}
+
+/// The known quantities.
+fn resources(facts: &Facts) -> impl Iterator<Item = &Quantity> {
+    Field::all().filter_map(|field| match &facts.get(field)?.value {
+        Value::Quantity(quantity) => Some(quantity),
+        _ => None,
+    })
 }
 
 /// Splits an input into the contents of several files.
@@ -127,7 +135,7 @@ fn mounts(data: &[u8]) {
     }
     let told = told(sources::kubelet::tell, &[("proc/self/mountinfo", data)], Environment::default());
     for field in [Field::POD_UID, Field::CONTAINER_NAME] {
-        assert!(text_of(&told, &field).is_none_or(|name| !name.is_empty() && !name.contains('/')));
+        assert!(text_of(&told, field).is_none_or(|name| !name.is_empty() && !name.contains('/')));
     }
     // The kernel writes paths with these escape sequences (`mangle` in `fs/proc_namespace.c`).
     let escaped = |text: &str| -> String {
@@ -152,7 +160,7 @@ fn hosts(data: &[u8]) {
     let files = [("etc/hosts", hosts), ("etc/hostname", hostname)];
     let told = told(sources::kubelet::tell, &files, Environment::default());
     let is_own = |ip: &str| ip.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback());
-    match (text_of(&told, &Field::POD_IP), text_of(&told, &Field::POD_IPS)) {
+    match (text_of(&told, Field::POD_IP), text_of(&told, Field::POD_IPS)) {
         (Some(ip), Some(ips)) => {
             assert_eq!(ips.split(',').next(), Some(ip));
             assert!(ips.split(',').all(is_own), "{ips:?}");
@@ -164,7 +172,7 @@ fn hosts(data: &[u8]) {
 fn resolv_conf(data: &[u8]) {
     let tell = |text: &[u8]| {
         let told = told(sources::kubelet::tell, &[("etc/resolv.conf", text)], Environment::default());
-        let text = |field| text_of(&told, &field).map(str::to_owned);
+        let text = |field| text_of(&told, field).map(str::to_owned);
         text(Field::POD_NAMESPACE).zip(text(Field::CLUSTER_DOMAIN))
     };
     if let Some((namespace, domain)) = tell(data) {
@@ -193,15 +201,15 @@ fn cgroup(data: &[u8]) {
         ("sys/fs/cgroup/cpu.cfs_period_us", period),
     ];
     let told = told(sources::cgroup::tell, &files, Environment::default());
-    if let Some(id) = text_of(&told, &Field::CONTAINER_ID) {
+    if let Some(id) = text_of(&told, Field::CONTAINER_ID) {
         assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}");
     }
-    if let Some(class) = text_of(&told, &Field::QOS_CLASS) {
+    if let Some(class) = text_of(&told, Field::QOS_CLASS) {
         assert!(["Guaranteed", "Burstable", "BestEffort"].contains(&class), "{class:?}");
     }
     let mut facts = Facts::new(4096);
     facts.add(Source::Cgroup, told.values);
-    for (_, quantity) in facts.resources() {
+    for quantity in resources(&facts) {
         assert!(quantity.milli_value() > 0 || quantity.value() == 0, "{quantity}");
         assert!(quantity.value() < i64::MAX, "{quantity}: that is no limit");
     }
@@ -275,13 +283,17 @@ fn expression(data: &[u8]) {
     let plain =
         Expression::parse(&reference.to_string()).unwrap_or_else(|error| panic!("{reference}: {error}"));
     assert!(plain.references().eq([&reference]));
-    let (Reference::Field(Field::Resource(_, resource)), Ok(amount), false) =
-        (&reference, Quantity::parse(amount), text.contains(":-"))
+    let (Some(resource), Ok(amount), false) =
+        (reference.resource(), Quantity::parse(amount), text.contains(":-"))
     else {
         return;
     };
     let mut facts = Facts::new(4096);
-    facts.add(Source::Api, vec![(reference.field().clone(), Value::Quantity(amount.clone()))]);
+    let value = match &reference {
+        Reference::Field(_) => Value::Quantity(amount.clone()),
+        Reference::Entry(_, key) => Value::Map(BTreeMap::from([(key.clone(), amount.to_string())])),
+    };
+    facts.add(Source::Api, vec![(reference.field(), value)]);
     let (value, _) = expression.evaluate(&facts).expect("a value, for the field is known");
     let value: i64 = value.parse().expect("a whole number");
     let divisor = text.split_once('/').and_then(|(_, divisor)| Quantity::parse(divisor).ok());
@@ -291,7 +303,7 @@ fn expression(data: &[u8]) {
         return;
     }
     // A percentage of a resource is at least 1, and otherwise not more than the resource.
-    let (amount, divisor) = match &**resource {
+    let (amount, divisor) = match resource {
         "cpu" => (amount.milli_value(), divisor.milli_value()),
         _ => (amount.value(), divisor.value()),
     };
@@ -324,7 +336,7 @@ fn defaults(data: &[u8]) {
     let values = vec![
         (Field::POD_NAME, Value::Text("web-0".to_owned())),
         (Field::LABELS, Value::Map(labels)),
-        (Field::Resource(List::Limits, "cpu".into()), Value::Quantity(cpu)),
+        (Field::CPU_LIMIT, Value::Quantity(cpu)),
     ];
     facts.add(Source::Api, values);
     let first = chosen.iter().find_map(|(_, value)| value.filter(|value| !value.is_empty()));
@@ -384,7 +396,7 @@ fn volume(data: &[u8]) {
     };
     let mut facts = Facts::new(4096);
     facts.add(Source::Volume, told(both, &files, environment.clone()).values);
-    for (_, quantity) in facts.resources() {
+    for quantity in resources(&facts) {
         assert!(quantity.value() > 0, "{quantity}");
     }
     for (name, variable) in crate::variables::otel::variables(&facts, &environment, false) {
@@ -412,7 +424,7 @@ fn pod_object(data: &[u8]) {
         );
         for (name, variable) in &variables {
             let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-            let is_ours = by_variable(name).is_some()
+            let is_ours = Field::of_variable(name).is_some()
                 || ["POD_LABEL_", "POD_ANNOTATION_"].iter().any(|prefix| name.starts_with(prefix))
                 || OTEL.contains(&&**name);
             assert!(is_ours && name.bytes().all(is_plain), "{name:?}");

@@ -31,7 +31,7 @@ pub(super) fn run(get: &Get, environment: &Environment, clock: fn() -> Instant) 
     match answer {
         Ok(answer) => print::to_standard_output(&answer.body),
         Err(failure) => {
-            let service_account = facts.text(&Field::SERVICE_ACCOUNT);
+            let service_account = facts.text(Field::SERVICE_ACCOUNT);
             let who = Identity { namespace, service_account, stable_name: None };
             let Explanation { problem, advice } = explain(&failure, &path, who);
             log::error!("GET {}: {problem}", shown_path(&path));

@@ -170,7 +170,7 @@ impl Prepared {
     /// The files of `--out` with their content. It warns about a file whose name needs the container's name,
     /// if that is not known.
     pub(super) fn files<'a>(&'a self, options: &'a Options) -> impl Iterator<Item = (PathBuf, Vec<u8>)> + 'a {
-        let own = self.gathered.facts.text(&Field::CONTAINER_NAME).filter(|name| names::is_label(name));
+        let own = self.gathered.facts.text(Field::CONTAINER_NAME).filter(|name| names::is_label(name));
         let container = options.container().or(own);
         options.out.iter().filter_map(move |out| match out.path_for(container) {
             Some(path) => Some((path, out.format.render(&self.document()))),

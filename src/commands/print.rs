@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::CommandError;
 use super::pipeline::{Input, Prepared};
 use crate::cli::{Options, Print};
-use crate::facts::field::{Field, TABLE};
+use crate::facts::field::Field;
 use crate::render;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
@@ -47,7 +47,7 @@ pub(super) fn run(
 fn unknown(options: &Options, input: &Input, prepared: &Prepared) -> BTreeMap<String, String> {
     let Prepared { gathered, variables, .. } = prepared;
     let selection = &options.selection;
-    let of_table = TABLE.iter().filter_map(|row| row.variable).map(str::to_owned);
+    let of_table = Field::all().filter_map(|field| field.variable).map(str::to_owned);
     let names = of_table.chain(selection.set.iter().map(|(name, _)| name.clone()));
     let names = names.chain(selection.require.iter().cloned());
     let is_shown = |name: &str| variables.get(name).is_some_and(|variable| !variable.is_private);
@@ -80,7 +80,7 @@ fn values(
 fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> =
         gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
-    if gathered.facts.text(&Field::POD_NAME).is_none()
+    if gathered.facts.text(Field::POD_NAME).is_none()
         && let Some(surroundings) = input.surroundings()
         && let Some(hostname) = surroundings.hostname()
     {

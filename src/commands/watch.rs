@@ -12,7 +12,8 @@ use super::pipeline::{Input, Prepared};
 use crate::cli::{Options, Watch};
 use crate::client::notify::Notifier;
 use crate::facts::Value;
-use crate::facts::field::TABLE;
+use crate::facts::field::Field;
+use crate::facts::reference::Reference;
 use crate::sources::changes::Volumes;
 use crate::sources::gather::Gathered;
 use crate::sources::volume::DEFAULT_PLACES;
@@ -99,20 +100,23 @@ type Shown = BTreeMap<String, String>;
 fn shown(prepared: &[Prepared]) -> Shown {
     let mut shown = Shown::new();
     let Some(Prepared { gathered: Gathered { facts, .. }, .. }) = prepared.first() else { return shown };
-    for row in TABLE {
-        match facts.get(&row.field()).map(|fact| &fact.value) {
+    for field in Field::all() {
+        match facts.get(field).map(|fact| &fact.value) {
             Some(Value::Text(text)) => {
-                shown.insert(row.path.to_owned(), text.clone());
+                shown.insert(field.path.to_owned(), text.clone());
+            }
+            Some(Value::Quantity(quantity)) => {
+                shown.insert(field.path.to_owned(), quantity.to_string());
             }
             Some(Value::Map(map)) => {
-                let entry =
-                    |(key, value): (&String, &String)| (format!("{}['{key}']", row.path), value.clone());
+                let entry = |(key, value): (&String, &String)| {
+                    (Reference::Entry(field, key.clone()).to_string(), value.clone())
+                };
                 shown.extend(map.iter().map(entry));
             }
             _ => {}
         }
     }
-    shown.extend(facts.resources().map(|(field, quantity)| (field.path(), quantity.to_string())));
     shown
 }
 

@@ -2,9 +2,8 @@
 //!
 //! To add a field, add a row. Sources, expressions, variables and renderers all read this table.
 
-use std::borrow::Cow;
-
 use crate::kubernetes::names;
+use crate::kubernetes::qualified_name::{self, KeyError};
 
 /// A place that fields are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,32 +42,22 @@ impl Source {
     }
 }
 
-/// The two lists of a container's `resources`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum List {
-    /// `resources.limits`
-    Limits,
-    /// `resources.requests`
-    Requests,
-}
+/// One thing that a pod can know about itself: the number of its row in the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Field(usize);
 
-impl List {
-    /// The name in the Pod object and in a field path.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            List::Limits => "limits",
-            List::Requests => "requests",
-        }
+impl std::ops::Deref for Field {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        &TABLE[self.0]
     }
 }
 
-/// One thing that a pod can know about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Field {
-    /// The field of this row of the table.
-    Plain(&'static Row),
-    /// A quantity of a container's `resources`, by the resource's name (`cpu`).
-    Resource(List, Cow<'static, str>),
+impl std::fmt::Debug for Field {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str(self.path)
+    }
 }
 
 /// The fields that the program refers to by name.
@@ -81,6 +70,12 @@ impl Field {
     pub(crate) const SERVICE_ACCOUNT: Field = field_of("spec.serviceAccountName");
     pub(crate) const POD_IP: Field = field_of("status.podIP");
     pub(crate) const POD_IPS: Field = field_of("status.podIPs");
+    pub(crate) const CPU_LIMIT: Field = field_of("limits.cpu");
+    pub(crate) const MEMORY_LIMIT: Field = field_of("limits.memory");
+    pub(crate) const LIMITS: Field = field_of("limits");
+    pub(crate) const CPU_REQUEST: Field = field_of("requests.cpu");
+    pub(crate) const MEMORY_REQUEST: Field = field_of("requests.memory");
+    pub(crate) const REQUESTS: Field = field_of("requests");
     pub(crate) const LABELS: Field = field_of("metadata.labels");
     pub(crate) const ANNOTATIONS: Field = field_of("metadata.annotations");
     pub(crate) const CONTAINER_NAME: Field = field_of("container.name");
@@ -102,7 +97,7 @@ const fn field_of(path: &str) -> Field {
     while !is_same(TABLE[index].path.as_bytes(), path.as_bytes()) {
         index += 1;
     }
-    Field::Plain(&TABLE[index])
+    Field(index)
 }
 
 const fn is_same(one: &[u8], other: &[u8]) -> bool {
@@ -114,38 +109,38 @@ const fn is_same(one: &[u8], other: &[u8]) -> bool {
 }
 
 impl Field {
-    /// The row of this field; a resource other than CPU and memory has none.
-    pub(crate) fn row(&self) -> Option<&'static Row> {
-        match self {
-            Field::Plain(row) => Some(row),
-            Field::Resource(..) => TABLE.iter().find(|row| row.field() == *self),
+    /// Every field, in the order of the table.
+    pub(crate) fn all() -> impl DoubleEndedIterator<Item = Field> {
+        (0..TABLE.len()).map(Field)
+    }
+
+    /// The field whose variable is `name`.
+    pub(crate) fn of_variable(name: &str) -> Option<Field> {
+        Field::all().find(|field| field.variable == Some(name))
+    }
+
+    /// The field with this name.
+    pub(crate) fn of_path(path: &str) -> Option<Field> {
+        Field::all().find(|field| field.path == path)
+    }
+
+    /// The field of its own that the entry `key` of this map has: `limits.cpu` is the entry `cpu` of `limits`.
+    pub(crate) fn at(self, key: &str) -> Option<Field> {
+        let path = |field: &Field| field.path.strip_prefix(self.path)?.strip_prefix('.');
+        Field::all().find(|field| path(field) == Some(key))
+    }
+
+    /// The name of the resource whose quantity it is.
+    pub(crate) fn resource(self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Resource { name, .. } => Some(name),
+            _ => None,
         }
-    }
-
-    /// Whether the field describes one container, and not the whole pod.
-    pub(crate) fn is_of_container(&self) -> bool {
-        self.row().map_or(matches!(self, Field::Resource(..)), |row| row.is_of_container)
-    }
-
-    /// The sources that can report the field, in order of precedence.
-    pub(crate) fn sources(&self) -> &'static [Source] {
-        self.row().map_or(&[Source::Api], |row| row.sources)
     }
 
     /// The object of the API that has the field.
-    pub(crate) fn object(&self) -> Option<Object> {
-        match self.row() {
-            Some(row) => row.place.map(|place| place.object),
-            None => Some(Object::ContainerSpec),
-        }
-    }
-
-    /// The field as the downward API writes it.
-    pub(crate) fn path(&self) -> String {
-        match self {
-            Field::Plain(row) => row.path.to_owned(),
-            Field::Resource(list, resource) => format!("{}.{resource}", list.name()),
-        }
+    pub(crate) fn object(self) -> Option<Object> {
+        self.place.map(|place| place.object)
     }
 }
 
@@ -174,8 +169,10 @@ pub(crate) enum Kind {
     ContainerId,
     /// Labels or annotations.
     Map,
-    /// A quantity. The variable has it in this unit, as the variable's name states.
-    Resource(&'static str),
+    /// The quantity of the resource `name`. The variable has it in this unit, as the variable's name states.
+    Resource { name: &'static str, unit: &'static str },
+    /// The quantities of a container's resources, by the names of the resources.
+    Quantities,
 }
 
 impl Kind {
@@ -189,8 +186,8 @@ impl Kind {
             Kind::Address => names::is_address(text),
             Kind::Addresses => text.split(',').all(names::is_address),
             Kind::Ordinal => is_number() && text.parse::<u32>().is_ok(),
-            Kind::Resource(_) => is_number() && text.parse::<u64>().is_ok(),
-            Kind::Text | Kind::ContainerId | Kind::Map | Kind::Controller => true,
+            Kind::Resource { .. } => is_number() && text.parse::<u64>().is_ok(),
+            Kind::Text | Kind::ContainerId | Kind::Map | Kind::Quantities | Kind::Controller => true,
         }
     }
 
@@ -202,8 +199,8 @@ impl Kind {
             Kind::Uid => "a UID",
             Kind::Address => "an IP address",
             Kind::Addresses => "a comma-separated list of IP addresses",
-            Kind::Ordinal | Kind::Resource(_) => "a number",
-            Kind::Text | Kind::ContainerId | Kind::Map | Kind::Controller => "a text",
+            Kind::Ordinal | Kind::Resource { .. } => "a number",
+            Kind::Text | Kind::ContainerId | Kind::Map | Kind::Quantities | Kind::Controller => "a text",
         }
     }
 }
@@ -261,40 +258,16 @@ pub(crate) struct Row {
     pub(crate) is_of_container: bool,
     /// The API may lack it during the first second: the kubelet's status manager reports it later.
     pub(crate) is_late_in_api: bool,
+    /// The check for the keys of a map. A field that is not a map has none.
+    pub(crate) keys: Option<KeyCheck>,
     /// An expression must name one entry: `node.labels['KEY']`.
     pub(crate) needs_key: bool,
     /// The path of keys in the JSON document.
     pub(crate) document: &'static [&'static str],
 }
 
-impl Row {
-    /// The field of this row.
-    pub(crate) fn field(&'static self) -> Field {
-        let resource = |list: List| {
-            let name = self.path.strip_prefix(list.name())?.strip_prefix('.')?;
-            Some(Field::Resource(list, Cow::Borrowed(name)))
-        };
-        let is_resource = matches!(self.kind, Kind::Resource(_));
-        let resource = is_resource.then(|| resource(List::Limits).or_else(|| resource(List::Requests)));
-        resource.flatten().unwrap_or(Field::Plain(self))
-    }
-}
-
-// Each field has one row, and its path is its identity. The address is not: the compiler may make
-// several copies of the table.
-impl PartialEq for Row {
-    fn eq(&self, other: &Self) -> bool {
-        self.path == other.path
-    }
-}
-
-impl Eq for Row {}
-
-impl std::fmt::Debug for Row {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(formatter, "{:?}", self.path)
-    }
-}
+/// Whether a text can be the key of a map.
+pub(crate) type KeyCheck = fn(&str) -> Result<(), KeyError>;
 
 use Object::{ContainerSpec, ContainerStatus, KubeSystem, Namespace, Node, Pod};
 use Source::{Api, Cgroup, Environment, Kubelet, Labels, Option as Given, Token, Volume};
@@ -310,6 +283,7 @@ const FIELD: Row = Row {
     place: None,
     is_of_container: false,
     is_late_in_api: false,
+    keys: None,
     needs_key: false,
     document: &[],
 };
@@ -323,6 +297,15 @@ const RESOURCE: Row = Row { place: at(ContainerSpec, "/resources"), ..CONTAINER_
 const LIMIT: Row = Row { sources: &[Cgroup, Api, Volume, Environment], ..RESOURCE };
 /// A request, which no control group enforces. The kubelet updates the volume after a resize.
 const REQUEST: Row = Row { sources: &[Api, Volume, Environment], ..RESOURCE };
+/// The resources other than CPU and memory.
+const OTHERS: Row = Row { kind: Kind::Quantities, keys: LABEL_KEYS, needs_key: true, ..RESOURCE };
+
+/// The keys of labels, and the names of resources.
+const LABEL_KEYS: Option<KeyCheck> = Some(qualified_name::check);
+const ANNOTATION_KEYS: Option<KeyCheck> = Some(qualified_name::check_annotation);
+
+const MILLICORES: Kind = Kind::Resource { name: "cpu", unit: "1m" };
+const KIBIBYTES: Kind = Kind::Resource { name: "memory", unit: "1Ki" };
 
 /// Every field.
 #[rustfmt::skip]
@@ -337,12 +320,14 @@ pub(crate) static TABLE: &[Row] = &[
     Row { path: "status.podIPs", kind: Kind::Addresses, variable: Some("POD_IPS"), sources: &[Kubelet, Environment, Api], place: at(Pod, "/status/podIPs"), is_late_in_api: true, document: &["pod", "ips"], ..FIELD },
     Row { path: "status.hostIP", kind: Kind::Address, variable: Some("HOST_IP"), sources: &[Environment, Api], place: at(Pod, "/status/hostIP"), is_late_in_api: true, document: &["pod", "hostIP"], ..FIELD },
     Row { path: "status.hostIPs", kind: Kind::Addresses, variable: Some("HOST_IPS"), sources: &[Environment, Api], place: at(Pod, "/status/hostIPs"), is_late_in_api: true, document: &["pod", "hostIPs"], ..FIELD },
-    Row { path: "limits.cpu", kind: Kind::Resource("1m"), variable: Some("CONTAINER_CPU_LIMIT_MILLICORES"), spellings: &["CONTAINER_CPU_LIMIT_MILLI_CORES"], ..LIMIT },
-    Row { path: "limits.memory", kind: Kind::Resource("1Ki"), variable: Some("CONTAINER_MEMORY_LIMIT_KIBIBYTES"), spellings: &["CONTAINER_MEMORY_LIMIT_KIBI_BYTES"], ..LIMIT },
-    Row { path: "requests.cpu", kind: Kind::Resource("1m"), variable: Some("CONTAINER_CPU_REQUEST_MILLICORES"), spellings: &["CONTAINER_CPU_REQUEST_MILLI_CORES"], ..REQUEST },
-    Row { path: "requests.memory", kind: Kind::Resource("1Ki"), variable: Some("CONTAINER_MEMORY_REQUEST_KIBIBYTES"), spellings: &["CONTAINER_MEMORY_REQUEST_KIBI_BYTES"], ..REQUEST },
-    Row { path: "metadata.labels", kind: Kind::Map, sources: &[Volume, Api], files: &["labels"], place: at(Pod, "/metadata/labels"), document: &["pod", "labels"], ..FIELD },
-    Row { path: "metadata.annotations", kind: Kind::Map, sources: &[Volume, Api], files: &["annotations"], place: at(Pod, "/metadata/annotations"), document: &["pod", "annotations"], ..FIELD },
+    Row { path: "limits", document: &["container", "resources", "limits"], ..OTHERS },
+    Row { path: "limits.cpu", kind: MILLICORES, variable: Some("CONTAINER_CPU_LIMIT_MILLICORES"), spellings: &["CONTAINER_CPU_LIMIT_MILLI_CORES"], document: &["container", "resources", "limits", "cpu"], ..LIMIT },
+    Row { path: "limits.memory", kind: KIBIBYTES, variable: Some("CONTAINER_MEMORY_LIMIT_KIBIBYTES"), spellings: &["CONTAINER_MEMORY_LIMIT_KIBI_BYTES"], document: &["container", "resources", "limits", "memory"], ..LIMIT },
+    Row { path: "requests", document: &["container", "resources", "requests"], ..OTHERS },
+    Row { path: "requests.cpu", kind: MILLICORES, variable: Some("CONTAINER_CPU_REQUEST_MILLICORES"), spellings: &["CONTAINER_CPU_REQUEST_MILLI_CORES"], document: &["container", "resources", "requests", "cpu"], ..REQUEST },
+    Row { path: "requests.memory", kind: KIBIBYTES, variable: Some("CONTAINER_MEMORY_REQUEST_KIBIBYTES"), spellings: &["CONTAINER_MEMORY_REQUEST_KIBI_BYTES"], document: &["container", "resources", "requests", "memory"], ..REQUEST },
+    Row { path: "metadata.labels", kind: Kind::Map, keys: LABEL_KEYS, sources: &[Volume, Api], files: &["labels"], place: at(Pod, "/metadata/labels"), document: &["pod", "labels"], ..FIELD },
+    Row { path: "metadata.annotations", kind: Kind::Map, keys: ANNOTATION_KEYS, sources: &[Volume, Api], files: &["annotations"], place: at(Pod, "/metadata/annotations"), document: &["pod", "annotations"], ..FIELD },
     Row { path: "container.name", kind: Kind::Label, variable: Some("CONTAINER_NAME"), sources: &[Given, Kubelet, Environment, Api], place: at(ContainerSpec, "/name"), document: &["container", "name"], ..CONTAINER_FIELD },
     Row { path: "container.id", kind: Kind::ContainerId, variable: Some("CONTAINER_ID"), sources: &[Cgroup, Api], place: at(ContainerStatus, "/containerID"), is_late_in_api: true, document: &["container", "id"], ..CONTAINER_FIELD },
     Row { path: "container.image", variable: Some("CONTAINER_IMAGE"), place: at(ContainerSpec, "/image"), document: &["container", "image"], ..CONTAINER_FIELD },
@@ -353,7 +338,7 @@ pub(crate) static TABLE: &[Row] = &[
     Row { path: "workload.name", kind: Kind::Controller, variable: Some("WORKLOAD_NAME"), sources: &[Api, Labels], place: at(Pod, "/metadata/ownerReferences"), document: &["pod", "workload", "name"], ..FIELD },
     Row { path: "pod.ordinal", kind: Kind::Ordinal, variable: Some("POD_ORDINAL"), sources: &[Environment, Labels, Api], place: at(Pod, "/metadata/labels"), document: &["pod", "ordinal"], ..FIELD },
     Row { path: "status.qosClass", variable: Some("POD_QOS_CLASS"), sources: &[Cgroup, Api], place: at(Pod, "/status/qosClass"), document: &["pod", "qosClass"], ..FIELD },
-    Row { path: "node.labels", kind: Kind::Map, place: at(Node, "/metadata/labels"), needs_key: true, document: &["node", "labels"], ..FIELD },
+    Row { path: "node.labels", kind: Kind::Map, keys: LABEL_KEYS, place: at(Node, "/metadata/labels"), needs_key: true, document: &["node", "labels"], ..FIELD },
     Row { path: "cluster.domain", kind: Kind::Subdomain, variable: Some("CLUSTER_DOMAIN"), sources: &[Kubelet], document: &["cluster", "domain"], ..FIELD },
     Row { path: "metadata.creationTimestamp", place: at(Pod, "/metadata/creationTimestamp"), document: &["pod", "creationTimestamp"], ..FIELD },
     Row { path: "status.startTime", place: at(Pod, "/status/startTime"), is_late_in_api: true, document: &["pod", "startTime"], ..FIELD },
@@ -361,16 +346,6 @@ pub(crate) static TABLE: &[Row] = &[
     Row { path: "spec.runtimeClassName", place: at(Pod, "/spec/runtimeClassName"), document: &["pod", "runtimeClassName"], ..FIELD },
     Row { path: "spec.schedulerName", place: at(Pod, "/spec/schedulerName"), document: &["pod", "schedulerName"], ..FIELD },
     Row { path: "namespace.uid", kind: Kind::Uid, place: at(Namespace, "/metadata/uid"), document: &["namespace", "uid"], ..FIELD },
-    Row { path: "namespace.labels", kind: Kind::Map, place: at(Namespace, "/metadata/labels"), needs_key: true, document: &["namespace", "labels"], ..FIELD },
+    Row { path: "namespace.labels", kind: Kind::Map, keys: LABEL_KEYS, place: at(Namespace, "/metadata/labels"), needs_key: true, document: &["namespace", "labels"], ..FIELD },
     Row { path: "cluster.uid", kind: Kind::Uid, place: at(KubeSystem, "/metadata/uid"), document: &["cluster", "uid"], ..FIELD },
 ];
-
-/// The row whose variable is `name`.
-pub(crate) fn by_variable(name: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.variable == Some(name))
-}
-
-/// The row of the field `path`.
-pub(crate) fn by_path(path: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.path == path)
-}

@@ -5,7 +5,7 @@
 //! limit, they report the size of the node. So the number of another source is used only if the kernel
 //! would round it to the value in the control group.
 
-use crate::facts::field::{Field, List, Source};
+use crate::facts::field::{Field, Source};
 use crate::facts::{Fact, Value};
 use crate::kubernetes::quantity::Quantity;
 
@@ -40,7 +40,7 @@ impl Quota {
 }
 
 /// Chooses the value of the resource `field` from those that the sources reported.
-pub(crate) fn resolve(field: &Field, told: &[&Fact], page_size: u64) -> Option<Fact> {
+pub(crate) fn resolve(field: Field, told: &[&Fact], page_size: u64) -> Option<Fact> {
     let enforced = told.iter().find(|fact| fact.source == Source::Cgroup).map(|fact| &fact.value);
     match enforced {
         None => first_told(field, told),
@@ -56,7 +56,7 @@ pub(crate) fn resolve(field: &Field, told: &[&Fact], page_size: u64) -> Option<F
                 told.value().checked_sub(bytes).is_some_and(|over| (0..slack).contains(&over))
             }))
         }
-        Some(_) if is_cpu(field) => {
+        Some(_) if field == Field::CPU_LIMIT => {
             // There may be a limit without a quota: with exclusive CPUs, or with cpuCFSQuota off.
             told.iter().find(|fact| fact.source == Source::Api).copied().cloned()
         }
@@ -83,16 +83,12 @@ fn rounding(source: Source, told: &Quantity) -> i64 {
     }
 }
 
-fn is_cpu(field: &Field) -> bool {
-    matches!(field, Field::Resource(List::Limits, name) if name == "cpu")
-}
-
 fn non_negative(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn first_told(field: &Field, told: &[&Fact]) -> Option<Fact> {
-    field.sources().iter().find_map(|source| {
+fn first_told(field: Field, told: &[&Fact]) -> Option<Fact> {
+    field.sources.iter().find_map(|source| {
         // A volume may have the limit in several units. The kubelet rounded each up: the least is nearest.
         let same = told.iter().filter(|fact| fact.source == *source);
         same.min_by_key(|fact| amount(fact)).copied().cloned()
@@ -119,7 +115,6 @@ fn amount(fact: &Fact) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::borrow::Cow;
 
     const PAGE: u64 = 4096;
 
@@ -133,10 +128,9 @@ mod tests {
 
     const UNLIMITED: Fact = Fact { value: Value::Nothing, source: Source::Cgroup };
 
-    fn limit(resource: &'static str, told: &[Fact]) -> Option<(String, Source)> {
-        let field = Field::Resource(List::Limits, Cow::Borrowed(resource));
+    fn limit(field: Field, told: &[Fact]) -> Option<(String, Source)> {
         let told: Vec<&Fact> = told.iter().collect();
-        match resolve(&field, &told, PAGE)? {
+        match resolve(field, &told, PAGE)? {
             Fact { value: Value::Quantity(quantity), source } => Some((quantity.to_string(), source)),
             _ => None,
         }
@@ -151,60 +145,60 @@ mod tests {
         // 100M is 24414.06 pages.
         let enforced =
             Fact { value: Value::Quantity(Quantity::from_bytes(99_999_744)), source: Source::Cgroup };
-        let resolved = limit("memory", &[enforced.clone(), told(Source::Api, "100M")]);
+        let resolved = limit(Field::MEMORY_LIMIT, &[enforced.clone(), told(Source::Api, "100M")]);
         assert_eq!(resolved, is("100M", Source::Api));
         // The variable in KiB was rounded up: the API's number is nearer.
         let kibibytes = told(Source::Environment, "97657Ki");
-        let resolved = limit("memory", &[enforced.clone(), kibibytes, told(Source::Api, "100M")]);
+        let resolved = limit(Field::MEMORY_LIMIT, &[enforced.clone(), kibibytes, told(Source::Api, "100M")]);
         assert_eq!(resolved, is("100M", Source::Api));
         // 3G is 732421.9 pages, and 2929687.5 KiB.
         let three =
             Fact { value: Value::Quantity(Quantity::from_bytes(2_999_996_416)), source: Source::Cgroup };
         let kibibytes = told(Source::Environment, "2929688Ki");
-        let resolved = limit("memory", &[three.clone(), kibibytes]);
+        let resolved = limit(Field::MEMORY_LIMIT, &[three.clone(), kibibytes]);
         assert_eq!(resolved, is("2929688Ki", Source::Environment));
         // The API's number was not rounded: one page more is a resize that is not there yet.
-        let resolved = limit("memory", &[three, told(Source::Api, "2929688Ki")]);
+        let resolved = limit(Field::MEMORY_LIMIT, &[three, told(Source::Api, "2929688Ki")]);
         assert_eq!(resolved, is("2929684Ki", Source::Cgroup));
         // A number that would have been rounded to another page is older, or another container's.
-        let resolved = limit("memory", &[enforced, told(Source::Environment, "64Mi")]);
+        let resolved = limit(Field::MEMORY_LIMIT, &[enforced, told(Source::Environment, "64Mi")]);
         assert_eq!(resolved, is("97656Ki", Source::Cgroup));
     }
 
     #[test]
     fn no_memory_limit_whatever_others_say() {
-        assert_eq!(limit("memory", &[UNLIMITED, told(Source::Environment, "24Gi")]), None);
-        assert_eq!(limit("memory", &[UNLIMITED, told(Source::Api, "1Gi")]), None);
+        assert_eq!(limit(Field::MEMORY_LIMIT, &[UNLIMITED, told(Source::Environment, "24Gi")]), None);
+        assert_eq!(limit(Field::MEMORY_LIMIT, &[UNLIMITED, told(Source::Api, "1Gi")]), None);
     }
 
     #[test]
     fn without_a_control_group_the_api_then_the_volume_then_the_environment() {
         let (env, volume) = (told(Source::Environment, "2Gi"), told(Source::Volume, "1Gi"));
-        assert_eq!(limit("memory", &[env.clone(), volume.clone()]), is("1Gi", Source::Volume));
+        assert_eq!(limit(Field::MEMORY_LIMIT, &[env.clone(), volume.clone()]), is("1Gi", Source::Volume));
         let api = told(Source::Api, "3Gi");
-        assert_eq!(limit("memory", &[env, volume, api]), is("3Gi", Source::Api));
+        assert_eq!(limit(Field::MEMORY_LIMIT, &[env, volume, api]), is("3Gi", Source::Api));
     }
 
     #[test]
     fn cpu_is_refined_from_what_the_kernel_and_systemd_round() {
         // The kernel's least quota is 1 ms.
         let api = told(Source::Api, "3m");
-        assert_eq!(limit("cpu", &[quota(1000, 100_000), api]), is("3m", Source::Api));
-        assert_eq!(limit("cpu", &[quota(1000, 100_000)]), is("10m", Source::Cgroup));
+        assert_eq!(limit(Field::CPU_LIMIT, &[quota(1000, 100_000), api]), is("3m", Source::Api));
+        assert_eq!(limit(Field::CPU_LIMIT, &[quota(1000, 100_000)]), is("10m", Source::Cgroup));
         // systemd rounds 125m up to 130m.
         let env = told(Source::Environment, "125m");
-        assert_eq!(limit("cpu", &[quota(13_000, 100_000), env]), is("125m", Source::Environment));
+        assert_eq!(limit(Field::CPU_LIMIT, &[quota(13_000, 100_000), env]), is("125m", Source::Environment));
         // Another period.
-        assert_eq!(limit("cpu", &[quota(7500, 5000)]), is("1500m", Source::Cgroup));
+        assert_eq!(limit(Field::CPU_LIMIT, &[quota(7500, 5000)]), is("1500m", Source::Cgroup));
         // A contradiction.
         let env = told(Source::Environment, "2");
-        assert_eq!(limit("cpu", &[quota(50_000, 100_000), env]), is("500m", Source::Cgroup));
+        assert_eq!(limit(Field::CPU_LIMIT, &[quota(50_000, 100_000), env]), is("500m", Source::Cgroup));
     }
 
     #[test]
     fn no_quota_proves_nothing_but_only_the_api_is_believed() {
         let env = told(Source::Environment, "2");
-        assert_eq!(limit("cpu", &[UNLIMITED, env.clone()]), None);
-        assert_eq!(limit("cpu", &[UNLIMITED, env, told(Source::Api, "4")]), is("4", Source::Api));
+        assert_eq!(limit(Field::CPU_LIMIT, &[UNLIMITED, env.clone()]), None);
+        assert_eq!(limit(Field::CPU_LIMIT, &[UNLIMITED, env, told(Source::Api, "4")]), is("4", Source::Api));
     }
 }

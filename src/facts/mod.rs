@@ -12,7 +12,7 @@ pub(crate) mod wanted;
 
 use std::collections::BTreeMap;
 
-use crate::facts::field::{Field, Source, TABLE};
+use crate::facts::field::{Field, Kind, Source, TABLE};
 use crate::facts::limits::Quota;
 use crate::kubernetes::quantity::Quantity;
 
@@ -81,8 +81,8 @@ impl Told {
     }
 
     /// The reported text of `field`.
-    pub(crate) fn text_of(&self, field: &Field) -> Option<&str> {
-        self.values.iter().find(|(told, _)| told == field).and_then(|(_, value)| value.text())
+    pub(crate) fn text_of(&self, field: Field) -> Option<&str> {
+        self.values.iter().find(|(told, _)| *told == field).and_then(|(_, value)| value.text())
     }
 
     /// Adds the value of a field.
@@ -142,22 +142,22 @@ impl Facts {
     pub(crate) fn add(&mut self, source: Source, values: Vec<(Field, Value)>) {
         for (field, value) in values {
             let fact = Fact { value, source };
-            match &field {
-                Field::Resource(..) => self.settle_resource(field, fact),
+            match field.kind {
+                Kind::Resource { .. } => self.settle_resource(field, fact),
                 _ => self.settle(field, fact),
             }
         }
     }
 
     /// Removes the value that `source` reported for `field`.
-    pub(crate) fn retract(&mut self, source: Source, field: &Field) {
-        self.known.retain(|(known, fact)| known != field || fact.source != source);
-        self.told.retain(|(told, fact)| told != field || fact.source != source);
+    pub(crate) fn retract(&mut self, source: Source, field: Field) {
+        self.known.retain(|(known, fact)| *known != field || fact.source != source);
+        self.told.retain(|(told, fact)| *told != field || fact.source != source);
     }
 
     /// The higher-ranked source wins. Within one source, the first value wins.
     fn settle(&mut self, field: Field, mut fact: Fact) {
-        let rank = |source: Source| field.sources().iter().position(|it| *it == source);
+        let rank = |source: Source| field.sources.iter().position(|it| *it == source);
         let own = rank(fact.source);
         match self.known.iter_mut().find(|(known, _)| *known == field) {
             None if own.is_some() => return self.known.push((field, fact)),
@@ -170,26 +170,26 @@ impl Facts {
     }
 
     fn settle_resource(&mut self, field: Field, fact: Fact) {
-        self.told.push((field.clone(), fact));
+        self.told.push((field, fact));
         let of_field = self.told.iter().filter(|(told, _)| *told == field);
         let told: Vec<&Fact> = of_field.map(|(_, fact)| fact).collect();
-        let known = limits::resolve(&field, &told, self.page_size);
+        let known = limits::resolve(field, &told, self.page_size);
         self.known.retain(|(known, _)| *known != field);
         self.known.extend(known.map(|fact| (field, fact)));
     }
 
     /// The fact about `field`, if there is one.
-    pub(crate) fn get(&self, field: &Field) -> Option<&Fact> {
+    pub(crate) fn get(&self, field: Field) -> Option<&Fact> {
         self.look_up(field).filter(|fact| fact.value != Value::Nothing)
     }
 
     /// The text of `field`.
-    pub(crate) fn text(&self, field: &Field) -> Option<&str> {
+    pub(crate) fn text(&self, field: Field) -> Option<&str> {
         self.get(field)?.value.text()
     }
 
     /// The map of `field`: labels, annotations or node labels.
-    pub(crate) fn map(&self, field: &Field) -> Option<&BTreeMap<String, String>> {
+    pub(crate) fn map(&self, field: Field) -> Option<&BTreeMap<String, String>> {
         match &self.get(field)?.value {
             Value::Map(map) => Some(map),
             _ => None,
@@ -197,27 +197,19 @@ impl Facts {
     }
 
     /// Whether the question is answered: there is a value, or the field is known to have none.
-    pub(crate) fn is_settled(&self, field: &Field) -> bool {
+    pub(crate) fn is_settled(&self, field: Field) -> bool {
         self.look_up(field).is_some()
     }
 
-    fn look_up(&self, field: &Field) -> Option<&Fact> {
-        self.known.iter().find(|(known, _)| known == field).map(|(_, fact)| fact)
+    fn look_up(&self, field: Field) -> Option<&Fact> {
+        self.known.iter().find(|(known, _)| *known == field).map(|(_, fact)| fact)
     }
 
     /// The value that `source` reported for `field`, even if it did not win.
-    pub(crate) fn told_by(&self, source: Source, field: &Field) -> Option<&Value> {
+    pub(crate) fn told_by(&self, source: Source, field: Field) -> Option<&Value> {
         // The known value of a resource may combine two sources.
-        let known = self.known.iter().filter(|(known, _)| !matches!(known, Field::Resource(..)));
+        let known = self.known.iter().filter(|(known, _)| !matches!(known.kind, Kind::Resource { .. }));
         let mut all = known.chain(&self.told);
-        all.find(|(told, fact)| fact.source == source && told == field).map(|(_, fact)| &fact.value)
-    }
-
-    /// The resources that are known.
-    pub(crate) fn resources(&self) -> impl Iterator<Item = (&Field, &Quantity)> {
-        self.known.iter().filter_map(|(field, fact)| match (field, &fact.value) {
-            (Field::Resource(..), Value::Quantity(quantity)) => Some((field, quantity)),
-            _ => None,
-        })
+        all.find(|(told, fact)| fact.source == source && *told == field).map(|(_, fact)| &fact.value)
     }
 }

@@ -53,20 +53,20 @@ impl Owner {
 
 /// Adds the facts that labels and name imply, with the source [`Source::Labels`].
 pub(crate) fn derive(facts: &mut Facts) {
-    let Some(labels) = facts.map(&Field::LABELS) else { return };
-    let name = facts.text(&Field::POD_NAME).unwrap_or_default();
+    let Some(labels) = facts.map(Field::LABELS) else { return };
+    let name = facts.text(Field::POD_NAME).unwrap_or_default();
     let owner = from_labels(labels, name);
     let hash = labels.get("pod-template-hash").map(String::as_str);
-    let kind = match facts.told_by(Source::Api, &Field::OWNER_KIND) {
+    let kind = match facts.told_by(Source::Api, Field::OWNER_KIND) {
         Some(told) => told.text(),
         None => owner.as_ref().map(|owner| owner.kind.as_str()),
     };
     let ordinal =
         ordinal(labels, name, kind).map(|ordinal| (Field::ORDINAL, Value::Text(ordinal.to_string())));
     let values: Vec<_> = owner.iter().flat_map(|owner| owner.values(hash)).chain(ordinal).collect();
-    if facts.told_by(Source::Api, &Field::OWNER_KIND).is_some() {
+    if facts.told_by(Source::Api, Field::OWNER_KIND).is_some() {
         // Before the API's answer, the labels may have named another owner.
-        facts.retract(Source::Labels, &Field::ORDINAL);
+        facts.retract(Source::Labels, Field::ORDINAL);
         facts.add(Source::Api, vec![(Field::ORDINAL, Value::Nothing)]);
     }
     facts.add(Source::Labels, values);

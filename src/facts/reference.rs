@@ -1,6 +1,6 @@
 //! A reference in an expression: to a field, or to one entry of a map.
 
-use crate::facts::field::{Field, Source};
+use crate::facts::field::{Field, Kind, Source};
 use crate::facts::{Facts, Value};
 
 /// The prefix of the labels that a cluster copies from nodes onto pods.
@@ -17,9 +17,17 @@ pub(crate) enum Reference {
 
 impl Reference {
     /// The field that it refers to.
-    pub(crate) fn field(&self) -> &Field {
+    pub(crate) fn field(&self) -> Field {
         match self {
-            Reference::Field(field) | Reference::Entry(field, _) => field,
+            Reference::Field(field) | Reference::Entry(field, _) => *field,
+        }
+    }
+
+    /// The name of the resource that it refers to.
+    pub(crate) fn resource(&self) -> Option<&str> {
+        match self {
+            Reference::Field(field) => field.resource(),
+            Reference::Entry(field, key) => (field.kind == Kind::Quantities).then_some(key),
         }
     }
 }
@@ -27,8 +35,11 @@ impl Reference {
 impl std::fmt::Display for Reference {
     fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
-            Reference::Field(field) => write!(formatter, "{}", field.path()),
-            Reference::Entry(field, key) => write!(formatter, "{}['{key}']", field.path()),
+            Reference::Field(field) => formatter.write_str(field.path),
+            Reference::Entry(field, key) if field.kind == Kind::Quantities && !key.contains('/') => {
+                write!(formatter, "{}.{key}", field.path)
+            }
+            Reference::Entry(field, key) => write!(formatter, "{}['{key}']", field.path),
         }
     }
 }
@@ -40,7 +51,7 @@ pub(crate) fn topology_label(reference: &Reference, facts: &Facts) -> Option<(St
     if *field != Field::NODE_LABELS || !is_topology(key) {
         return None;
     }
-    let fact = facts.get(&Field::LABELS)?;
+    let fact = facts.get(Field::LABELS)?;
     let Value::Map(labels) = &fact.value else { return None };
     Some((labels.get(key)?.clone(), fact.source))
 }

@@ -52,13 +52,11 @@ impl Subject {
     }
 
     /// Whether the value of `source` for `field` describes the subject.
-    pub(crate) fn includes(&self, source: Source, field: &Field) -> bool {
+    pub(crate) fn includes(&self, source: Source, field: Field) -> bool {
         match self {
             Subject::Own { .. } => true,
-            Subject::Other { .. } => {
-                matches!(source, Source::Option | Source::Api) || !field.is_of_container()
-            }
-            Subject::Pod => !field.is_of_container(),
+            Subject::Other { .. } => matches!(source, Source::Option | Source::Api) || !field.is_of_container,
+            Subject::Pod => !field.is_of_container,
         }
     }
 }
@@ -91,11 +89,11 @@ mod tests {
 
     #[test]
     fn only_the_own_container_s_limits_are_read_from_the_control_group() {
-        let limit = Field::CONTAINER_ID;
-        assert!(resolve(None, false, None).includes(Source::Cgroup, &limit));
-        assert!(!resolve(Some("app"), true, None).includes(Source::Cgroup, &limit));
-        assert!(resolve(Some("app"), true, None).includes(Source::Api, &limit));
-        assert!(!resolve(None, true, None).includes(Source::Api, &limit));
-        assert!(resolve(None, true, None).includes(Source::Cgroup, &Field::POD_UID));
+        let id = Field::CONTAINER_ID;
+        assert!(resolve(None, false, None).includes(Source::Cgroup, id));
+        assert!(!resolve(Some("app"), true, None).includes(Source::Cgroup, id));
+        assert!(resolve(Some("app"), true, None).includes(Source::Api, id));
+        assert!(!resolve(None, true, None).includes(Source::Api, id));
+        assert!(resolve(None, true, None).includes(Source::Cgroup, Field::POD_UID));
     }
 }

@@ -36,7 +36,7 @@ impl Wanted {
 
     /// Whether the subject can have the field.
     fn can_be_told(&self, reference: &Reference) -> bool {
-        !(self.of_nobody && reference.field().is_of_container())
+        !(self.of_nobody && reference.field().is_of_container)
     }
 }
 
@@ -64,26 +64,25 @@ fn has_value(reference: &Reference, facts: &Facts) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::field::{List, Source};
+    use crate::facts::field::Source;
     use std::collections::BTreeMap;
 
-    fn resource(list: List) -> Reference {
-        Reference::Field(Field::Resource(list, "cpu".into()))
-    }
+    const LIMIT: Reference = Reference::Field(Field::CPU_LIMIT);
+    const REQUEST: Reference = Reference::Field(Field::CPU_REQUEST);
 
     #[test]
     fn of_a_chain_nothing_is_asked_for_after_the_first_that_has_a_value() {
         let label = Reference::Entry(Field::LABELS, "team".to_owned());
         let name = Reference::Field(Field::POD_NAME);
-        let chain = vec![resource(List::Limits), label.clone(), name.clone(), resource(List::Requests)];
+        let chain = vec![LIMIT, label.clone(), name.clone(), REQUEST];
         let wanted = Wanted { awaited: vec![chain], ..Wanted::default() };
         let mut facts = Facts::new(1);
-        let all = [resource(List::Limits), label, name.clone(), resource(List::Requests)];
+        let all = [LIMIT, label, name.clone(), REQUEST];
         assert_eq!(wanted.unsettled(&facts), all);
-        let nothing = (resource(List::Limits).field().clone(), Value::Nothing);
+        let nothing = (LIMIT.field(), Value::Nothing);
         let labels = BTreeMap::from([("team".to_owned(), String::new())]);
         facts.add(Source::Api, vec![nothing, (Field::LABELS, Value::Map(labels))]);
-        assert_eq!(wanted.unsettled(&facts), [name, resource(List::Requests)]);
+        assert_eq!(wanted.unsettled(&facts), [name, REQUEST]);
         facts.add(Source::Api, vec![(Field::POD_NAME, Value::Text("web-0".to_owned()))]);
         assert_eq!(wanted.unsettled(&facts), []);
     }

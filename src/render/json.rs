@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Document;
 use crate::facts::Value;
-use crate::facts::field::{Field, Kind, TABLE};
+use crate::facts::field::{Field, Kind};
 
 /// The name and version of the document's schema.
 const SCHEMA: &str = "introspod/v1";
@@ -13,17 +13,11 @@ const SCHEMA: &str = "introspod/v1";
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut root = Map::new();
     root.insert("schema".to_owned(), SCHEMA.into());
-    for row in TABLE {
-        if let Some(fact) = document.facts.get(&row.field())
-            && let Some(value) = json(row.kind, &fact.value)
+    for field in Field::all() {
+        if let Some(fact) = document.facts.get(field)
+            && let Some(value) = json(field.kind, &fact.value)
         {
-            put(&mut root, row.document, value);
-        }
-    }
-    for (field, quantity) in document.facts.resources() {
-        if let Field::Resource(list, resource) = field {
-            let path = ["container", "resources", list.name(), resource];
-            put(&mut root, &path, quantity.to_string().into());
+            put(&mut root, field.document, value);
         }
     }
     let mut variables = Map::new();
@@ -50,6 +44,9 @@ fn json(kind: Kind, value: &Value) -> Option<Json> {
         (Kind::Addresses, Value::Text(text)) => Some(text.split(',').collect::<Vec<_>>().into()),
         (Kind::Ordinal, Value::Text(text)) => Some(text.parse::<u32>().ok()?.into()),
         (_, Value::Text(text)) => Some(text.as_str().into()),
+        (_, Value::Quantity(quantity)) => Some(quantity.to_string().into()),
+        // Without CPU and memory there may be no other resource.
+        (Kind::Quantities, Value::Map(map)) if map.is_empty() => None,
         (_, Value::Map(map)) => {
             let entries = map.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
             Some(Json::Object(entries.collect()))

@@ -162,15 +162,15 @@ fn with(facts: &Facts, told: &Told) -> Facts {
 
 /// The namespace to query. That of the DNS search list is not used: the pod's author can write any list.
 pub(crate) fn namespace(facts: &Facts) -> Option<&str> {
-    facts.get(&Field::POD_NAMESPACE).filter(|fact| fact.source != Source::Kubelet)?.value.text()
+    facts.get(Field::POD_NAMESPACE).filter(|fact| fact.source != Source::Kubelet)?.value.text()
 }
 
 fn identity(facts: &Facts) -> Identity<'_> {
-    let is_stable = facts.text(&Field::OWNER_KIND) == Some("StatefulSet");
+    let is_stable = facts.text(Field::OWNER_KIND) == Some("StatefulSet");
     Identity {
-        namespace: facts.text(&Field::POD_NAMESPACE),
-        service_account: facts.text(&Field::SERVICE_ACCOUNT),
-        stable_name: facts.text(&Field::POD_NAME).filter(|_| is_stable),
+        namespace: facts.text(Field::POD_NAMESPACE),
+        service_account: facts.text(Field::SERVICE_ACCOUNT),
+        stable_name: facts.text(Field::POD_NAME).filter(|_| is_stable),
     }
 }
 
@@ -196,8 +196,8 @@ fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
         None => false,
         Some(object) if object.is_in_pod() => true,
         Some(Object::Node) => {
-            facts.text(&Field::NODE_NAME).is_none()
-                || (has_copy(reference) && !facts.is_settled(&Field::LABELS))
+            facts.text(Field::NODE_NAME).is_none()
+                || (has_copy(reference) && !facts.is_settled(Field::LABELS))
         }
         Some(_) => false,
     })
@@ -212,7 +212,7 @@ fn tell_pod(
     answer: &mut Answer,
 ) -> Told {
     let mut told = Told::default();
-    let (Some(namespace), Some(name)) = (namespace(facts), facts.text(&Field::POD_NAME)) else {
+    let (Some(namespace), Some(name)) = (namespace(facts), facts.text(Field::POD_NAME)) else {
         let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE with fieldRef";
         let why = "cannot be queried: the pod's name or namespace is not known";
         answer.others.broken_with_advice(why, advice);
@@ -266,14 +266,14 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
         )
     };
     let found = described(metadata["name"].as_str(), metadata["namespace"].as_str());
-    let wanted = described(facts.text(&Field::POD_NAME), facts.text(&Field::POD_NAMESPACE));
+    let wanted = described(facts.text(Field::POD_NAME), facts.text(Field::POD_NAMESPACE));
     if found != wanted {
         return Err(Failure::WrongObject { kind: "Pod", wanted, found });
     }
     let uid = metadata["uid"].as_str().unwrap_or("none");
     // The object of a static pod is a mirror and has a UID of its own.
     let mirror = metadata["annotations"]["kubernetes.io/config.mirror"].as_str();
-    match facts.text(&Field::POD_UID) {
+    match facts.text(Field::POD_UID) {
         Some(own) if own != uid && mirror != Some(own) => {
             Err(Failure::WrongUid { kind: "Pod", found: uid.to_owned(), expected: own.to_owned() })
         }
@@ -283,11 +283,11 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
 
 /// Whether the object lacks a field to wait for that will come.
 fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: &Facts) -> bool {
-    let can_come = |field: &Field| {
-        if !field.is_of_container() {
+    let can_come = |field: Field| {
+        if !field.is_of_container {
             return true;
         }
-        match (facts.text(&Field::CONTAINER_NAME), subject) {
+        match (facts.text(Field::CONTAINER_NAME), subject) {
             // Without the container's name its status cannot be found.
             (None, _) => false,
             (Some(name), Subject::Other { own: Some(own), .. }) => pod::can_have_started(pod, name, own),
@@ -295,13 +295,13 @@ fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: 
         }
     };
     let mut fields = wanted.awaited(facts).map(Reference::field);
-    fields.any(|field| field.row().is_some_and(|row| row.is_late_in_api) && can_come(field))
+    fields.any(|field| field.is_late_in_api && can_come(field))
 }
 
 /// Reads the facts from an object other than the Pod.
 fn tell_object(client: &mut Client, object: Object, facts: &Facts, told: &mut Told) {
     let (kind, collection, name) = match object {
-        Object::Node => ("Node", "nodes", facts.text(&Field::NODE_NAME)),
+        Object::Node => ("Node", "nodes", facts.text(Field::NODE_NAME)),
         Object::KubeSystem => ("Namespace", "namespaces", Some("kube-system")),
         _ => ("Namespace", "namespaces", namespace(facts)),
     };

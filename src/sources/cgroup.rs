@@ -3,7 +3,7 @@
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
-use crate::facts::field::{Field, List};
+use crate::facts::field::Field;
 use crate::facts::limits::Quota;
 use crate::facts::{Told, Value};
 use crate::kubernetes::quantity::Quantity;
@@ -127,15 +127,14 @@ fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
         Err(error) => return told.absent(format!("limits are not known: {error}")),
     };
     let hierarchy = |controller| Hierarchy::find(surroundings, groups, &mounts, controller);
-    let limit = |resource: &'static str| Field::Resource(List::Limits, resource.into());
     match hierarchy("memory").and_then(|memory| memory.least(memory_limit)) {
-        Ok(Some(bytes)) => told.value(limit("memory"), Value::Quantity(Quantity::from_bytes(bytes))),
-        Ok(None) => told.value(limit("memory"), Value::Nothing),
+        Ok(Some(bytes)) => told.value(Field::MEMORY_LIMIT, Value::Quantity(Quantity::from_bytes(bytes))),
+        Ok(None) => told.value(Field::MEMORY_LIMIT, Value::Nothing),
         Err(error) => told.absent(format!("the memory limit is not known: {error}")),
     }
     match hierarchy("cpu").and_then(|cpu| cpu.least(cpu_quota)) {
-        Ok(Some(share)) => told.value(limit("cpu"), Value::Quota(share.0)),
-        Ok(None) => told.value(limit("cpu"), Value::Nothing),
+        Ok(Some(share)) => told.value(Field::CPU_LIMIT, Value::Quota(share.0)),
+        Ok(None) => told.value(Field::CPU_LIMIT, Value::Nothing),
         Err(error) => told.absent(format!("the CPU limit is not known: {error}")),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::facts::field::{Kind, Row, Source, TABLE};
+use crate::facts::field::{Field, Kind, Row, Source};
 use crate::facts::{Told, Value};
 use crate::kubernetes::quantity::Quantity;
 use crate::system::environment::Environment;
@@ -19,14 +19,14 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
     let environment = &surroundings.environment;
     let prefixes = prefixes(environment);
-    for row in TABLE.iter().filter(|row| row.sources.contains(&Source::Environment)) {
-        let Some((name, text)) = find_with(&prefixes, row, environment) else { continue };
-        if !row.kind.accepts(text) {
+    for field in Field::all().filter(|field| field.sources.contains(&Source::Environment)) {
+        let Some((name, text)) = find_with(&prefixes, &field, environment) else { continue };
+        if !field.kind.accepts(text) {
             // The value is not shown, because it may be a secret.
-            let why = format!("the variable {name} is set, but its value is not {}", row.kind.noun());
-            told.absent_field(row.field(), why);
-        } else if let Some(value) = value(row, text) {
-            told.value(row.field(), value);
+            let why = format!("the variable {name} is set, but its value is not {}", field.kind.noun());
+            told.absent_field(field, why);
+        } else if let Some(value) = value(&field, text) {
+            told.value(field, value);
         }
     }
     if told.values.is_empty() {
@@ -71,7 +71,7 @@ fn find_with<'a>(
 fn value(row: &Row, text: &str) -> Option<Value> {
     match row.kind {
         // Without a request, the kubelet sets the variable to 0.
-        Kind::Resource(unit) => {
+        Kind::Resource { unit, .. } => {
             let quantity = Quantity::of_units(text.parse().ok()?, unit)?;
             (!quantity.is_zero()).then_some(Value::Quantity(quantity))
         }

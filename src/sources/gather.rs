@@ -59,20 +59,20 @@ pub(crate) struct Gathered {
 impl Gathered {
     /// Adds the values of `source` that describe the subject.
     fn add(&mut self, source: Source, mut told: Told) {
-        told.values.retain(|(field, _)| self.subject.includes(source, field));
+        told.values.retain(|(field, _)| self.subject.includes(source, *field));
         self.facts.add(source, told.values);
         self.notes.extend(told.notes.into_iter().map(|note| (source, note)));
     }
 
     /// The note that explains why `field` is not known, and its source.
-    pub(crate) fn why_unknown(&self, field: &Field) -> Option<&(Source, Note)> {
+    pub(crate) fn why_unknown(&self, field: Field) -> Option<&(Source, Note)> {
         let no_container = self.notes.iter().find(|(source, _)| *source == Source::Option);
-        if let Some(note) = no_container.filter(|_| field.is_of_container()) {
+        if let Some(note) = no_container.filter(|_| field.is_of_container) {
             return Some(note);
         }
-        let sources = field.sources();
+        let sources = field.sources;
         let mut notes = self.notes.iter().rev().filter(|(source, _)| sources.contains(source));
-        let of_field = notes.clone().find(|(_, note)| note.about.as_ref() == Some(field));
+        let of_field = notes.clone().find(|(_, note)| note.about == Some(field));
         of_field.or_else(|| notes.find(|(_, note)| note.about.is_none()))
     }
 
@@ -186,9 +186,9 @@ fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gat
 
 /// Removes the name given with `--container` if the pod has no such container.
 fn drop_wrong_name(pod: &Json, facts: &mut Facts) {
-    let named = facts.told_by(Source::Option, &Field::CONTAINER_NAME).and_then(Value::text);
+    let named = facts.told_by(Source::Option, Field::CONTAINER_NAME).and_then(Value::text);
     if named.is_some_and(|name| !pod::has_container(pod, name)) {
-        facts.retract(Source::Option, &Field::CONTAINER_NAME);
+        facts.retract(Source::Option, Field::CONTAINER_NAME);
     }
 }
 
@@ -197,7 +197,7 @@ fn log_told(source: Source, told: &Told, started: Instant, clock: fn() -> Instan
         return;
     }
     let elapsed = clock().saturating_duration_since(started);
-    let names: Vec<String> = told.values.iter().map(|(field, _)| field.path()).collect();
+    let names: Vec<&str> = told.values.iter().map(|(field, _)| field.path).collect();
     let names = if names.is_empty() { "no facts".to_owned() } else { names.join(", ") };
     log::info!("{}: {names} ({} µs)", source.name(), elapsed.as_micros());
 }
@@ -205,23 +205,22 @@ fn log_told(source: Source, told: &Told, started: Instant, clock: fn() -> Instan
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::field::List;
 
     #[test]
     fn each_resource_is_explained_by_the_note_about_it() {
-        let requests = serde_json::json!({"hugepages-8": "1mi", "hugepages-9": "1K", "cpu": "1"});
+        let requests = serde_json::json!({"cpu": "1mi", "memory": "1K"});
         let container = serde_json::json!({"name": "main", "resources": {"requests": requests}});
         let pod = serde_json::json!({"metadata": {"name": "p"}, "spec": {"containers": [container]}});
         let settings =
             api::Settings { when: api::When::Never, url: None, timeout: std::time::Duration::ZERO };
         let request = Request { asked: Asked::OWN, wanted: Wanted::default(), api: &settings };
         let gathered = gather(Origin::Object(&pod), &request, &mut Shared::default());
-        let why = |resource: &'static str| {
-            let note = gathered.why_unknown(&Field::Resource(List::Requests, resource.into()));
+        let why = |field: Field| {
+            let note = gathered.why_unknown(field);
             note.map(|(_, note)| note.text.as_str()).unwrap_or_default()
         };
-        assert!(why("hugepages-8").contains("\"1mi\""), "{}", why("hugepages-8"));
-        assert!(why("hugepages-9").contains("\"1K\""), "{}", why("hugepages-9"));
-        assert_eq!(why("ephemeral-storage"), "");
+        assert!(why(Field::CPU_REQUEST).contains("\"1mi\""), "{}", why(Field::CPU_REQUEST));
+        assert!(why(Field::MEMORY_REQUEST).contains("\"1K\""), "{}", why(Field::MEMORY_REQUEST));
+        assert_eq!(why(Field::CONTAINER_IMAGE), "");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::facts::field::{Field, Kind, List, Object, Row, TABLE};
+use crate::facts::field::{Field, Kind, Object};
 use crate::facts::owner::Owner;
 use crate::facts::subject::Subject;
 use crate::facts::{Facts, Note, Told, Value};
@@ -42,7 +42,7 @@ pub(crate) fn tell(pod: &Json, subject: &Subject, facts: &Facts) -> Told {
     tell_rows(Object::Pod, pod, &mut told);
     tell_owner(pod, &mut told);
     if subject.is_container() {
-        match container(pod, facts.text(&Field::CONTAINER_NAME)) {
+        match container(pod, facts.text(Field::CONTAINER_NAME)) {
             Ok(container) => tell_container(pod, container, &mut told),
             Err(why) => told.notes.push(why),
         }
@@ -52,27 +52,27 @@ pub(crate) fn tell(pod: &Json, subject: &Subject, facts: &Facts) -> Told {
 
 /// Reads the fields of the rows whose place is in `object`.
 pub(crate) fn tell_rows(object: Object, json: &Json, told: &mut Told) {
-    for row in TABLE {
-        let Some(place) = row.place.filter(|place| place.object == object) else { continue };
-        if let Some(value) = value(row, json.pointer(place.pointer)) {
-            told.value(row.field(), value);
+    for field in Field::all() {
+        let Some(place) = field.place.filter(|place| place.object == object) else { continue };
+        if let Some(value) = value(field, json.pointer(place.pointer)) {
+            told.value(field, value);
         }
     }
 }
 
-/// The value of a row's field; none if the object does not have it, or not yet.
-fn value(row: &Row, json: Option<&Json>) -> Option<Value> {
+/// The value of a field; none if the object does not have it, or not yet.
+fn value(field: Field, json: Option<&Json>) -> Option<Value> {
     let text = json.and_then(Json::as_str).unwrap_or_default();
-    let text = match row.kind {
-        Kind::Ordinal | Kind::Controller | Kind::Resource(_) => return None,
-        Kind::Map if row.path == "metadata.annotations" => return Some(Value::Map(annotations(json))),
+    let text = match field.kind {
+        Kind::Ordinal | Kind::Controller | Kind::Resource { .. } | Kind::Quantities => return None,
+        Kind::Map if field == Field::ANNOTATIONS => return Some(Value::Map(annotations(json))),
         Kind::Map => return Some(Value::Map(string_map(json))),
         Kind::Addresses => addresses(json),
         Kind::ContainerId => text.split_once("://").map_or(text, |(_, id)| id).to_owned(),
         Kind::Text | Kind::Subdomain | Kind::Label | Kind::Uid | Kind::Address => text.to_owned(),
     };
     match text.is_empty() {
-        true => (!row.is_late_in_api).then_some(Value::Nothing),
+        true => (!field.is_late_in_api).then_some(Value::Nothing),
         false => Some(Value::Text(text)),
     }
 }
@@ -204,7 +204,7 @@ fn tell_container(pod: &Json, container: Container, told: &mut Told) {
     if !is_of_last_instance(pod, container) {
         tell_rows(Object::ContainerStatus, container.status, told);
     }
-    for list in [List::Limits, List::Requests] {
+    for list in [Field::LIMITS, Field::REQUESTS] {
         tell_resources(pod, container, list, told);
     }
 }
@@ -221,31 +221,35 @@ fn is_of_last_instance(pod: &Json, container: Container) -> bool {
 
 /// Adds the resources. The status has the values in effect, and the spec the requested ones: the kubelet
 /// may defer a resize. A container without a limit has the pod's limit, but not its request (KEP-2837).
-fn tell_resources(pod: &Json, container: Container, list: List, told: &mut Told) {
+fn tell_resources(pod: &Json, container: Container, list: Field, told: &mut Told) {
     let is_set = |resources: &&Json| resources.as_object().is_some_and(|map| !map.is_empty());
     let of_container = Some(&container.status["resources"]).filter(is_set);
-    let of_container = &of_container.unwrap_or(&container.spec["resources"])[list.name()];
-    let mut quantities = match list {
-        List::Limits => string_map(pod.pointer("/spec/resources/limits")),
-        List::Requests => BTreeMap::new(),
+    let of_container = &of_container.unwrap_or(&container.spec["resources"])[list.path];
+    let mut quantities = if list == Field::LIMITS {
+        string_map(pod.pointer("/spec/resources/limits"))
+    } else {
+        BTreeMap::new()
     };
     quantities.extend(string_map(Some(of_container)));
     for standard in ["cpu", "memory"] {
         quantities.entry(standard.to_owned()).or_default();
     }
+    let mut others = BTreeMap::new();
     for (resource, text) in quantities {
-        let field = Field::Resource(list, resource.into());
-        match Quantity::parse(&text) {
+        let field = list.at(&resource);
+        let quantity = match Quantity::parse(&text) {
+            Err(error) if !text.is_empty() => {
+                let why = format!("{}.{resource} is {text:?}: {error}", list.path);
+                told.broken_field(field.unwrap_or(list), why);
+                continue;
+            }
             // 0 means no limit (`MergeContainerResourceLimits` in `pkg/api/v1/resource/helpers.go`).
-            Ok(quantity) if list == List::Limits && quantity.milli_value() == 0 => {
-                told.value(field, Value::Nothing)
-            }
-            Ok(quantity) => told.value(field, Value::Quantity(quantity)),
-            Err(_) if text.is_empty() => told.value(field, Value::Nothing),
-            Err(error) => {
-                let why = format!("{} is {text:?}: {error}", field.path());
-                told.broken_field(field, why);
-            }
+            quantity => quantity.ok().filter(|it| list != Field::LIMITS || it.milli_value() != 0),
+        };
+        match field {
+            Some(field) => told.value(field, quantity.map_or(Value::Nothing, Value::Quantity)),
+            None => others.extend(quantity.map(|quantity| (resource, quantity.to_string()))),
         }
     }
+    told.value(list, Value::Map(others));
 }

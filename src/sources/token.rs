@@ -38,9 +38,9 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
 
 /// Drops the token's facts if `others` show that it belongs to another pod.
 pub(crate) fn check<'a>(token: &mut Told, others: impl Iterator<Item = &'a (Source, Told)>) {
-    let uid = |told: &'a Told| told.text_of(&Field::POD_UID);
+    let uid = |told: &'a Told| told.text_of(Field::POD_UID);
     let Some(own) = others.into_iter().find_map(|(_, told)| uid(told)) else { return };
-    if token.text_of(&Field::POD_UID).is_some_and(|claimed| claimed != own) {
+    if token.text_of(Field::POD_UID).is_some_and(|claimed| claimed != own) {
         *token = Told::default();
         token.broken(format!(
             "the token belongs to another pod: the UID of this pod is {own}; its claims are not used"
@@ -109,7 +109,7 @@ fn tell_pod(claims: &Json, told: &mut Told) {
 fn tell_namespace(claims: &Json, told: &mut Told) {
     let nested = claims["kubernetes.io"]["namespace"].as_str();
     let flat = claims["kubernetes.io/serviceaccount/namespace"].as_str();
-    if told.text_of(&Field::POD_NAMESPACE).is_none() {
+    if told.text_of(Field::POD_NAMESPACE).is_none() {
         told.text(Field::POD_NAMESPACE, nested.or(flat).unwrap_or_default());
     }
 }

@@ -1,10 +1,9 @@
 //! downwardAPI volumes.
 
-use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::facts::field::{Field, Kind, List, Row, TABLE};
+use crate::facts::field::{Field, Kind};
 use crate::facts::{Told, Value};
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
@@ -125,17 +124,17 @@ fn describe(error: &io::Error) -> String {
 
 /// The meaning of a file, according to its name.
 enum Meaning {
-    Text(&'static Row),
+    Text(Field),
     Map(Field),
     Resource(Field, &'static str),
     WithoutUnit,
 }
 
 fn meaning(name: &str) -> Option<Meaning> {
-    if let Some(row) = TABLE.iter().find(|row| !row.files.is_empty() && row.files.contains(&name)) {
-        return Some(match row.kind {
-            Kind::Map => Meaning::Map(row.field()),
-            _ => Meaning::Text(row),
+    if let Some(field) = Field::all().find(|field| field.files.contains(&name)) {
+        return Some(match field.kind {
+            Kind::Map => Meaning::Map(field),
+            _ => Meaning::Text(field),
         });
     }
     resource_file(name)
@@ -143,17 +142,17 @@ fn meaning(name: &str) -> Option<Meaning> {
 
 /// Names of resource files, with the unit that they state.
 #[rustfmt::skip]
-const RESOURCE_FILES: [(&str, List, &str, &str); 10] = [
-    ("containerCpuLimitCores", List::Limits, "cpu", "1"),
-    ("containerCpuLimitMilliCores", List::Limits, "cpu", "1m"),
-    ("containerCpuRequestCores", List::Requests, "cpu", "1"),
-    ("containerCpuRequestMilliCores", List::Requests, "cpu", "1m"),
-    ("containerMemoryLimitBytes", List::Limits, "memory", "1"),
-    ("containerMemoryLimitKibiBytes", List::Limits, "memory", "1Ki"),
-    ("containerMemoryLimitMebiBytes", List::Limits, "memory", "1Mi"),
-    ("containerMemoryRequestBytes", List::Requests, "memory", "1"),
-    ("containerMemoryRequestKibiBytes", List::Requests, "memory", "1Ki"),
-    ("containerMemoryRequestMebiBytes", List::Requests, "memory", "1Mi"),
+const RESOURCE_FILES: [(&str, Field, &str); 10] = [
+    ("containerCpuLimitCores", Field::CPU_LIMIT, "1"),
+    ("containerCpuLimitMilliCores", Field::CPU_LIMIT, "1m"),
+    ("containerCpuRequestCores", Field::CPU_REQUEST, "1"),
+    ("containerCpuRequestMilliCores", Field::CPU_REQUEST, "1m"),
+    ("containerMemoryLimitBytes", Field::MEMORY_LIMIT, "1"),
+    ("containerMemoryLimitKibiBytes", Field::MEMORY_LIMIT, "1Ki"),
+    ("containerMemoryLimitMebiBytes", Field::MEMORY_LIMIT, "1Mi"),
+    ("containerMemoryRequestBytes", Field::MEMORY_REQUEST, "1"),
+    ("containerMemoryRequestKibiBytes", Field::MEMORY_REQUEST, "1Ki"),
+    ("containerMemoryRequestMebiBytes", Field::MEMORY_REQUEST, "1Mi"),
 ];
 
 /// Names from the Kubernetes documentation that do not state the unit.
@@ -165,9 +164,8 @@ fn resource_file(name: &str) -> Option<Meaning> {
         return None;
     }
     let is = |camel: &str| name == camel || is_separated(name, camel);
-    if let Some((_, list, resource, unit)) = RESOURCE_FILES.iter().find(|(camel, ..)| is(camel)) {
-        let field = Field::Resource(*list, Cow::Borrowed(resource));
-        return Some(Meaning::Resource(field, unit));
+    if let Some((_, field, unit)) = RESOURCE_FILES.iter().find(|(camel, ..)| is(camel)) {
+        return Some(Meaning::Resource(*field, unit));
     }
     WITHOUT_UNIT.iter().any(|camel| is(camel)).then_some(Meaning::WithoutUnit)
 }
@@ -187,12 +185,12 @@ impl Meaning {
         told: &mut Told,
     ) -> io::Result<()> {
         match self {
-            Meaning::Text(row) => match read_short(directory, name)? {
-                text if row.kind.accepts(&text) => told.text(row.field(), text),
+            Meaning::Text(field) => match read_short(directory, name)? {
+                text if field.kind.accepts(&text) => told.text(field, text),
                 text if text.is_empty() => {}
                 _ => told.broken_field(
-                    row.field(),
-                    format!("{}: the content is not {}; not used", path(), row.kind.noun()),
+                    field,
+                    format!("{}: the content is not {}; not used", path(), field.kind.noun()),
                 ),
             },
             Meaning::Map(field) => tell_map(field, path, directory.file(name)?, told)?,
@@ -262,16 +260,16 @@ const LONGEST_LINE: u64 = 2 << 20;
 mod tests {
     use super::*;
 
-    fn resource(name: &str) -> Option<(String, &'static str)> {
+    fn resource(name: &str) -> Option<(&'static str, &'static str)> {
         match meaning(name)? {
-            Meaning::Resource(field, unit) => Some((field.path(), unit)),
+            Meaning::Resource(field, unit) => Some((field.path, unit)),
             _ => None,
         }
     }
 
     #[test]
     fn resource_files_say_their_unit() {
-        let known = |path: &str, unit| Some((path.to_owned(), unit));
+        let known = |path: &'static str, unit| Some((path, unit));
         assert_eq!(resource("containerCpuLimitMilliCores"), known("limits.cpu", "1m"));
         assert_eq!(resource("container_cpu_request_cores"), known("requests.cpu", "1"));
         assert_eq!(resource("container_memory_limit_mebi_bytes"), known("limits.memory", "1Mi"));

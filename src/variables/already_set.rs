@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::facts::Facts;
-use crate::facts::field::{self, Row, Source, TABLE};
+use crate::facts::field::{Field, Source};
 use crate::sources::environment;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
@@ -12,17 +12,18 @@ use crate::variables::variable::Variable;
 
 /// Keeps the value that `environment` has for `name`, unless it is empty.
 pub(crate) fn keep(name: &str, variable: &mut Variable, gathered: &Gathered, environment: &Environment) {
-    let row = field::by_variable(name);
+    let field = Field::of_variable(name);
     // The environment of this container says nothing about another container.
-    if !gathered.subject.is_own() && row.is_some_and(|row| row.is_of_container) {
+    if !gathered.subject.is_own() && field.is_some_and(|field| field.is_of_container) {
         return;
     }
     let set = environment.get_bytes(name.as_bytes()).filter(|value| !value.is_empty());
     let Some(set) = set.map(String::from_utf8_lossy) else { return };
     if variable.value != set {
         log::info!("{name} keeps the value that was set");
-        let can_be_fact = |row: &Row| row.sources.contains(&Source::Environment) && row.kind.accepts(&set);
-        variable.is_private = !row.is_some_and(can_be_fact);
+        let can_be_fact =
+            |field: Field| field.sources.contains(&Source::Environment) && field.kind.accepts(&set);
+        variable.is_private = !field.is_some_and(can_be_fact);
         variable.value = set.into_owned();
         variable.source = Cow::Borrowed(Source::Environment.name());
     }
@@ -32,20 +33,20 @@ pub(crate) fn keep(name: &str, variable: &mut Variable, gathered: &Gathered, env
 /// Warns about variables that differ from the value of a higher-ranked source. The log does not show
 /// their values, which may be secrets.
 pub(crate) fn warn_of_contradictions(facts: &Facts, environment: &Environment) {
-    for row in TABLE {
-        let Some(fact) = facts.get(&row.field()).filter(|fact| fact.source != Source::Environment) else {
+    for field in Field::all() {
+        let Some(fact) = facts.get(field).filter(|fact| fact.source != Source::Environment) else {
             continue;
         };
-        let Some(told) = facts.told_by(Source::Environment, &row.field()) else { continue };
-        let known = as_variable(row, &fact.value);
-        if as_variable(row, told) == known {
+        let Some(told) = facts.told_by(Source::Environment, field) else { continue };
+        let known = as_variable(field, &fact.value);
+        if as_variable(field, told) == known {
             continue;
         }
-        let Some((name, _)) = environment::find(row, environment) else { continue };
+        let Some((name, _)) = environment::find(&field, environment) else { continue };
         log::warn!(
             "{name} is set, but differs from {}, which is {:?} (source: {}); \
              it keeps its value unless --override is given",
-            row.path,
+            field.path,
             known.unwrap_or_default(),
             fact.source.name(),
         );

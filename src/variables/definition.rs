@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::facts::field::by_variable;
+use crate::facts::field::Field;
 use crate::facts::reference::Reference;
 use crate::variables::expression::{Expression, has_default, has_unquoted};
 use crate::variables::operand::OperandError;
@@ -54,8 +54,8 @@ impl Definition {
         match self {
             Definition::Expression(expression) => vec![expression.references().cloned().collect()],
             Definition::Template(template) => {
-                let rows = template.references().filter_map(by_variable);
-                rows.map(|row| vec![Reference::Field(row.field())]).collect()
+                let fields = template.references().filter_map(Field::of_variable);
+                fields.map(|field| vec![Reference::Field(field)]).collect()
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use log::Level;
 
-use crate::facts::field::{self, Field, Row, Source};
+use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
 use crate::sources::api::NotQueried;
@@ -27,8 +27,8 @@ pub(crate) fn why_missing(
     environment: &Environment,
 ) -> String {
     if variables.get(name).is_some_and(|variable| variable.is_private) {
-        return match field::by_variable(name) {
-            Some(row) => format!("the value that was set is not {}; it is not shown", row.kind.noun()),
+        return match Field::of_variable(name) {
+            Some(field) => format!("the value that was set is not {}; it is not shown", field.kind.noun()),
             None => FROM_ENVIRONMENT.to_owned(),
         };
     }
@@ -46,11 +46,11 @@ pub(crate) fn why_missing(
             }
         };
     }
-    if let Some(row) = field::by_variable(name) {
-        return why_unknown(&Reference::Field(row.field()), gathered);
+    if let Some(field) = Field::of_variable(name) {
+        return why_unknown(&Reference::Field(field), gathered);
     }
     match Map::of_variable(name) {
-        Some(map) if gathered.facts.get(&map.field()).is_some() => {
+        Some(map) if gathered.facts.get(map.field()).is_some() => {
             format!("no {} of the pod gives this name", map.entry())
         }
         Some(map) => why_unknown(&Reference::Field(map.field()), gathered),
@@ -73,10 +73,8 @@ pub(crate) fn why_not_rendered(no_value: &NoValue, gathered: &Gathered, selectio
     };
     let reasons = names.iter().map(|name| {
         let is_set = selection.set.iter().any(|(set, _)| set == name);
-        match field::by_variable(name).filter(|_| !is_set) {
-            Some(row) => {
-                format!("$({name}): {}", why_unknown(&Reference::Field(row.field()), gathered))
-            }
+        match Field::of_variable(name).filter(|_| !is_set) {
+            Some(field) => format!("$({name}): {}", why_unknown(&Reference::Field(field), gathered)),
             None => format!("$({name}) is not set"),
         }
     });
@@ -87,16 +85,14 @@ pub(crate) fn why_not_rendered(no_value: &NoValue, gathered: &Gathered, selectio
 fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
     let field = reference.field();
     if gathered.facts.is_settled(field) {
-        return match (field, &gathered.subject) {
-            (Field::Resource(..), Subject::Other { name, .. }) => {
-                format!("the container {name} has no {reference}")
-            }
-            (Field::Resource(..), _) => format!("the container has no {reference}"),
+        return match (reference.resource(), &gathered.subject) {
+            (Some(_), Subject::Other { name, .. }) => format!("the container {name} has no {reference}"),
+            (Some(_), _) => format!("the container has no {reference}"),
             _ => format!("the pod has no {reference}"),
         };
     }
     let note = gathered.why_unknown(field);
-    let is_described = gathered.subject.is_container() || !field.is_of_container();
+    let is_described = gathered.subject.is_container() || !field.is_of_container;
     if is_described
         && note.is_none_or(|(_, note)| note.about.is_none())
         && let Some(why) = why_not_queried(reference, gathered)
@@ -116,11 +112,11 @@ fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
 /// Why the API server was not queried for `reference`, which it could have.
 fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String> {
     let object = reference.field().object()?;
-    let is_only = reference.field().sources() == [Source::Api];
+    let is_only = reference.field().sources == [Source::Api];
     Some(match gathered.not_queried? {
         NotQueried::Object if object.is_in_pod() => return None,
         NotQueried::Object => format!("{reference} is not in a Pod object"),
-        NotQueried::NotRequested => match reference.field().sources() {
+        NotQueried::NotRequested => match reference.field().sources {
             [Source::Api, ..] => "not asked for".to_owned(),
             _ => "no local source has it".to_owned(),
         },
@@ -151,18 +147,18 @@ pub(crate) fn explain(
 ) -> String {
     let why = why_missing(name, variables, gathered, selection, environment);
     let is_set = selection.set.iter().any(|(set, _)| set == name);
-    let row = field::by_variable(name).filter(|row| !is_set && !gathered.facts.is_settled(&row.field()));
-    match row.map(|row| ways_to_know(row, name, gathered)) {
+    let field = Field::of_variable(name).filter(|field| !is_set && !gathered.facts.is_settled(*field));
+    match field.map(|field| ways_to_know(field, name, gathered)) {
         Some(ways) if !ways.is_empty() => format!("{why}; {}", ways.join(", or ")),
         _ => why,
     }
 }
 
-/// The two easiest ways in which the pod's author can make the field of `row` known.
-fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
-    let has = |source: Source| row.sources.contains(&source);
-    let has_token = gathered.facts.told_by(Source::Token, &Field::POD_NAME).is_some();
-    let is_downward = ["metadata.", "spec.", "status."].iter().any(|start| row.path.starts_with(start));
+/// The two easiest ways in which the pod's author can make `field` known.
+fn ways_to_know(field: Field, name: &str, gathered: &Gathered) -> Vec<String> {
+    let has = |source: Source| field.sources.contains(&source);
+    let has_token = gathered.facts.told_by(Source::Token, Field::POD_NAME).is_some();
+    let is_downward = ["metadata.", "spec.", "status."].iter().any(|start| field.path.starts_with(start));
     let mut ways = Vec::new();
     if gathered.not_queried == Some(NotQueried::Object) {
         return ways;
@@ -171,20 +167,20 @@ fn ways_to_know(row: &Row, name: &str, gathered: &Gathered) -> Vec<String> {
         ways.push(MOUNT_TOKEN.to_owned());
     }
     if has(Source::Environment) && is_downward {
-        ways.push(format!("set {name} with fieldRef {}", row.path));
+        ways.push(format!("set {name} with fieldRef {}", field.path));
     }
-    if has(Source::Labels) && gathered.facts.map(&Field::LABELS).is_none() {
+    if has(Source::Labels) && gathered.facts.map(Field::LABELS).is_none() {
         ways.push("mount labels in a downwardAPI volume".to_owned());
     }
     // Not for limits: without a limit the kubelet sets the variable to the size of the node.
-    let is_request = row.path.starts_with("requests.");
+    let is_request = field.path.starts_with("requests.");
     if is_request && gathered.subject.is_own() {
-        ways.push(format!("set {name} with resourceFieldRef {}", row.path));
+        ways.push(format!("set {name} with resourceFieldRef {}", field.path));
     }
-    if row.path == "container.name" {
+    if field == Field::CONTAINER_NAME {
         ways.push("add --container NAME".to_owned());
     }
-    if row.place.is_some() && gathered.not_queried == Some(NotQueried::NotRequested) {
+    if field.place.is_some() && gathered.not_queried == Some(NotQueried::NotRequested) {
         let ask = format!("ask the API with --require {name}");
         match (has_token, has(Source::Token)) {
             (true, _) => ways.push(ask),

@@ -12,7 +12,7 @@ pub(crate) mod template;
 pub(crate) mod variable;
 
 use crate::facts::Value;
-use crate::facts::field::{self, Field, Kind, Row, Source, TABLE};
+use crate::facts::field::{Field, Kind, Source};
 use crate::facts::reference::Reference;
 use crate::facts::wanted::Wanted;
 use crate::kubernetes::quantity::Quantity;
@@ -58,8 +58,8 @@ impl Selection {
     pub(crate) fn wanted(&self) -> Wanted {
         let set = self.set.iter().flat_map(|(_, definition)| definition.wanted());
         let maps = Map::ALL.into_iter().filter(|map| self.has_all(*map)).map(Map::field);
-        let required = self.require.iter().filter_map(|name| field::by_variable(name));
-        let fields = maps.chain(required.map(|row| row.field()));
+        let required = self.require.iter().filter_map(|name| Field::of_variable(name));
+        let fields = maps.chain(required);
         let welcome = self.otel.then_some(otel::wanted as _);
         let awaited = set.chain(fields.map(|field| vec![Reference::Field(field)])).collect();
         Wanted { awaited, welcome, ..Wanted::default() }
@@ -98,12 +98,12 @@ pub(crate) fn variables(
     variables
 }
 
-/// `value` as the text of `row`'s variable. A resource is in the unit that the variable's name states.
-pub(crate) fn as_variable(row: &'static Row, value: &Value) -> Option<String> {
-    match (value, row.field(), row.kind) {
-        (Value::Text(text), ..) => Some(text.clone()),
-        (Value::Quantity(quantity), Field::Resource(_, resource), Kind::Resource(unit)) => {
-            Some(resource_field(&resource, quantity, &Quantity::parse(unit).ok()?))
+/// `value` as the text of `field`'s variable. A resource is in the unit that the variable's name states.
+pub(crate) fn as_variable(field: Field, value: &Value) -> Option<String> {
+    match (value, field.kind) {
+        (Value::Text(text), _) => Some(text.clone()),
+        (Value::Quantity(quantity), Kind::Resource { name, unit }) => {
+            Some(resource_field(name, quantity, &Quantity::parse(unit).ok()?))
         }
         _ => None,
     }
@@ -112,9 +112,9 @@ pub(crate) fn as_variable(row: &'static Row, value: &Value) -> Option<String> {
 /// The variables of the table of fields.
 fn of_fields(gathered: &Gathered) -> Variables {
     let mut variables = Variables::new();
-    for row in TABLE {
-        let (Some(name), Some(fact)) = (row.variable, gathered.facts.get(&row.field())) else { continue };
-        if let Some(value) = as_variable(row, &fact.value) {
+    for field in Field::all() {
+        let (Some(name), Some(fact)) = (field.variable, gathered.facts.get(field)) else { continue };
+        if let Some(value) = as_variable(field, &fact.value) {
             insert(&mut variables, name.to_owned(), Variable::new(value, fact.source.name()));
         }
     }
@@ -123,7 +123,7 @@ fn of_fields(gathered: &Gathered) -> Variables {
 
 fn add_maps(variables: &mut Variables, gathered: &Gathered, selection: &Selection) {
     for map in Map::ALL.into_iter().filter(|map| selection.has_all(*map)) {
-        let fact = gathered.facts.get(&map.field());
+        let fact = gathered.facts.get(map.field());
         match fact.map(|fact| (&fact.value, fact.source)) {
             Some((Value::Map(entries), source)) => map.add(entries, source, variables),
             _ => log::warn!("no {}… is set: {}", map.prefix(), missing::why_no_map(map, gathered)),
@@ -183,7 +183,7 @@ pub(crate) fn missing_required(
     environment: &Environment,
 ) -> Vec<VariablesError> {
     let is_missing = |name: &&String| {
-        let is_of_table = field::by_variable(name).is_some() || Map::of_variable(name).is_some();
+        let is_of_table = Field::of_variable(name).is_some() || Map::of_variable(name).is_some();
         let is_defined = is_of_table || selection.set.iter().any(|(set, _)| set == *name);
         let is_set = !is_defined && environment.get_nonempty(name).is_some();
         !variables.contains_key(*name) && !is_set

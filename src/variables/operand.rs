@@ -4,13 +4,11 @@
 //! operand = field | resource [ "*" percent ] [ "/" divisor ] | number | "'" text "'"
 //! ```
 
-use std::borrow::Cow;
-
-use crate::facts::field::{Field, Kind, List, Row, TABLE, by_path};
+use crate::facts::field::Field;
 use crate::facts::reference::{Reference, topology_label};
 use crate::facts::{Facts, Value};
 use crate::kubernetes::key_value;
-use crate::kubernetes::qualified_name::{self, KeyError};
+use crate::kubernetes::qualified_name::KeyError;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::{
     Percent, PercentError, is_valid_divisor, resource_field, share, valid_divisors,
@@ -66,7 +64,7 @@ impl Operand {
         if scale.is_empty() {
             return Ok(Operand::Field { reference, percent: None, divisor: None });
         }
-        let Reference::Field(Field::Resource(_, resource)) = &reference else {
+        let Some(resource) = reference.resource() else {
             return Err(OperandError::NotAResource { path: path.to_owned() });
         };
         let (percent, divisor) = match scale.split_once('/') {
@@ -117,17 +115,21 @@ impl Operand {
             return Some((label, source.name()));
         }
         let fact = facts.get(reference.field())?;
-        let value = match (reference, &fact.value) {
-            (Reference::Entry(_, key), Value::Map(map)) => map.get(key).cloned().unwrap_or_default(),
-            (_, Value::Map(map)) => key_value::format(map),
-            (_, Value::Text(text)) => text.clone(),
-            (Reference::Field(Field::Resource(_, resource)), Value::Quantity(quantity)) => {
-                let divisor = divisor.clone().unwrap_or_else(|| Quantity::from_bytes(1));
-                match percent {
-                    Some(percent) => share(resource, quantity, percent, &divisor),
-                    None => resource_field(resource, quantity, &divisor),
-                }
+        let scaled = |resource: &str, quantity: &Quantity| {
+            let divisor = divisor.clone().unwrap_or_else(|| Quantity::from_bytes(1));
+            match percent {
+                Some(percent) => share(resource, quantity, percent, &divisor),
+                None => resource_field(resource, quantity, &divisor),
             }
+        };
+        let value = match (reference, &fact.value, reference.resource()) {
+            (_, Value::Quantity(quantity), Some(resource)) => scaled(resource, quantity),
+            (Reference::Entry(_, key), Value::Map(map), Some(resource)) => {
+                scaled(resource, &Quantity::parse(map.get(key)?).ok()?)
+            }
+            (Reference::Entry(_, key), Value::Map(map), None) => map.get(key).cloned().unwrap_or_default(),
+            (_, Value::Map(map), _) => key_value::format(map),
+            (_, Value::Text(text), _) => text.clone(),
             _ => return None,
         };
         Some((value, fact.source.name()))
@@ -148,45 +150,35 @@ fn parse_reference(path: &str) -> Result<Reference, OperandError> {
     if let Some((map, key)) = path.strip_suffix("']").and_then(|rest| rest.split_once("['")) {
         return parse_entry(path, map, key);
     }
-    if let Some(row) = by_path(path).filter(|row| !row.needs_key) {
-        return Ok(Reference::Field(row.field()));
+    if let Some(field) = Field::of_path(path).filter(|field| !field.needs_key) {
+        return Ok(Reference::Field(field));
     }
     if let Some(error) = unquoted_key(path) {
         return Err(error);
     }
-    let resource = [List::Limits, List::Requests].into_iter().find_map(|list| {
-        let name = path.strip_prefix(list.name())?.strip_prefix('.')?;
+    let resource = [Field::LIMITS, Field::REQUESTS].into_iter().find_map(|list| {
+        let name = path.strip_prefix(list.path)?.strip_prefix('.')?;
         let is_known = name == "ephemeral-storage" || is_hugepages(name);
-        is_known.then(|| Field::Resource(list, Cow::Owned(name.to_owned())))
+        is_known.then(|| Reference::Entry(list, name.to_owned()))
     });
-    resource.map(Reference::Field).ok_or_else(|| unknown(path))
+    resource.ok_or_else(|| unknown(path))
 }
 
 fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, OperandError> {
-    let row = by_path(map).ok_or_else(|| unknown(path))?;
-    let check = key_check(row).ok_or_else(|| OperandError::Subscript { path: map.to_owned() })?;
+    let field = Field::of_path(map).ok_or_else(|| unknown(path))?;
+    let check = field.keys.ok_or_else(|| OperandError::Subscript { path: map.to_owned() })?;
     check(key).map_err(|source| OperandError::InvalidKey { path: path.to_owned(), source })?;
-    Ok(Reference::Entry(row.field(), key.to_owned()))
-}
-
-type KeyCheck = fn(&str) -> Result<(), KeyError>;
-
-/// The check for the keys of a map; none if the field is not a map.
-fn key_check(row: &'static Row) -> Option<KeyCheck> {
-    match row.kind {
-        Kind::Map if row.field() == Field::ANNOTATIONS => Some(qualified_name::check_annotation),
-        Kind::Map => Some(qualified_name::check),
-        _ => None,
-    }
+    // CPU and memory are fields of their own: limits['cpu'] is limits.cpu.
+    Ok(field.at(key).map_or_else(|| Reference::Entry(field, key.to_owned()), Reference::Field))
 }
 
 /// The error for `metadata.labels[foo]` and `metadata.labels["foo"]`, which Kubernetes does not accept.
 fn unquoted_key(path: &str) -> Option<OperandError> {
     let (map, key) = path.strip_suffix(']')?.split_once('[')?;
     let key = key.trim_matches(['"', '\'']);
-    let row = by_path(map)?;
-    let is_key = key_check(row)?(key).is_ok();
-    is_key.then(|| OperandError::UnquotedKey { map: row.path, key: key.to_owned() })
+    let field = Field::of_path(map)?;
+    let is_key = field.keys?(key).is_ok();
+    is_key.then(|| OperandError::UnquotedKey { map: field.path, key: key.to_owned() })
 }
 
 fn is_hugepages(resource: &str) -> bool {
@@ -217,10 +209,10 @@ fn unknown(path: &str) -> OperandError {
         ["limits.ephemeral-storage", "requests.ephemeral-storage", "limits.hugepages-2Mi"];
     // The key does not help to guess the map.
     let (map, key) = path.split_once('[').map_or((path, None), |(map, key)| (map, Some(key)));
-    let rows = TABLE.iter().filter(|row| key.is_none() || key_check(row).is_some());
-    let paths = rows.map(|row| row.path).chain(RESOURCES.into_iter().filter(|_| key.is_none()));
+    let fields = Field::all().filter(|field| key.is_none() || field.keys.is_some());
+    let paths = fields.map(|field| field.path).chain(RESOURCES.into_iter().filter(|_| key.is_none()));
     let hint = suggest::nearest(map, paths).map(|near| {
-        let is_map = by_path(near).is_some_and(|row| key_check(row).is_some());
+        let is_map = Field::of_path(near).is_some_and(|field| field.keys.is_some());
         let key = key.and_then(|key| key.strip_prefix('\'')?.strip_suffix("']"));
         let subscript = if is_map { format!("['{}']", key.unwrap_or("KEY")) } else { String::new() };
         format!("did you mean {near}{subscript}? ")
@@ -234,10 +226,9 @@ mod tests {
     use crate::facts::field::Source;
     use std::collections::BTreeMap;
 
-    fn facts(resource: &'static str, quantity: &str) -> Facts {
+    fn facts(field: Field, quantity: &str) -> Facts {
         let mut facts = Facts::new(4096);
         let quantity = Value::Quantity(Quantity::parse(quantity).unwrap());
-        let field = Field::Resource(List::Limits, Cow::Borrowed(resource));
         let labels = BTreeMap::from([("team".to_owned(), "core".to_owned())]);
         let values = vec![(field, quantity), (Field::LABELS, Value::Map(labels))];
         facts.add(Source::Api, values);
@@ -254,7 +245,7 @@ mod tests {
 
     #[test]
     fn without_a_share_it_is_rounded_up_as_the_kubelet_does() {
-        let facts = facts("memory", "100Mi");
+        let facts = facts(Field::MEMORY_LIMIT, "100Mi");
         assert_eq!(evaluate("limits.memory", &facts).unwrap(), "104857600");
         assert_eq!(evaluate("limits.memory/1Mi", &facts).unwrap(), "100");
         assert_eq!(evaluate("limits.memory/1Gi", &facts).unwrap(), "1");
@@ -263,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_share_is_rounded_down_and_at_least_1() {
-        let facts = facts("memory", "101Mi");
+        let facts = facts(Field::MEMORY_LIMIT, "101Mi");
         assert_eq!(evaluate("limits.memory*75%/1Mi", &facts).unwrap(), "75");
         assert_eq!(evaluate("limits.memory*66.7%", &facts).unwrap(), "70639419");
         assert_eq!(evaluate("limits.memory*100%/1Mi", &facts).unwrap(), "101");
@@ -272,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_share_of_a_cpu() {
-        let facts = facts("cpu", "2500m");
+        let facts = facts(Field::CPU_LIMIT, "2500m");
         assert_eq!(evaluate("limits.cpu", &facts).unwrap(), "3");
         assert_eq!(evaluate("limits.cpu*100%", &facts).unwrap(), "2");
         assert_eq!(evaluate("limits.cpu*50%/1m", &facts).unwrap(), "1250");
@@ -281,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_label_that_the_pod_does_not_have_is_empty() {
-        let facts = facts("cpu", "1");
+        let facts = facts(Field::CPU_LIMIT, "1");
         assert_eq!(evaluate("metadata.labels['team']", &facts).unwrap(), "core");
         assert_eq!(evaluate("metadata.labels['other']", &facts).unwrap(), "");
         assert_eq!(evaluate("metadata.annotations['other']", &facts), None);

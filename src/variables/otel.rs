@@ -77,11 +77,11 @@ pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool
 
 /// Whether the API server reported that no controller owns the pod. Missing labels do not prove that.
 fn is_without_owner(facts: &Facts) -> bool {
-    facts.told_by(Source::Api, &Field::OWNER_KIND) == Some(&Value::Nothing)
+    facts.told_by(Source::Api, Field::OWNER_KIND) == Some(&Value::Nothing)
 }
 
 fn warn_of_no_name(facts: &Facts) {
-    let (why, remedy) = match facts.text(&Field::OWNER_KIND) {
+    let (why, remedy) = match facts.text(Field::OWNER_KIND) {
         Some(kind) => (format!("its workload is a {kind}"), ""),
         None => (
             "the workload of the pod is not known".to_owned(),
@@ -162,17 +162,17 @@ impl<'a> Attributes<'a> {
         if is_without_owner(facts) {
             attributes.add_text("service.name", Field::POD_NAME);
         }
-        let version = facts.text(&Field::CONTAINER_IMAGE).and_then(version_of);
-        attributes.add("service.version", &Field::CONTAINER_IMAGE, &version.unwrap_or_default());
-        attributes.add("service.instance.id", &Field::POD_NAME, &instance_id(facts).unwrap_or_default());
+        let version = facts.text(Field::CONTAINER_IMAGE).and_then(version_of);
+        attributes.add("service.version", Field::CONTAINER_IMAGE, &version.unwrap_or_default());
+        attributes.add("service.instance.id", Field::POD_NAME, &instance_id(facts).unwrap_or_default());
         attributes.known
     }
 
     /// The attributes in the pod's annotations, then those in its well-known labels.
     fn add_what_is_said(&mut self) {
-        for (key, value) in self.facts.map(&Field::ANNOTATIONS).into_iter().flatten() {
+        for (key, value) in self.facts.map(Field::ANNOTATIONS).into_iter().flatten() {
             if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
-                self.add(name, &Field::ANNOTATIONS, value);
+                self.add(name, Field::ANNOTATIONS, value);
             }
         }
         for label in NAME_LABELS {
@@ -183,7 +183,7 @@ impl<'a> Attributes<'a> {
 
     /// The attribute of the workload, and the service's name that follows from it.
     fn add_workload(&mut self) {
-        let kind = self.facts.text(&Field::WORKLOAD_KIND).unwrap_or_default();
+        let kind = self.facts.text(Field::WORKLOAD_KIND).unwrap_or_default();
         if WORKLOADS.contains(&kind) {
             self.add_text(&format!("k8s.{}.name", kind.to_ascii_lowercase()), Field::WORKLOAD_NAME);
             self.add_text("service.name", Field::WORKLOAD_NAME);
@@ -191,17 +191,17 @@ impl<'a> Attributes<'a> {
     }
 
     fn add_label(&mut self, name: &str, label: &str) {
-        let value = self.facts.map(&Field::LABELS).and_then(|labels| labels.get(label));
-        self.add(name, &Field::LABELS, value.map(String::as_str).unwrap_or_default());
+        let value = self.facts.map(Field::LABELS).and_then(|labels| labels.get(label));
+        self.add(name, Field::LABELS, value.map(String::as_str).unwrap_or_default());
     }
 
     fn add_text(&mut self, name: &str, field: Field) {
-        let value = self.facts.text(&field).unwrap_or_default();
-        self.add(name, &field, value);
+        let value = self.facts.text(field).unwrap_or_default();
+        self.add(name, field, value);
     }
 
     /// Adds the attribute `name` from `field`, unless it exists or `value` is empty.
-    fn add(&mut self, name: &str, field: &Field, value: &str) {
+    fn add(&mut self, name: &str, field: Field, value: &str) {
         let Some(fact) = self.facts.get(field).filter(|_| !value.is_empty()) else { return };
         let attribute = Attribute { value: value.to_owned(), source: fact.source.name() };
         self.known.entry(name.to_owned()).or_insert(attribute);
@@ -219,7 +219,7 @@ fn version_of(image: &str) -> Option<String> {
 
 fn instance_id(facts: &Facts) -> Option<String> {
     let fields = [Field::POD_NAMESPACE, Field::POD_NAME, Field::CONTAINER_NAME];
-    let parts: Option<Vec<&str>> = fields.iter().map(|field| facts.text(field)).collect();
+    let parts: Option<Vec<&str>> = fields.iter().map(|field| facts.text(*field)).collect();
     Some(parts?.join("."))
 }
 

@@ -5,7 +5,7 @@
 
 use yaml_rust2::YamlLoader;
 
-use super::field::{Kind, Row, TABLE};
+use super::field::{Field, Kind};
 
 const POLICY: &str = include_str!("../../examples/admission-policy/variables.yaml");
 const README: &str = include_str!("../../examples/admission-policy/README.md");
@@ -38,8 +38,8 @@ fn lists(expression: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-fn row(variable: &str) -> &'static Row {
-    TABLE.iter().find(|row| row.variable == Some(variable)).unwrap_or_else(|| panic!("{variable}"))
+fn field(variable: &str) -> Field {
+    Field::of_variable(variable).unwrap_or_else(|| panic!("{variable}"))
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_policy_sets_the_tables_variables_in_the_tables_order() {
     let lists: Vec<_> =
         [&fields, &resources, &mutation, &values].into_iter().flat_map(|part| lists(part)).collect();
     let set: Vec<&str> = lists.iter().map(|list| list[0]).collect();
-    let table = TABLE.iter().filter_map(|row| row.variable);
+    let table = Field::all().filter_map(|field| field.variable);
     let known: Vec<&str> = table.filter(|variable| !LEFT_OUT.contains(variable)).collect();
     assert_eq!(set, known);
 }
@@ -60,7 +60,7 @@ fn the_policy_sets_the_tables_variables_in_the_tables_order() {
 #[test]
 fn the_policy_takes_each_variable_from_its_field() {
     for list in lists(&expression("fields")) {
-        assert_eq!(list[1..], [row(list[0]).path], "{}", list[0]);
+        assert_eq!(list[1..], [field(list[0]).path], "{}", list[0]);
     }
 }
 
@@ -68,8 +68,8 @@ fn the_policy_takes_each_variable_from_its_field() {
 fn the_policy_takes_resources_in_the_tables_units() {
     for list in lists(&expression("resources")) {
         let [variable, of, resource, divisor] = list[..] else { panic!("{list:?}") };
-        assert_eq!(format!("{of}.{resource}"), row(variable).path);
-        let Kind::Resource(unit) = row(variable).kind else { panic!("{variable} is no resource") };
+        assert_eq!(format!("{of}.{resource}"), field(variable).path);
+        let Kind::Resource { unit, .. } = field(variable).kind else { panic!("{variable} is no resource") };
         assert_eq!(divisor, unit, "{variable}");
     }
 }
@@ -81,8 +81,8 @@ fn the_policys_variables_for_opentelemetry_are_spellings_in_the_table() {
     let lists = lists(&telemetry);
     assert_eq!(lists.len(), 3);
     for list in lists {
-        let row = TABLE.iter().find(|row| row.path == list[1]).unwrap();
-        assert!(row.spellings.contains(&list[0]), "{}", list[0]);
+        let field = Field::of_path(list[1]).unwrap();
+        assert!(field.spellings.contains(&list[0]), "{}", list[0]);
     }
 }
 
