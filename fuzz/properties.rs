@@ -83,7 +83,7 @@ fn told(tell: sources::Tell, files: &[(&str, &[u8])], environment: Environment) 
 }
 
 /// The reported text of `field`.
-fn text_of<'a>(told: &'a Told, field: Field) -> Option<&'a str> {
+fn text_of(told: &Told, field: Field) -> Option<&str> {
     told.values.iter().find(|(known, _)| *known == field).and_then(|(_, value)| value.text())
 }
 
