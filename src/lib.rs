@@ -70,6 +70,7 @@ mod variables;
 use std::ffi::OsString;
 use std::time::Instant;
 
+use cli::Subcommand;
 use system::environment::Environment;
 use system::{exit, logging, process};
 
@@ -78,13 +79,14 @@ use system::{exit, logging, process};
 /// `arguments` do not include the program's name.
 pub fn run(arguments: &[OsString]) -> i32 {
     let environment = Environment::new(process::environment());
-    let is_exec = arguments.first().is_some_and(|first| first == "exec");
-    if cli::is_disabled(&environment)
+    if cli::is_disabled(&environment) == Some(true)
         && let Some(command) = cli::command(arguments)
     {
-        return commands::exec::execute(&command, &environment);
+        return commands::exec::execute(command, &environment);
     }
-    let is_watch = arguments.first().is_some_and(|first| first == "watch");
+    let subcommand = cli::subcommand(arguments);
+    let is_exec = subcommand == Some(Subcommand::Exec);
+    let is_watch = subcommand == Some(Subcommand::Watch);
     process::end_on_termination(if is_watch { process::End::Success } else { process::End::BySignal });
     commands::guard_against_panic(is_exec, arguments);
     logging::start(&environment);

@@ -1,9 +1,8 @@
 //! The help texts, generated from [`options`](super::options) and [`subcommands`](super::subcommands).
 
-use argh::{FlagInfo, FlagInfoKind};
-
-use super::subcommands::{SUBCOMMANDS, Subcommand};
-use super::variables::variable_of;
+use super::options::Declaration;
+use super::subcommands::{Row, SUBCOMMANDS};
+use super::values::one_of;
 use crate::render::Format;
 
 /// The longest line.
@@ -19,8 +18,8 @@ pub(super) fn general() -> String {
     text += "Makes a Kubernetes pod know itself: gathers what a container can know about its\n\
              pod, node and workload, and becomes the application, writes files or prints.\n\n\
              Subcommands:\n";
-    for subcommand in &SUBCOMMANDS {
-        text += &row(subcommand.name, subcommand.summary, SUBCOMMAND_COLUMN);
+    for row in &SUBCOMMANDS {
+        text += &beside(row.name, row.summary, SUBCOMMAND_COLUMN);
     }
     text += "\n`introspod help SUBCOMMAND` and `introspod SUBCOMMAND --help` show its options.\n\
              `introspod --version` shows the version.\n";
@@ -28,69 +27,59 @@ pub(super) fn general() -> String {
 }
 
 /// The help of a subcommand.
-pub(super) fn of(subcommand: &Subcommand) -> String {
-    let mut text = format!("Usage: introspod {} {}\n\n", subcommand.name, subcommand.usage);
-    text += &(wrapped(&format!("{}.", subcommand.summary), WIDTH).join("\n") + "\n");
-    let mut section = String::new();
-    for group in subcommand.groups.iter().copied().flatten() {
-        let info = group();
-        for positional in info.positionals {
-            text += &format!(
-                "\nArguments:\n{}",
-                row(positional.name, &filled(positional.description), OPTION_COLUMN)
-            );
-        }
-        let mut flags = info.flags.iter().filter(|flag| flag.long != "--help").peekable();
-        if section != info.description && flags.peek().is_some() {
-            section = info.description.to_owned();
-            text += &format!("\n{section}:\n");
-        }
-        flags.for_each(|flag| text += &row(&left(flag), &filled(flag.description), OPTION_COLUMN));
+pub(super) fn of(row: &Row) -> String {
+    let mut text = format!("Usage: introspod {} {}\n\n", row.name, row.usage);
+    text += &(wrapped(&format!("{}.", row.summary), WIDTH).join("\n") + "\n");
+    if let Some(operand) = &row.operand {
+        text += &format!("\nArguments:\n{}", beside(operand.name, operand.help, OPTION_COLUMN));
     }
-    text += &format!("\nHelp:\n{}", row("-h, --help", "show this help", OPTION_COLUMN));
-    let takes_options = subcommand.flags().next().is_some();
-    if !subcommand.notes.is_empty() || takes_options {
+    let mut group = "";
+    for option in Declaration::of(row.subcommand) {
+        if group != option.group {
+            group = option.group;
+            text += &format!("\n{group}:\n");
+        }
+        text += &beside(&left(option), &filled(option), OPTION_COLUMN);
+    }
+    text += &format!("\nHelp:\n{}", beside("-h, --help", "show this help", OPTION_COLUMN));
+    let about_variables = about_variables(row);
+    let notes: Vec<&str> = row.notes.iter().copied().chain(about_variables.as_deref()).collect();
+    if !notes.is_empty() {
         text += "\nNotes:\n";
-        subcommand.notes.iter().for_each(|note| text += &row("", note, 2));
-    }
-    if takes_options {
-        text += &row("", &about_variables(subcommand), 2);
+        notes.iter().for_each(|note| text += &beside("", note, 2));
     }
     text += "\nExit codes:\n";
-    subcommand.exit_codes.iter().for_each(|(code, when)| text += &row(code, when, CODE_COLUMN));
+    row.exit_codes.iter().for_each(|(code, when)| text += &beside(code, when, CODE_COLUMN));
     text
 }
 
-/// The note about variables for options.
-fn about_variables(subcommand: &Subcommand) -> String {
+/// The note about variables for options, if there are options.
+fn about_variables(row: &Row) -> Option<String> {
+    Declaration::of(row.subcommand).next()?;
     let mut text = "Each option can also be given as a variable: --api-url as INTROSPOD_API_URL; repeatable \
                     options one per line. An option on the command line wins. INTROSPOD_LOG sets what is \
                     logged: error, warn (default) or info."
         .to_owned();
-    for option in subcommand.without_variable {
-        text += &format!(" {} does not read {}.", subcommand.name, variable_of(option));
+    for option in Declaration::of(row.subcommand).filter(|option| option.unread_by == Some(row.subcommand)) {
+        text += &format!(" {} does not read {}.", row.name, option.variable());
     }
-    text
+    Some(text)
 }
 
 /// An option with its placeholder.
-fn left(flag: &FlagInfo) -> String {
-    let short = flag.short.map_or(String::new(), |short| format!("-{short}, "));
-    match flag.kind {
-        FlagInfoKind::Switch => format!("{short}{}", flag.long),
-        FlagInfoKind::Option { arg_name } => format!("{short}{} {arg_name}", flag.long),
-    }
+fn left(option: &Declaration) -> String {
+    let short = option.short.map_or(String::new(), |short| format!("-{short}, "));
+    format!("{short}--{} {}", option.name, option.placeholder).trim_end().to_owned()
 }
 
-/// A description with the names of the formats. argh doubles the braces.
-fn filled(description: &str) -> String {
-    let text = description.replace("{{formats}}", &one_of(&Format::names()));
-    let text = text.replace("{{suffixes}}", &one_of(&Format::suffixes()));
-    text.replace("{{", "{").replace("}}", "}")
+/// The help of an option, with the names of the formats.
+fn filled(option: &Declaration) -> String {
+    let text = option.help.concat().replace("{formats}", &one_of(&Format::names()));
+    text.replace("{suffixes}", &one_of(&Format::suffixes()))
 }
 
 /// `left` with `text` beside it at `column`, or below it if `left` is too long.
-fn row(left: &str, text: &str, column: usize) -> String {
+fn beside(left: &str, text: &str, column: usize) -> String {
     let mut left = format!("  {left}");
     let mut rows = String::new();
     if left.trim_end().len() >= column {
@@ -114,13 +103,4 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// `a, b or c`.
-pub(super) fn one_of(words: &[impl AsRef<str>]) -> String {
-    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    match words.split_last() {
-        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        _ => words.concat(),
-    }
 }

@@ -1,155 +1,294 @@
-//! The options: each is declared once, with its name, placeholder, help and type.
-//!
-//! A group is a struct that argh parses. Its docstring is the heading of the group in the help. The name of
-//! an option gives the name of its variable ([`variable_of`](super::variables::variable_of)).
+//! The options: each is declared once, with its name, placeholder, help, group and subcommands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use argh::{ArgsInfo, FromArgs};
-
-use super::values::{self, Out, Set};
+use super::error::UsageError;
+use super::subcommands::Row;
+use super::subcommands::Subcommand::{self, Exec, Get, Print, Watch, Write};
+use super::values::{self, Out, Setting};
 use crate::client::ApiUrl;
 use crate::client::notify::NotifyUrl;
+use crate::facts::subject::Asked;
 use crate::render::Format;
-use crate::sources::api::When;
+use crate::sources::api::{Settings, When};
+use crate::variables::Selection;
+use crate::variables::definition::in_order;
 
-/// Variables
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Variables {
-    /// set one more variable; EXPR is a field, such as metadata.labels['team'], a resource, such as
-    /// limits.memory*75%/1Mi, or a text with variables in it, such as '-Xmx$(HEAP_MB)m'; :- begins a
-    /// default, as in limits.cpu:-2; repeatable
-    #[argh(option, arg_name = "NAME=EXPR")]
-    pub(super) set: Vec<Set>,
-    /// set a variable POD_LABEL_KEY for every label
-    #[argh(switch)]
-    pub(super) labels: bool,
-    /// set a variable POD_ANNOTATION_KEY for every annotation
-    #[argh(switch)]
-    pub(super) annotations: bool,
-    /// set OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
-    #[argh(switch)]
-    pub(super) otel: bool,
-    /// fail if the variable NAME is not known; repeatable
-    #[argh(option, arg_name = "NAME", from_str_fn(values::variable_name))]
-    pub(super) require: Vec<String>,
-    /// replace variables that are already set; without this option they stay as they are
-    #[argh(switch, long = "override")]
-    pub(super) replaces: bool,
-    /// expand $(VAR) in the value of the variable NAME; repeatable
-    #[argh(option, arg_name = "NAME", from_str_fn(values::variable_name))]
-    pub(super) expand_env: Vec<String>,
+/// How often an option may be given, and how its variable and the command line go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Takes no value on the command line, where the last one counts.
+    Switch,
+    /// Has one value. The command line wins.
+    Once,
+    /// Repeatable. The command line adds to the variable.
+    List,
+    /// Repeatable where files describe several containers. The command line replaces the variable.
+    Containers,
+    /// `NAME=VALUE`. For each NAME the command line wins over `INTROSPOD_SET_<NAME>`, and that over
+    /// `INTROSPOD_SET`.
+    PerName,
 }
 
-/// Variables
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Command {
-    /// expand $(VAR) in the arguments of COMMAND, by the rules of Kubernetes
-    #[argh(switch)]
-    pub(super) expand: bool,
+impl Kind {
+    /// The kind in a subcommand.
+    pub(super) fn of(self, subcommand: Subcommand) -> Kind {
+        if self == Kind::Containers && !matches!(subcommand, Write | Watch) { Kind::Once } else { self }
+    }
 }
 
-/// Output
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Output {
-    /// variable to print: only its value, one line for each NAME
-    #[argh(positional, arg_name = "NAME", from_str_fn(values::variable_name))]
-    pub(super) names: Vec<String>,
-    /// format of the output: {formats}; default table on a terminal, env elsewhere
-    #[argh(option, short = 'o', arg_name = "FORMAT", from_str_fn(values::format))]
-    pub(super) format: Option<Format>,
-    /// show the source of each value, and why a value is not known
-    #[argh(switch)]
-    pub(super) explain: bool,
+/// What `print` takes besides options.
+pub(super) const OPERANDS: &str = "names of variables";
+
+/// The declaration of an option.
+#[derive(Debug)]
+pub(super) struct Declaration {
+    /// Its name without `--`, which also gives the name of its variable.
+    pub(super) name: &'static str,
+    pub(super) short: Option<char>,
+    /// What stands for its value in the help. A switch has none.
+    pub(super) placeholder: &'static str,
+    /// The lines of its help.
+    pub(super) help: &'static [&'static str],
+    /// The heading above it in the help.
+    pub(super) group: &'static str,
+    pub(super) subcommands: &'static [Subcommand],
+    pub(super) kind: Kind,
+    /// Whether the application cannot do without what its variable says, so that `exec` fails if it is broken.
+    pub(super) is_essential: bool,
+    /// The subcommand that does not read its variable.
+    pub(super) unread_by: Option<Subcommand>,
+    /// The options that it cannot be combined with, or [`OPERANDS`].
+    pub(super) excludes: &'static [&'static str],
+    /// Says why a value is not valid. If the text starts with "must", its subject is the option.
+    pub(super) check: fn(&str) -> Result<(), String>,
 }
 
-/// Files
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Files {
-    /// write FILE in the format of its suffix: {suffixes}; {container} in its name stands for the name of
-    /// the container; repeatable
-    #[argh(option, arg_name = "FILE")]
-    pub(super) out: Vec<Out>,
-    /// mode of the written files; default 0644
-    #[argh(option, arg_name = "OCTAL", from_str_fn(values::mode))]
-    pub(super) mode: Option<u32>,
+/// Declares the options. The docstring of an option is its help. After its name come its placeholder and
+/// the function that parses its value.
+macro_rules! options {
+    ($($group:literal for $subcommands:tt {
+        $($(#[doc = $help:tt])+
+        $field:ident: $container:ident<$value:ident> =
+            $name:tt $placeholder:tt, $($parse:ident)::+, { kind: $kind:ident $(, $column:ident: $with:expr)* };)+
+    })+) => {
+        /// The options of the command line and of variables; each subcommand uses its own.
+        #[derive(Clone, Debug, argh::FromArgs)]
+        pub(crate) struct Options {
+            $($($(#[doc = $help])+ #[argh(option, long = $name, from_str_fn($($parse)::+))]
+            pub(crate) $field: $container<$value>,)+)+
+            /// the words after the options, but those of a command
+            #[argh(positional)]
+            pub(crate) operands: Vec<String>,
+        }
+
+        /// Every option, in the order of the help.
+        pub(super) static DECLARATIONS: &[Declaration] = &[$($(Declaration {
+            kind: Kind::$kind,
+            $($column: $with,)*
+            ..Declaration {
+                name: $name,
+                short: None,
+                placeholder: $placeholder,
+                help: &[$($help),+],
+                group: $group,
+                subcommands: &$subcommands,
+                kind: Kind::Once,
+                is_essential: false,
+                unread_by: None,
+                excludes: &[],
+                check: |text| $($parse)::+(text).map(|_: $value| ()),
+            }
+        }),+),+];
+    };
 }
 
-/// Files
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Notifying {
-    /// send a POST to URL after each change; URL must be on loopback, such as
-    /// http://127.0.0.1:9090/-/reload
-    #[argh(option, arg_name = "URL")]
-    pub(super) notify: Option<NotifyUrl>,
+options! {
+    "Output" for [Print] {
+        /// format of the output: {formats}; default table on a terminal, env elsewhere
+        format: Option<Format> = "format" "FORMAT", values::format, { kind: Once, short: Some('o'), excludes: &[OPERANDS] };
+        /// show the source of each value, and why a value is not known
+        explain: Option<bool> = "explain" "", values::boolean, { kind: Switch, excludes: &[OPERANDS] };
+    }
+    "Variables" for [Exec, Write, Print, Watch] {
+        /// set one more variable; EXPR is a field, such as metadata.labels['team'], a resource, such as
+        /// limits.memory*75%/1Mi, or a text with variables in it, such as '-Xmx$(HEAP_MB)m'; :- begins a
+        /// default, as in limits.cpu:-2; repeatable
+        set: Vec<Setting> = "set" "NAME=EXPR", values::setting, { kind: PerName };
+        /// set a variable POD_LABEL_KEY for every label
+        labels: Option<bool> = "labels" "", values::boolean, { kind: Switch };
+        /// set a variable POD_ANNOTATION_KEY for every annotation
+        annotations: Option<bool> = "annotations" "", values::boolean, { kind: Switch };
+        /// set OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME
+        otel: Option<bool> = "otel" "", values::boolean, { kind: Switch };
+        /// fail if the variable NAME is not known; repeatable
+        require: Vec<String> = "require" "NAME", values::variable_name, { kind: List, is_essential: true };
+        /// replace variables that are already set; without this option they stay as they are
+        replaces: Option<bool> = "override" "", values::boolean, { kind: Switch };
+        /// expand $(VAR) in the value of the variable NAME; repeatable
+        expand_env: Vec<String> = "expand-env" "NAME", values::variable_name, { kind: List };
+    }
+    "Variables" for [Exec] {
+        /// expand $(VAR) in the arguments of COMMAND, by the rules of Kubernetes
+        expand: Option<bool> = "expand" "", values::boolean, { kind: Switch };
+    }
+    "Files" for [Exec, Write, Print, Watch] {
+        /// write FILE in the format of its suffix: {suffixes}; {container} in its name stands for the name of
+        /// the container; repeatable
+        out: Vec<Out> = "out" "FILE", values::parsed, { kind: List, is_essential: true, unread_by: Some(Print) };
+        /// mode of the written files; default 0644
+        mode: Option<u32> = "mode" "OCTAL", values::mode, { kind: Once };
+    }
+    "Files" for [Watch] {
+        /// send a POST to URL after each change; URL must be on loopback, such as
+        /// http://127.0.0.1:9090/-/reload
+        notify: Option<NotifyUrl> = "notify" "URL", values::parsed, { kind: Once };
+    }
+    "API server" for [Exec, Write, Print, Watch] {
+        /// when to query the API server: auto (only for requested values that no other source knows), always
+        /// or never; default auto
+        api: Option<When> = "api" "WHEN", values::parsed, { kind: Once };
+    }
+    "API server" for [Exec, Write, Print, Watch, Get] {
+        /// URL of the API server, such as https://10.96.0.1:443; http:// only on loopback, for a kubectl proxy
+        api_url: Option<ApiUrl> = "api-url" "URL", values::parsed, { kind: Once, excludes: &["pod"] };
+        /// total time for API requests, such as 500ms or 1m; default 5s
+        timeout: Option<Duration> = "timeout" "DURATION", values::duration, { kind: Once };
+    }
+    "Where to read" for [Exec, Write, Print, Watch] {
+        /// directory of a downwardAPI volume; default /etc/podinfo and /etc/downward; repeatable
+        volume: Vec<PathBuf> = "volume" "DIR", values::parsed, { kind: List };
+        /// another service account token to read; it is never sent
+        token_file: Option<PathBuf> = "token-file" "FILE", values::parsed, { kind: Once };
+        /// container to describe; repeatable for write and watch
+        container: Vec<String> = "container" "NAME", values::container, { kind: Containers };
+    }
+    "Where to read" for [Exec, Write, Print] {
+        /// read the Pod object in FILE (- is standard input) and nothing else
+        pod: Option<PathBuf> = "pod" "FILE", values::parsed, { kind: Once, excludes: &["api-url", "process"] };
+    }
+    "Where to read" for [Write, Print] {
+        /// describe the container of the process PID, not that of introspod
+        process: Option<u32> = "process" "PID", values::process, { kind: Once, excludes: &["pod", "root"] };
+    }
+    "Where to read" for [Exec, Write, Print, Watch, Get] {
+        /// read every path below DIR, such as the root of a recorded container
+        root: Option<PathBuf> = "root" "DIR", values::parsed, { kind: Once, excludes: &["process"] };
+    }
 }
 
-/// API server
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Asking {
-    /// when to query the API server: auto (only for requested values that no other source knows), always
-    /// or never; default auto
-    #[argh(option, arg_name = "WHEN")]
-    pub(super) api: Option<When>,
+/// The prefix of the variables of options.
+pub(super) const PREFIX: &str = "INTROSPOD_";
+
+impl Declaration {
+    /// The options of a subcommand.
+    pub(super) fn of(subcommand: Subcommand) -> impl Iterator<Item = &'static Declaration> + Clone {
+        DECLARATIONS.iter().filter(move |option| option.subcommands.contains(&subcommand))
+    }
+
+    /// The name of its variable: `INTROSPOD_API_URL` of `--api-url`.
+    pub(super) fn variable(&self) -> String {
+        PREFIX.to_owned() + &self.name.replace('-', "_").to_ascii_uppercase()
+    }
 }
 
-/// API server
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Server {
-    /// URL of the API server, such as https://10.96.0.1:443; http:// only on loopback, for a kubectl proxy
-    #[argh(option, arg_name = "URL")]
-    pub(super) api_url: Option<ApiUrl>,
-    /// total time for API requests, such as 500ms or 1m; default 5s
-    #[argh(option, arg_name = "DURATION", from_str_fn(values::timeout))]
-    pub(super) timeout: Option<Duration>,
+/// The defaults of options.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_MODE: u32 = 0o644;
+
+impl Options {
+    /// The variables to make.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            set: self.set.clone(),
+            labels: self.labels == Some(true),
+            annotations: self.annotations == Some(true),
+            require: self.require.clone(),
+            otel: self.otel == Some(true),
+            expand_env: self.expand_env.clone(),
+            replaces: self.replaces == Some(true),
+        }
+    }
+
+    /// When, where and how long to ask the API server.
+    pub(crate) fn api(&self) -> Settings {
+        let timeout = self.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        Settings { when: self.api.unwrap_or_default(), url: self.api_url.clone(), timeout }
+    }
+
+    /// The mode of written files.
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode.unwrap_or(DEFAULT_MODE)
+    }
+
+    /// The directory below which every path is read.
+    pub(crate) fn root(&self) -> &Path {
+        self.root.as_deref().unwrap_or(Path::new("/"))
+    }
+
+    /// The only operand of `get` and `install`.
+    pub(crate) fn operand(&self) -> &str {
+        self.operands.first().map_or("", String::as_str)
+    }
+
+    /// The first container of `--container`.
+    pub(crate) fn container(&self) -> Option<&str> {
+        self.container.first().map(String::as_str)
+    }
+
+    /// The choice of `exec` and `print`: the container that they run in.
+    pub(crate) fn own(&self) -> Asked {
+        Asked { container: self.container().map(str::to_owned), is_beside: false }
+    }
+
+    /// The choice of `write` and `watch`: a container beside their own, or that of `--process`.
+    pub(crate) fn beside(&self) -> Asked {
+        Asked { container: self.container().map(str::to_owned), is_beside: self.process.is_none() }
+    }
+
+    /// The options for each container of `--container`. Without `--container` these are the options themselves.
+    pub(crate) fn per_container(&self) -> Vec<Options> {
+        if self.container.is_empty() {
+            return vec![self.clone()];
+        }
+        let of = |name: &String| Options { container: vec![name.clone()], ..self.clone() };
+        self.container.iter().map(of).collect()
+    }
+
+    /// Checks what a single value cannot show.
+    pub(super) fn checked(mut self, row: &Row) -> Result<Self, UsageError> {
+        self.set = in_order(self.set)?;
+        if let Some(name) = repeated(&self.container) {
+            return Err(UsageError::ContainerTwice(name.clone()));
+        }
+        match row.subcommand {
+            // The named variables are requested and required.
+            Print => self.require.extend(self.operands.iter().cloned()),
+            Write | Watch => self.check_files(row)?,
+            _ => {}
+        }
+        Ok(self)
+    }
+
+    /// Checks the files of `write` and `watch`, which may describe several containers.
+    fn check_files(&self, row: &Row) -> Result<(), UsageError> {
+        if self.out.is_empty() {
+            return Err(UsageError::Needs { subcommand: row.name, needs: row.needs });
+        }
+        let file = |out: &Out| out.path.display().to_string();
+        for out in &self.out {
+            match (self.container.len(), out.has_placeholder()) {
+                (0, true) => return Err(UsageError::NoContainer { file: file(out) }),
+                (2.., false) => return Err(UsageError::OneFileForSeveral { file: file(out) }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Where to read
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Places {
-    /// directory of a downwardAPI volume; default /etc/podinfo and /etc/downward; repeatable
-    #[argh(option, arg_name = "DIR")]
-    pub(super) volume: Vec<PathBuf>,
-    /// another service account token to read; it is never sent
-    #[argh(option, arg_name = "FILE")]
-    pub(super) token_file: Option<PathBuf>,
-    /// container to describe; repeatable for write and watch
-    #[argh(option, arg_name = "NAME", from_str_fn(values::container))]
-    pub(super) container: Vec<String>,
-    /// read the Pod object in FILE (- is standard input) and nothing else
-    #[argh(option, arg_name = "FILE")]
-    pub(super) pod: Option<PathBuf>,
-}
-
-/// Where to read
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct OtherProcess {
-    /// describe the container of the process PID, not that of introspod
-    #[argh(option, arg_name = "PID", from_str_fn(values::process))]
-    pub(super) process: Option<u32>,
-}
-
-/// Where to read
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Below {
-    /// read every path below DIR, such as the root of a recorded container
-    #[argh(option, arg_name = "DIR")]
-    pub(super) root: Option<PathBuf>,
-}
-
-/// Request
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Request {
-    /// path and query of the request; {namespace} in it stands for the pod's own namespace
-    #[argh(positional, arg_name = "PATH")]
-    pub(super) path: String,
-}
-
-/// Target
-#[derive(FromArgs, ArgsInfo)]
-pub(super) struct Target {
-    /// directory to copy to, such as that of an emptyDir
-    #[argh(positional, arg_name = "DIR")]
-    pub(super) dir: PathBuf,
+/// The first name that is repeated.
+fn repeated(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find_map(|(position, name)| names[..position].contains(name).then_some(name))
 }

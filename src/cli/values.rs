@@ -1,60 +1,40 @@
 //! The values that options take.
+//!
+//! An error is the text why a value is not valid, as argh needs it. It does not contain the value, which may be a
+//! secret. If it begins with "must", its subject is the option or variable, whose name precedes it.
 
+use std::fmt::Display;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::help::one_of;
 use crate::kubernetes::names;
 use crate::render::{FORMATS, Format};
-use crate::variables::definition::{Definition, DefinitionError};
+use crate::variables::definition::Definition;
 
-/// The value of an option is not valid.
-///
-/// If a message starts with "must", its subject is the option or variable, whose name precedes it.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ValueError {
-    #[error("must be NAME=EXPR, such as TEAM=metadata.labels['team']")]
-    NotASetting,
-    #[error("{name:?} is not the name of a variable: use letters, digits and _, and no digit first")]
-    Name { name: String },
-    #[error(transparent)]
-    Definition(#[from] DefinitionError),
-    #[error("must name files that end in {suffixes}, and {file:?} does not", suffixes = one_of(&Format::suffixes()))]
-    Suffix { file: String },
-    #[error("must be {names}", names = one_of(&Format::names()))]
-    Format,
-    #[error("must be an octal number from 0 to 0777, such as 0644")]
-    Mode,
-    #[error("must be a time above 0, such as 5s, 500ms or 1m")]
-    Timeout,
-    #[error(
-        "{name:?} is not the name of a container: use at most 63 lower-case letters, digits and -, and no - first or last"
-    )]
-    Container { name: String },
-    #[error("must be the ID of a process, a number above 0")]
-    Process,
+/// Parses a value of a type that has a parser of its own.
+pub(super) fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-// argh accepts only text as the error of a function.
-impl From<ValueError> for String {
-    fn from(error: ValueError) -> String {
-        error.to_string()
+/// Parses the value of a switch.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
     }
 }
 
 /// The NAME and the EXPR of `--set NAME=EXPR`.
-pub(super) struct Set(pub(super) String, pub(super) Definition);
+pub(crate) type Setting = (String, Definition);
 
-impl FromStr for Set {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let (name, definition) = text.split_once('=').ok_or(ValueError::NotASetting)?;
-        check_name(name)?;
-        Ok(Set(name.to_owned(), Definition::parse(definition)?))
-    }
+/// Parses NAME=EXPR.
+pub(super) fn setting(text: &str) -> Result<Setting, String> {
+    let (name, definition) =
+        text.split_once('=').ok_or("must be NAME=EXPR, such as TEAM=metadata.labels['team']")?;
+    Ok((variable_name(name)?, Definition::parse(definition).map_err(|error| error.to_string())?))
 }
 
 /// In a file's name it stands for the name of the described container.
@@ -69,11 +49,12 @@ pub(crate) struct Out {
 }
 
 impl FromStr for Out {
-    type Err = ValueError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, ValueError> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let path = PathBuf::from(text);
-        let format = Format::of_file(&path).ok_or_else(|| ValueError::Suffix { file: text.to_owned() })?;
+        let suffixes = || format!("must name files that end in {}", one_of(&Format::suffixes()));
+        let format = Format::of_file(&path).ok_or_else(suffixes)?;
         Ok(Out { path, format })
     }
 }
@@ -93,51 +74,59 @@ impl Out {
     }
 }
 
-/// Checks that `name` is a variable's name for every shell (POSIX.1-2017, 3.235 "Name").
-fn check_name(name: &str) -> Result<(), ValueError> {
+/// Parses the name of a variable, for every shell (POSIX.1-2017, 3.235 "Name").
+pub(super) fn variable_name(name: &str) -> Result<String, String> {
     let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let starts_well = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
-    match is_word && starts_well {
-        true => Ok(()),
-        false => Err(ValueError::Name { name: name.to_owned() }),
-    }
-}
-
-/// Parses the name of a variable.
-pub(super) fn variable_name(name: &str) -> Result<String, String> {
-    check_name(name)?;
-    Ok(name.to_owned())
+    let name = (is_word && starts_well).then(|| name.to_owned());
+    Ok(name.ok_or("must be the name of a variable: letters, digits and _, and no digit first")?)
 }
 
 /// Parses the name of a container.
 pub(super) fn container(name: &str) -> Result<String, String> {
-    match names::is_label(name) {
-        true => Ok(name.to_owned()),
-        false => Err(ValueError::Container { name: name.to_owned() }.into()),
-    }
+    let name = names::is_label(name).then(|| name.to_owned());
+    Ok(name.ok_or("must be the name of a container: at most 63 lower-case letters, digits and -, and no - first or last")?)
 }
 
 /// Parses the name of a format.
 pub(super) fn format(name: &str) -> Result<Format, String> {
     let format = FORMATS.into_iter().find(|format| format.name == name);
-    Ok(format.ok_or(ValueError::Format)?)
+    format.ok_or_else(|| format!("must be {}", one_of(&Format::names())))
 }
 
 /// Parses the mode of a file. Only permissions are allowed, not bits such as set-user-ID.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    Ok(mode.filter(|_| !text.starts_with('+')).ok_or(ValueError::Mode)?)
+    Ok(mode
+        .filter(|_| !text.starts_with('+'))
+        .ok_or("must be an octal number from 0 to 0777, such as 0644")?)
 }
 
 /// Parses a duration. A number without a unit is in seconds.
-pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     let duration = seconds.or_else(|| humantime::parse_duration(text).ok());
-    Ok(duration.filter(|duration| !duration.is_zero()).ok_or(ValueError::Timeout)?)
+    Ok(duration
+        .filter(|duration| !duration.is_zero())
+        .ok_or("must be a time above 0, such as 5s, 500ms or 1m")?)
 }
 
 /// Parses the ID of a process.
 pub(super) fn process(text: &str) -> Result<u32, String> {
     let id = text.parse::<NonZeroU32>().ok().filter(|_| !text.starts_with('+'));
-    Ok(id.map(NonZeroU32::get).ok_or(ValueError::Process)?)
+    Ok(id.map(NonZeroU32::get).ok_or("must be the ID of a process, a number above 0")?)
+}
+
+/// Checks the path of a request.
+pub(super) fn path(text: &str) -> Result<(), String> {
+    Ok(text.starts_with('/').then_some(()).ok_or("must begin with /, such as introspod get /version")?)
+}
+
+/// `a, b or c`.
+pub(super) fn one_of(words: &[impl AsRef<str>]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    match words.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => words.concat(),
+    }
 }

@@ -1,55 +1,59 @@
 //! The variables `INTROSPOD_…`.
 
-use super::subcommands::SUBCOMMANDS;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::options::{DECLARATIONS, Kind, PREFIX};
+use super::values;
 use crate::system::environment::Environment;
 use crate::system::{logging, suggest};
 
-/// The prefix of the variables of options.
-pub(super) const PREFIX: &str = "INTROSPOD_";
 /// Makes `exec` execute its command at once.
 const DISABLED: &str = "INTROSPOD_DISABLED";
 /// The variables that do not belong to an option.
 const OTHERS: [&str; 2] = [DISABLED, logging::VARIABLE];
 
-/// The variable of an option: `INTROSPOD_API_URL` of `--api-url`.
-pub(super) fn variable_of(option: &str) -> String {
-    let name = option.trim_start_matches('-').replace('-', "_");
-    PREFIX.to_owned() + &name.to_ascii_uppercase()
+/// The value of `variable` without the white space and byte order marks around it, which Secrets and editors add.
+/// It is empty if the variable is not set; none if it is not UTF-8.
+pub(super) fn trimmed<'a>(variable: &str, environment: &'a Environment) -> Option<&'a str> {
+    let value = environment.get_bytes(variable.as_bytes()).unwrap_or_default();
+    std::str::from_utf8(value).ok().map(trim)
 }
 
-/// Whether `name` is the variable of `option`.
-pub(super) fn is_variable_of(name: &str, option: &str) -> bool {
-    let letters = name.strip_prefix(PREFIX).unwrap_or_default().bytes();
-    letters.eq(option.trim_start_matches('-').bytes().map(|byte| match byte {
-        b'-' => b'_',
-        byte => byte.to_ascii_uppercase(),
-    }))
+fn trim(text: &str) -> &str {
+    text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}')
 }
 
-/// Parses the value of a switch.
-pub(super) fn parse_boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "on" => Some(true),
-        "0" | "false" | "no" | "off" => Some(false),
-        _ => None,
+/// The lines of a list with their numbers, without blank lines and comments.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.split('\n').enumerate().map(|(index, line)| (index + 1, trim(line)));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// Whether `exec` must execute its command at once and do nothing else; none if the variable is not valid.
+pub(crate) fn is_disabled(environment: &Environment) -> Option<bool> {
+    match trimmed(DISABLED, environment)? {
+        "" => Some(false),
+        text => values::boolean(text).ok(),
     }
 }
 
-/// Whether `exec` must execute its command at once and do nothing else.
-pub(crate) fn is_disabled(environment: &Environment) -> bool {
-    environment.get_nonempty(DISABLED).and_then(parse_boolean) == Some(true)
-}
-
-/// Warns about misspelt variables of options, which have no effect.
-pub(super) fn warn_of_near_misses(environment: &Environment) {
-    let flags = || SUBCOMMANDS.iter().flat_map(|subcommand| subcommand.flags());
-    for name in environment.names_with_prefix(PREFIX).filter(|name| !is_of_service(name)) {
-        if OTHERS.contains(&name) || flags().any(|flag| is_variable_of(name, flag.long)) {
-            continue;
-        }
-        let known: Vec<String> =
-            flags().map(|flag| variable_of(flag.long)).chain(OTHERS.map(str::to_owned)).collect();
-        let known = known.iter().map(|known| &known[PREFIX.len()..]);
+/// Warns about variables that are nearly right, and have no effect.
+pub(super) fn warn_of_misspelt(names: &BTreeSet<&str>, environment: &Environment) {
+    if is_disabled(environment).is_none() {
+        log::warn!("{DISABLED} must be true or false; it has no effect");
+    }
+    let options = DECLARATIONS.iter().map(|option| (option.variable(), option.kind == Kind::PerName));
+    let known: Vec<(String, bool)> = options.chain(OTHERS.map(|name| (name.to_owned(), false))).collect();
+    let is_known = |name: &str| {
+        known.iter().any(|(known, is_prefix)| match name.strip_prefix(known.as_str()) {
+            Some("") => true,
+            Some(rest) => *is_prefix && rest.len() > 1 && rest.starts_with('_'),
+            None => false,
+        })
+    };
+    for name in names.iter().filter(|name| !is_of_service(name) && !is_known(name)) {
+        let known = known.iter().map(|(known, _)| &known[PREFIX.len()..]);
         if let Some(nearest) = suggest::nearest(&name[PREFIX.len()..], known) {
             log::warn!("the variable {name} has no effect; did you mean {PREFIX}{nearest}?");
         }
@@ -61,4 +65,12 @@ pub(super) fn warn_of_near_misses(environment: &Environment) {
 /// `pkg/kubelet/envvars/envvars.go`). No option has such a word in its name.
 fn is_of_service(name: &str) -> bool {
     name.split('_').any(|word| word == "SERVICE" || word == "PORT")
+}
+
+/// Whether `INTROSPOD_SET_<name>` has this value because of a Service called introspod-set: a URL, an address, a
+/// port or a protocol.
+pub(super) fn is_for_service(name: &str, value: &str) -> bool {
+    let is_address = value.parse::<IpAddr>().is_ok() || value.parse::<u16>().is_ok();
+    let is_protocol = |text| matches!(text, "tcp" | "udp" | "sctp");
+    is_of_service(name) && (is_address || is_protocol(value.split("://").next().unwrap_or_default()))
 }

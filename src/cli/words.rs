@@ -1,211 +1,285 @@
-//! Prepares the words of a command line, and the variables of options, for argh.
+//! The words of a command line and the variables of options, before argh converts them.
 //!
 //! argh does not support `--x=y`, `--switch=false`, variables, and a command that is not UTF-8.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::slice::Iter;
 
-use argh::{ArgsInfo, FlagInfo, FlagInfoKind, FromArgs, Optionality};
+use argh::FromArgs;
 
 use super::error::UsageError;
-use super::subcommands::Subcommand;
-use super::variables::{PREFIX, is_variable_of, parse_boolean, variable_of};
+use super::options::{Declaration, Kind, OPERANDS, Options, PREFIX};
+use super::subcommands::{Row, Subcommand};
+use super::variables::{is_for_service, lines, trimmed, warn_of_misspelt};
 use crate::system::environment::Environment;
-use crate::system::{logging, suggest};
-
-/// argh's message about an option that may be used only once.
-const TWICE: &str = "duplicate values provided";
+use crate::system::suggest;
 
 /// The words after a subcommand.
 #[derive(Debug)]
-pub(super) struct Words {
-    subcommand: &'static Subcommand,
-    given: Vec<Given>,
-    /// The words that are neither options nor part of a command.
-    operands: Vec<String>,
+pub(super) struct Words<'a> {
+    row: &'static Row,
+    given: Vec<Given<'a>>,
+    operands: Vec<&'a str>,
     pub(super) asks_for_help: bool,
-    pub(super) command: Vec<OsString>,
+    pub(super) command: &'a [OsString],
 }
 
 /// An option with its value.
 #[derive(Debug)]
-struct Given {
-    flag: &'static FlagInfo<'static>,
-    value: String,
-    is_from_variable: bool,
+struct Given<'a> {
+    option: &'static Declaration,
+    value: Cow<'a, str>,
+    rank: Rank,
+    /// The option, or the variable and its line, for messages.
+    place: String,
 }
 
-impl Given {
-    /// The place of the value: the option or its variable.
-    fn place(&self) -> String {
-        match self.is_from_variable {
-            true => variable_of(self.flag.long),
-            false => self.flag.long.to_owned(),
-        }
+/// Where an option was given. A later one wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Variable,
+    /// A variable `INTROSPOD_SET_<NAME>`.
+    VariableOfName,
+    CommandLine,
+}
+
+impl Given<'_> {
+    /// What can have only one value: the NAME of `--set NAME=VALUE`, or else the option itself.
+    fn key(&self) -> (&'static str, &str) {
+        let name = self.value.split_once('=').filter(|_| self.option.kind == Kind::PerName);
+        (self.option.name, name.map_or("", |(name, _)| name))
+    }
+
+    fn combined_with(&self, other: &str) -> UsageError {
+        let with = if other == OPERANDS { other.to_owned() } else { format!("--{other}") };
+        UsageError::Combined { place: self.place.clone(), with }
+    }
+
+    fn is_essential(&self) -> bool {
+        self.rank == Rank::CommandLine || self.option.is_essential
     }
 }
 
-impl Words {
-    /// Splits `arguments` into options, operands and the command.
-    pub(super) fn split(subcommand: &'static Subcommand, arguments: &[OsString]) -> Result<Self, UsageError> {
-        let (given, operands, command) = Default::default();
-        let mut words = Words { subcommand, given, operands, asks_for_help: false, command };
+impl<'a> Words<'a> {
+    /// Splits `arguments` into options, operands and the command. It does not look at the values.
+    pub(super) fn split(row: &'static Row, arguments: &'a [OsString]) -> Result<Self, UsageError> {
+        let mut words =
+            Words { row, given: Vec::new(), operands: Vec::new(), asks_for_help: false, command: &[] };
+        let takes_command = row.takes_command();
         let mut rest = arguments.iter();
-        while let Some(argument) = rest.next() {
-            let is_option = argument.as_bytes().starts_with(b"-") && argument.len() > 1;
-            if argument == "--" || (!is_option && subcommand.takes_command()) {
-                let first = (!is_option).then(|| argument.clone());
-                words.command = first.into_iter().chain(rest.cloned()).collect();
+        let mut may_be_option = true;
+        while let Some(word) = rest.as_slice().first() {
+            let is_option = may_be_option && word.len() > 1 && word.as_bytes().starts_with(b"-");
+            if takes_command && !is_option {
                 break;
             }
-            match utf8(argument)? {
-                "--help" | "-h" => words.asks_for_help = true,
+            rest.next();
+            match utf8(word)? {
+                "--" if is_option => {
+                    may_be_option = false;
+                    if takes_command {
+                        break;
+                    }
+                }
+                "--help" | "-h" if is_option => words.asks_for_help = true,
                 option if is_option => words.add_option(option, &mut rest)?,
-                operand => words.operands.push(operand.to_owned()),
+                operand => words.operands.push(operand),
             }
         }
-        if !subcommand.takes_command() {
-            for operand in std::mem::take(&mut words.command) {
-                words.operands.push(utf8(&operand)?.to_owned());
-            }
-        }
+        words.command = rest.as_slice();
         Ok(words)
     }
 
-    fn add_option(&mut self, text: &str, rest: &mut Iter<OsString>) -> Result<(), UsageError> {
+    fn add_option(&mut self, text: &'a str, rest: &mut Iter<'a, OsString>) -> Result<(), UsageError> {
         let (name, value) = split_option(text);
-        let is_meant = |flag: &&FlagInfo| {
-            flag.long == name || flag.short.is_some_and(|short| name == format!("-{short}"))
+        let is_meant = |option: &&Declaration| match name.strip_prefix("--") {
+            Some(long) => option.name == long,
+            None => option
+                .short
+                .is_some_and(|short| name.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4]))),
         };
-        let flag = self.subcommand.flags().find(is_meant).ok_or_else(|| self.unknown_option(text))?;
-        let value = match (value, &flag.kind) {
+        let option =
+            Declaration::of(self.row.subcommand).find(is_meant).ok_or_else(|| self.unknown_option(name))?;
+        let value = match (value, option.kind) {
             (Some(value), _) => value,
-            (None, FlagInfoKind::Switch) => "true",
-            (None, FlagInfoKind::Option { .. }) => utf8(rest.next().ok_or(UsageError::NoValue(flag.long))?)?,
+            (None, Kind::Switch) => "true",
+            (None, _) => match rest.next() {
+                // A forgotten value must not swallow the next option.
+                Some(word) if !word.as_bytes().starts_with(b"--") => utf8(word)?,
+                _ => return Err(UsageError::NoValue(option.name)),
+            },
         };
-        let given = Given { flag, value: value.to_owned(), is_from_variable: false };
-        self.given.push(checked(given)?);
+        let mut place = format!("--{}", option.name);
+        if let (Kind::PerName, Some((name, _))) = (option.kind, value.split_once('=')) {
+            place += &format!(" {name}");
+        }
+        self.given.push(Given { option, value: value.into(), rank: Rank::CommandLine, place });
         Ok(())
     }
 
-    fn unknown_option(&self, text: &str) -> UsageError {
-        let option = text.split('=').next().unwrap_or_default().to_owned();
-        let known = self.subcommand.flags().map(|flag| flag.long.trim_start_matches('-'));
-        let nearest = suggest::nearest(option.trim_start_matches('-'), known);
+    fn unknown_option(&self, name: &str) -> UsageError {
+        let known = Declaration::of(self.row.subcommand).map(|option| option.name);
+        let nearest = suggest::nearest(name.trim_start_matches('-'), known);
         let hint = nearest.map_or(String::new(), |nearest| format!("did you mean --{nearest}? "));
-        UsageError::UnknownOption { option, hint, subcommand: self.subcommand.name }
+        UsageError::UnknownOption { option: name.to_owned(), hint, subcommand: self.row.name }
     }
 
-    /// Adds the values of variables. The values of a repeatable option come before those of the command
-    /// line. For other options, the command line wins.
-    pub(super) fn add_variables(&mut self, environment: &Environment) -> Result<(), UsageError> {
-        let names: Vec<&str> = environment.names_with_prefix(PREFIX).collect();
+    /// Adds the values of variables before those of the command line.
+    pub(super) fn add_variables(&mut self, environment: &'a Environment) -> Result<(), UsageError> {
+        let names: BTreeSet<&str> = environment.names_with_prefix(PREFIX).collect();
         if names.is_empty() {
             return Ok(());
         }
-        let mut added = Vec::new();
-        for flag in self.subcommand.flags() {
-            if self.subcommand.without_variable.contains(&flag.long) {
-                continue;
+        warn_of_misspelt(&names, environment);
+        let on_command_line = std::mem::take(&mut self.given);
+        let read = |option: &&Declaration| option.unread_by != Some(self.row.subcommand);
+        for option in Declaration::of(self.row.subcommand).filter(read) {
+            let variable = option.variable();
+            if names.contains(variable.as_str()) {
+                self.add_variable(option, &variable, environment)?;
             }
-            let Some(name) = names.iter().find(|name| is_variable_of(name, flag.long)) else { continue };
-            let Some(text) = environment.get_nonempty(name) else { continue };
-            let values: Vec<&str> = match flag.optionality {
-                Optionality::Repeating => lines(text).collect(),
-                _ => vec![text],
-            };
-            for value in values {
-                let given = checked(Given { flag, value: value.to_owned(), is_from_variable: true })?;
-                if !self.is_overruled(&given) {
-                    added.push(given);
-                }
+            if option.kind == Kind::PerName {
+                self.add_variables_of_names(option, &names, environment)?;
             }
         }
-        self.given.splice(..0, added);
+        self.given.extend(on_command_line);
         Ok(())
     }
 
-    /// Whether the command line has the same option or, for `--set`, the same name. Then it wins.
-    fn is_overruled(&self, given: &Given) -> bool {
-        let name = |set: &str| set.split('=').next().unwrap_or_default().to_owned();
-        let mut same = self.given.iter().filter(|other| other.flag.long == given.flag.long);
-        match given.flag.long {
-            "--set" => same.any(|other| name(&other.value) == name(&given.value)),
-            // The command line replaces the containers of the variable.
-            "--container" => same.next().is_some(),
-            _ => given.flag.optionality != Optionality::Repeating && same.next().is_some(),
-        }
-    }
-
-    /// Whether the command line has the option.
-    pub(super) fn is_on_command_line(&self, option: &str) -> bool {
-        self.given.iter().any(|given| given.flag.long == option && !given.is_from_variable)
-    }
-
-    /// Parses the options of the group `T` with argh, and the operands if `T` takes them.
-    pub(super) fn parse<T: FromArgs + ArgsInfo>(&self) -> Result<T, UsageError> {
-        let info = T::get_args_info();
-        let mut tokens = Vec::new();
-        for flag in info.flags {
-            let mut given = self.given.iter().filter(|given| given.flag.long == flag.long);
-            match flag.kind {
-                FlagInfoKind::Option { .. } => {
-                    given.for_each(|given| tokens.extend([flag.long, &given.value]))
-                }
-                // The last one wins.
-                FlagInfoKind::Switch => {
-                    let is_on =
-                        given.next_back().is_some_and(|given| parse_boolean(&given.value) == Some(true));
-                    tokens.extend(is_on.then_some(flag.long));
-                }
-            }
-        }
-        if !info.positionals.is_empty() {
-            tokens.push("--");
-            tokens.extend(self.operands.iter().map(String::as_str));
-        }
-        T::from_args(&[self.subcommand.name], &tokens).map_err(|exit| self.explained(exit.output.trim_end()))
-    }
-
-    /// Converts argh's message to an error that names the option or variable.
-    fn explained(&self, message: &str) -> UsageError {
-        for given in &self.given {
-            let start = format!("Error parsing option '{}' with value '{}': ", given.flag.long, given.value);
-            match message.strip_prefix(&start) {
-                Some(TWICE) => return UsageError::Twice(given.flag.long),
-                Some(why) => return UsageError::Value { place: given.place(), why: why.to_owned() },
-                None => {}
-            }
-        }
-        // For an operand, the reason alone is clear.
-        let why =
-            self.operands.iter().find_map(|operand| Some(message.split_once(&format!("'{operand}': "))?.1));
-        UsageError::Argh(logging::one_line(why.unwrap_or(message)).into_owned())
-    }
-
-    /// Fails if there is an operand.
-    pub(super) fn expect_no_operand(&self) -> Result<(), UsageError> {
-        match self.operands.first() {
-            None => Ok(()),
-            Some(word) => {
-                Err(UsageError::UnexpectedWord { subcommand: self.subcommand.name, word: word.clone() })
-            }
-        }
-    }
-
-    /// Fails unless there is exactly one operand. `what` describes it, and `example` is a value.
-    pub(super) fn expect_one_operand(
-        &self,
-        what: &'static str,
-        example: &'static str,
+    fn add_variable(
+        &mut self,
+        option: &'static Declaration,
+        variable: &str,
+        environment: &'a Environment,
     ) -> Result<(), UsageError> {
-        let subcommand = self.subcommand.name;
-        match self.operands.as_slice() {
-            [] => Err(UsageError::NoOperand { subcommand, what, example }),
-            [_] => Ok(()),
-            [_, word, ..] => Err(UsageError::UnexpectedWord { subcommand, word: word.clone() }),
+        let Some(text) = trimmed(variable, environment) else {
+            return self.refuse(option.is_essential, UsageError::NotUtf8(variable.to_owned()));
+        };
+        let given =
+            |value: &'a str, place| Given { option, value: value.into(), rank: Rank::Variable, place };
+        match option.kind.of(self.row.subcommand) {
+            Kind::Switch | Kind::Once if text.is_empty() => {}
+            Kind::Switch | Kind::Once => self.given.push(given(text, variable.to_owned())),
+            _ => self
+                .given
+                .extend(lines(text).map(|(line, value)| given(value, format!("{variable}, line {line}")))),
         }
+        Ok(())
+    }
+
+    /// Adds the values of `INTROSPOD_SET_<NAME>`.
+    fn add_variables_of_names(
+        &mut self,
+        option: &'static Declaration,
+        names: &BTreeSet<&'a str>,
+        environment: &'a Environment,
+    ) -> Result<(), UsageError> {
+        let prefix = option.variable() + "_";
+        for variable in names {
+            let Some(name) = variable.strip_prefix(&prefix).filter(|name| !name.is_empty()) else { continue };
+            match trimmed(variable, environment) {
+                None => self.refuse(option.is_essential, UsageError::NotUtf8((*variable).to_owned()))?,
+                Some(text) if text.is_empty() || is_for_service(name, text) => {}
+                Some(text) => self.given.push(Given {
+                    option,
+                    value: format!("{name}={text}").into(),
+                    rank: Rank::VariableOfName,
+                    place: (*variable).to_owned(),
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails with `error`. But a variable must not keep `exec` from its command: unless it is essential, it has
+    /// no effect, with a warning.
+    fn refuse(&self, is_essential: bool, error: UsageError) -> Result<(), UsageError> {
+        if is_essential || self.row.subcommand != Subcommand::Exec {
+            return Err(error);
+        }
+        log::warn!("{error}; it has no effect");
+        Ok(())
+    }
+
+    /// Checks each value, settles which of them count, and converts these with argh.
+    pub(super) fn parse(&self) -> Result<Options, UsageError> {
+        self.check_operands()?;
+        let given = self.counting(self.valid()?)?;
+        let names: Vec<String> = given.iter().map(|one| format!("--{}", one.option.name)).collect();
+        let mut tokens: Vec<&str> =
+            names.iter().zip(&given).flat_map(|(name, one)| [name.as_str(), &one.value]).collect();
+        tokens.push("--");
+        tokens.extend(&self.operands);
+        let options = Options::from_args(&[self.row.name], &tokens);
+        options.map_err(|exit| UsageError::Argh(exit.output))?.checked(self.row)
+    }
+
+    fn check_operands(&self) -> Result<(), UsageError> {
+        let Row { name: subcommand, needs, operand, .. } = self.row;
+        let needs_word =
+            self.row.takes_command() || operand.as_ref().is_some_and(|operand| !operand.is_repeatable);
+        if needs_word && self.operands.is_empty() && self.command.is_empty() {
+            return Err(UsageError::Needs { subcommand, needs });
+        }
+        for (index, word) in self.operands.iter().enumerate() {
+            let number = index + 1;
+            let operand = operand.as_ref().filter(|operand| index == 0 || operand.is_repeatable);
+            let operand = operand.ok_or(UsageError::UnexpectedWord { subcommand, number })?;
+            let place = || format!("{} {number}", operand.name);
+            (operand.check)(word).map_err(|why| UsageError::Value { place: place(), why })?;
+        }
+        Ok(())
+    }
+
+    /// The values that are valid by themselves. None of those at one place contradicts another.
+    fn valid(&self) -> Result<Vec<&Given<'a>>, UsageError> {
+        let mut valid = Vec::new();
+        let mut singles = BTreeSet::new();
+        for one in &self.given {
+            let is_single = matches!(one.option.kind.of(self.row.subcommand), Kind::Once | Kind::PerName);
+            let error = match (one.option.check)(&one.value) {
+                Err(why) => UsageError::Value { place: one.place.clone(), why },
+                Ok(()) if is_single && !singles.insert((one.rank, one.key())) => {
+                    UsageError::Twice(one.place.clone())
+                }
+                Ok(()) => {
+                    valid.push(one);
+                    continue;
+                }
+            };
+            self.refuse(one.is_essential(), error)?;
+        }
+        Ok(valid)
+    }
+
+    /// The values that count: no other one of a higher rank replaces them or excludes them.
+    fn counting<'b>(&self, valid: Vec<&'b Given<'a>>) -> Result<Vec<&'b Given<'a>>, UsageError> {
+        // The ranks ascend, so the last one wins.
+        let last: BTreeMap<_, _> = valid.iter().map(|one| (one.key(), *one)).collect();
+        let mut ranks: BTreeMap<&str, Rank> = valid.iter().map(|one| (one.option.name, one.rank)).collect();
+        if !self.operands.is_empty() {
+            ranks.insert(OPERANDS, Rank::CommandLine);
+        }
+        let is_replaced = |one: &Given| match one.option.kind {
+            Kind::List => false,
+            Kind::Containers => last[&one.key()].rank > one.rank,
+            Kind::Switch | Kind::Once | Kind::PerName => !std::ptr::eq(last[&one.key()], one),
+        };
+        let mut counting = Vec::new();
+        for one in valid.iter().filter(|one| !is_replaced(one)) {
+            let rivals = one.option.excludes.iter().filter_map(|name| Some((*name, *ranks.get(name)?)));
+            match rivals.max_by_key(|(_, rank)| *rank) {
+                Some((name, rank)) if rank == one.rank => {
+                    self.refuse(one.is_essential(), one.combined_with(name))?
+                }
+                Some((_, rank)) if rank > one.rank => {}
+                _ => counting.push(*one),
+            }
+        }
+        Ok(counting)
     }
 }
 
@@ -219,18 +293,6 @@ fn split_option(text: &str) -> (&str, Option<&str>) {
     (name, (!value.is_empty()).then(|| value.strip_prefix('=').unwrap_or(value)))
 }
 
-/// Checks that the value of a switch is a boolean.
-fn checked(given: Given) -> Result<Given, UsageError> {
-    match given.flag.kind == FlagInfoKind::Switch && parse_boolean(&given.value).is_none() {
-        true => Err(UsageError::NotBoolean { place: given.place() }),
-        false => Ok(given),
-    }
-}
-
 fn utf8(word: &OsString) -> Result<&str, UsageError> {
-    word.to_str().ok_or_else(|| UsageError::NotUtf8(word.clone()))
-}
-
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty())
+    word.to_str().ok_or(UsageError::WordNotUtf8)
 }

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::CommandError;
 use super::pipeline::Input;
-use crate::cli::Exec;
+use crate::cli::Options;
 use crate::system::environment::Environment;
 use crate::system::execve::{self, ExecError, STRING_LIMIT};
 use crate::system::exit;
@@ -26,22 +26,23 @@ const NAMED: usize = 3;
 
 /// Gathers facts, writes files and executes the command. Returns only if that fails.
 pub(super) fn run(
-    exec: &Exec,
+    options: &Options,
+    command: &[OsString],
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
-    let input = Input::open(&exec.options, environment, clock)?;
-    let prepared = input.prepare(&exec.options, environment)?;
-    prepared.write_files(&exec.options)?;
-    let mut command = exec.command.clone();
-    if exec.expand {
+    let input = Input::open(options, environment, clock)?;
+    let prepared = input.prepare(options, environment)?;
+    prepared.write_files(options)?;
+    let mut command = command.to_vec();
+    if options.expand == Some(true) {
         let scope = Scope { variables: &prepared.variables, environments: [environment; 2] };
         for argument in command.iter_mut().skip(1) {
             let (text, _) = expand(argument.as_bytes(), scope, "the arguments");
             *argument = OsString::from_vec(text);
         }
     }
-    let injected = injected(&prepared.variables, &exec.options.selection, prepared.is_own);
+    let injected = injected(&prepared.variables, &options.selection(), prepared.is_own);
     Ok(execute_with(&command, environment, injected))
 }
 

@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use super::CommandError;
-use crate::cli::Install;
+use crate::cli::Options;
 use crate::system::files;
 
 /// The file of the running program, even if it was renamed or removed (`proc_pid_exe(5)`).
@@ -14,9 +15,9 @@ const NAME: &str = "introspod";
 const MODE: u32 = 0o755;
 
 /// Copies this binary, unless the target already has the same bytes and mode.
-pub(super) fn run(install: &Install) -> Result<(), CommandError> {
+pub(super) fn run(options: &Options) -> Result<(), CommandError> {
     let own = fs::read(OWN).map_err(|source| CommandError::Install { file: OWN, source })?;
-    let target = install.dir.join(NAME);
+    let target = Path::new(options.operand()).join(NAME);
     let mode = fs::symlink_metadata(&target).map(|metadata| metadata.permissions().mode() & 0o7777);
     if mode.is_ok_and(|mode| mode == MODE) && files::holds(&target, &own) {
         return Ok(());

@@ -11,7 +11,7 @@ mod write;
 use std::ffi::OsString;
 use std::time::Instant;
 
-use crate::cli::Invocation;
+use crate::cli::{Invocation, Subcommand};
 use crate::sources::changes::WatchError;
 use crate::sources::pod::PodError;
 use crate::system::environment::Environment;
@@ -57,21 +57,28 @@ pub(crate) enum CommandError {
 
 /// Runs a subcommand, and answers with the exit code.
 pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn() -> Instant) -> i32 {
-    let result = match invocation {
-        Invocation::Text(text) => print::to_standard_output(text.as_bytes()),
-        Invocation::Exec(exec) => match exec::run(&exec, environment, clock) {
+    let (subcommand, options, command) = match invocation {
+        Invocation::Text(text) => return code_of(print::to_standard_output(text.as_bytes())),
+        Invocation::Run(subcommand, options, command) => (subcommand, options, command),
+    };
+    code_of(match subcommand {
+        Subcommand::Exec => match exec::run(&options, command, environment, clock) {
             Ok(code) => return code,
             Err(error) => {
                 log::error!("{error}");
                 return exit::EXEC_FAILURE;
             }
         },
-        Invocation::Write(options) => write::run(&options, environment, clock),
-        Invocation::Watch(watch) => watch::run(&watch, environment, clock),
-        Invocation::Print(print) => print::run(&print, environment, clock),
-        Invocation::Get(get) => get::run(&get, environment, clock),
-        Invocation::Install(install) => install::run(&install),
-    };
+        Subcommand::Write => write::run(&options, environment, clock),
+        Subcommand::Watch => watch::run(&options, environment, clock),
+        Subcommand::Print => print::run(&options, environment, clock),
+        Subcommand::Get => get::run(&options, environment, clock),
+        Subcommand::Install => install::run(&options),
+    })
+}
+
+/// The exit code of all subcommands but `exec`. It logs an error.
+fn code_of(result: Result<(), CommandError>) -> i32 {
     match result {
         Ok(()) => exit::SUCCESS,
         Err(CommandError::Advice(advice)) => {
@@ -97,7 +104,7 @@ pub(crate) fn guard_against_panic(is_exec: bool, arguments: &[OsString]) {
         eprintln!("introspod: error: a bug: {bug}; the command is executed with the environment as it was");
         let command = crate::cli::command(&arguments).unwrap_or_default();
         let environment = Environment::new(crate::system::process::environment());
-        std::process::exit(exec::execute(&command, &environment));
+        std::process::exit(exec::execute(command, &environment));
     }));
 }
 

@@ -39,11 +39,11 @@ impl<'a> Input<'a> {
         if let Some(file) = &options.pod {
             return Ok(Input::Object(read_pod(file)?, Environment::default()));
         }
-        let (volumes, token_file) = (options.volumes.clone(), options.token_file.clone());
+        let (volumes, token_file) = (options.volume.clone(), options.token_file.clone());
         Ok(Input::Container(match options.process {
             Some(pid) => Surroundings::of_process(pid, volumes, token_file, clock)?,
             None => {
-                let root = Root::open(&options.root)?;
+                let root = Root::open(options.root())?;
                 Surroundings::new(root, environment, volumes, token_file, clock)
             }
         }))
@@ -106,7 +106,7 @@ impl<'a> Input<'a> {
     pub(super) fn require(&self, prepared: &Prepared, options: &Options) -> Result<(), CommandError> {
         let Prepared { gathered, variables, .. } = prepared;
         let missing =
-            variables::missing_required(variables, gathered, &options.selection, self.environment());
+            variables::missing_required(variables, gathered, &options.selection(), self.environment());
         last_logged(missing)
     }
 
@@ -121,14 +121,15 @@ impl<'a> Input<'a> {
             Input::Container(surroundings) => Origin::Container(surroundings),
             Input::Object(pod, _) => Origin::Object(pod),
         };
-        let request = Request { asked, wanted: options.selection.wanted(), api: &options.api };
+        let request = Request { asked, wanted: options.selection().wanted(), api: &options.api() };
         let gathered = gather(origin, &request, shared);
         gathered.warn(shared);
         gathered
     }
 
     fn with_variables(&self, gathered: Gathered, options: &Options, application: &Environment) -> Prepared {
-        let variables = variables::variables(&gathered, &options.selection, self.environment(), application);
+        let variables =
+            variables::variables(&gathered, &options.selection(), self.environment(), application);
         let is_own = self.surroundings().is_some_and(|surroundings| surroundings.root.is_system());
         Prepared { gathered, variables, is_own }
     }
@@ -187,7 +188,7 @@ impl Prepared {
     /// Writes the files of `--out`.
     pub(super) fn write_files(&self, options: &Options) -> Result<(), CommandError> {
         for (path, content) in self.files(options) {
-            files::replace(&path, &content, options.mode)?;
+            files::replace(&path, &content, options.mode())?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::CommandError;
 use super::pipeline::{Input, Prepared};
-use crate::cli::{Options, Print};
+use crate::cli::Options;
 use crate::facts::field::Field;
 use crate::render;
 use crate::sources::gather::Gathered;
@@ -15,24 +15,23 @@ use crate::variables::{Selection, explain, shown_value};
 
 /// Gathers facts, and prints the variables.
 pub(super) fn run(
-    print: &Print,
+    options: &Options,
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let options = &print.options;
     let input = Input::open(options, environment, clock)?;
     let prepared = input.prepare_what_is_known(options, &Environment::default());
-    if !print.names.is_empty() {
+    if !options.operands.is_empty() {
         input.require(&prepared, options)?;
-        to_standard_output(values(&print.names, &input, &prepared, &options.selection)?.as_bytes())?;
+        to_standard_output(values(&options.operands, &input, &prepared, &options.selection())?.as_bytes())?;
         return prepared.write_files(options);
     }
-    let format = print.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
+    let format = options.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
         true => render::TABLE,
         false => render::ENV,
     });
     let mut document = prepared.document();
-    if print.explain {
+    if options.explain == Some(true) {
         let sources = silent_sources(&input, &prepared.gathered);
         document.explanation =
             Some(render::Explanation { unknown: unknown(options, &input, &prepared), sources });
@@ -46,7 +45,7 @@ pub(super) fn run(
 /// For each unknown variable of the table or the options: why it is not known.
 fn unknown(options: &Options, input: &Input, prepared: &Prepared) -> BTreeMap<String, String> {
     let Prepared { gathered, variables, .. } = prepared;
-    let selection = &options.selection;
+    let selection = &options.selection();
     let of_table = Field::all().filter_map(|field| field.variable).map(str::to_owned);
     let names = of_table.chain(selection.set.iter().map(|(name, _)| name.clone()));
     let names = names.chain(selection.require.iter().cloned());

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::CommandError;
 use super::pipeline::{Input, Prepared};
-use crate::cli::{Options, Watch};
+use crate::cli::Options;
 use crate::client::notify::Notifier;
 use crate::facts::Value;
 use crate::facts::field::Field;
@@ -23,11 +23,10 @@ use crate::system::root::Root;
 
 /// Writes the files, and writes them again whenever a volume changes. Returns only with an error.
 pub(super) fn run(
-    watch: &Watch,
+    options: &Options,
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let options = &watch.options;
     let input = Input::open(options, environment, clock)?;
     let each = options.per_container();
     let Some(surroundings) = input.surroundings() else {
@@ -48,7 +47,7 @@ pub(super) fn run(
         shown(&prepared)
     };
     let start = |url| Notifier::start(url, clock).map_err(CommandError::Notify);
-    let notifier = watch.notify.clone().map(start).transpose()?;
+    let notifier = options.notify.clone().map(start).transpose()?;
     loop {
         volumes.wait()?;
         let prepared = match prepare(&mut volumes) {
@@ -70,8 +69,8 @@ pub(super) fn run(
 
 /// The volumes of `--volume`, else the default places that exist, else all default places.
 fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
-    if !options.volumes.is_empty() {
-        return options.volumes.clone();
+    if !options.volume.is_empty() {
+        return options.volume.clone();
     }
     let usual = || DEFAULT_PLACES.iter().map(PathBuf::from);
     let there: Vec<_> = usual().filter(|place| root.directory(place).is_ok()).collect();
@@ -86,7 +85,7 @@ fn write_what_differs(each: &[Options], prepared: &[Prepared]) -> Result<bool, C
             if files::holds(&path, &content) {
                 continue;
             }
-            files::replace(&path, &content, options.mode)?;
+            files::replace(&path, &content, options.mode())?;
             is_changed = true;
         }
     }

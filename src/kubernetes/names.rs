@@ -9,16 +9,17 @@ const SUBDOMAIN_LIMIT: usize = 253;
 /// Whether `text` is a DNS label, such as the name of a namespace or container
 /// (`IsDNS1123Label` in `k8s.io/apimachinery/pkg/util/validation`).
 pub(crate) fn is_label(text: &str) -> bool {
-    text.len() <= LABEL_LIMIT && is_label_of_any_length(text)
+    text.len() <= LABEL_LIMIT && is_part_of_subdomain(text)
 }
 
 /// Whether `text` is a DNS subdomain, such as the name of most objects
 /// (`IsDNS1123Subdomain` in `k8s.io/apimachinery/pkg/util/validation`).
 pub(crate) fn is_subdomain(text: &str) -> bool {
-    text.len() <= SUBDOMAIN_LIMIT && text.split('.').all(is_label_of_any_length)
+    text.len() <= SUBDOMAIN_LIMIT && text.split('.').all(is_part_of_subdomain)
 }
 
-fn is_label_of_any_length(text: &str) -> bool {
+/// Whether `text` is a DNS label of any length. Kubernetes limits only the length of a subdomain as a whole.
+pub(crate) fn is_part_of_subdomain(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty() && !text.starts_with('-') && !text.ends_with('-') && text.bytes().all(is_inner)
 }

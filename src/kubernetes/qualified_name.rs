@@ -1,5 +1,7 @@
 //! The keys of labels and annotations: `app`, `app.kubernetes.io/name`.
 
+use super::names::is_part_of_subdomain;
+
 /// The most bytes of the name part (`labelKeyMaxLength`).
 const MAXIMUM_NAME_LENGTH: usize = 63;
 
@@ -83,7 +85,7 @@ fn check_prefix(prefix: &str, errors: &mut Vec<Problem>) {
     if prefix.len() > MAXIMUM_PREFIX_LENGTH {
         errors.push(Problem::LongPrefix);
     }
-    if !prefix.split('.').all(is_dns_label) {
+    if !prefix.split('.').all(is_part_of_subdomain) {
         errors.push(Problem::Prefix);
     }
 }
@@ -100,22 +102,13 @@ fn check_name(name: &str, errors: &mut Vec<Problem>) {
     }
 }
 
-fn is_dns_label(label: &str) -> bool {
-    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    is_bounded(label, is_alphanumeric, b"-")
-}
-
+/// Whether `name` starts and ends with an alphanumeric byte, and has only these, `-`, `_` and `.` between.
 fn is_name(name: &str) -> bool {
-    is_bounded(name, |byte| byte.is_ascii_alphanumeric(), b"-_.")
-}
-
-/// Whether `text` starts and ends with an alphanumeric byte, and has only these and `others` between.
-fn is_bounded(text: &str, is_alphanumeric: fn(u8) -> bool, others: &[u8]) -> bool {
-    let bytes = text.as_bytes();
-    let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| is_alphanumeric(*byte));
+    let bytes = name.as_bytes();
+    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     is_end(bytes.first())
         && is_end(bytes.last())
-        && (bytes.iter()).all(|byte| is_alphanumeric(*byte) || others.contains(byte))
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
 #[cfg(test)]

@@ -384,7 +384,7 @@ fn what_it_does_not_understand_is_a_usage_error() {
         (&[out, "--notify", "127.0.0.1:80"], ""),
         (&[out, "--notify", "http://user:secret@127.0.0.1/"], "credentials"),
         (&[out, "--pod", "pod.json"], "--pod"),
-        (&[out, "web-0"], "web-0"),
+        (&[out, "web-0"], "word number 1"),
     ] {
         let outcome = run(introspod(["watch"].iter().chain(arguments))).expect_code(2);
         assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
