@@ -85,6 +85,11 @@ impl Told {
         self.values.iter().find(|(told, _)| *told == field).and_then(|(_, value)| value.text())
     }
 
+    /// Removes the values of `fields`.
+    pub(crate) fn drop(&mut self, fields: &[Field]) {
+        self.values.retain(|(field, _)| !fields.contains(field));
+    }
+
     /// Adds the value of a field.
     pub(crate) fn value(&mut self, field: Field, value: Value) {
         self.values.push((field, value));

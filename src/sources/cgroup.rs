@@ -7,7 +7,7 @@ use crate::facts::field::Field;
 use crate::facts::limits::Quota;
 use crate::facts::{Told, Value};
 use crate::kubernetes::quantity::Quantity;
-use crate::system::mountinfo::Mount;
+use crate::system::mountinfo::{Mount, visible};
 use crate::system::surroundings::{ReadError, Surroundings};
 
 /// A limit of version 1 from this value on means no limit. It is the largest multiple of a page below 2^63
@@ -19,7 +19,7 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
     match surroundings.read_process("cgroup") {
         Ok(text) => {
-            let groups: Vec<_> = text.lines().filter_map(parse_line).collect();
+            let groups = of_pod(text.lines().filter_map(parse_line).collect());
             tell_path(&groups, &mut told);
             tell_limits(surroundings, &groups, &mut told);
         }
@@ -29,10 +29,11 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
 }
 
 /// A line of `/proc/self/cgroup`: `hierarchy-ID:controller-list:cgroup-path`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Group<'a> {
     controllers: &'a str,
     path: &'a str,
+    pod: Option<Pod<'a>>,
 }
 
 impl Group<'_> {
@@ -49,41 +50,72 @@ fn parse_line(line: &str) -> Option<Group<'_>> {
     // The path comes last, because it may contain colons.
     let mut fields = line.splitn(3, ':');
     let (_id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-    Some(Group { controllers, path })
+    Some(Group { controllers, path, pod: pod_of(path) })
+}
+
+/// The groups that name the pod, if any does. A controller may have stayed outside: with the node, or in its root.
+fn of_pod(mut groups: Vec<Group>) -> Vec<Group> {
+    if groups.iter().any(|group| group.pod.is_some()) {
+        groups.retain(|group| group.pod.is_some());
+    }
+    groups
 }
 
 fn tell_path(groups: &[Group], told: &mut Told) {
-    let paths = || groups.iter().map(|group| group.path);
-    if let Some(pod) = paths().find_map(pod_of) {
-        told.text(Field::POD_UID, pod.uid);
-        told.text(Field::QOS_CLASS, pod.qos_class);
-    } else {
-        told.absent(
+    let pods: Vec<&Pod> = groups.iter().filter_map(|group| group.pod.as_ref()).collect();
+    match pods.first() {
+        None => told.absent(
             "the path of the control group names no pod: a private cgroup namespace (cgroup v2) shows \"/\"",
-        );
+        ),
+        Some(first) if pods.iter().any(|pod| pod.uid != first.uid) => {
+            return told.absent("the paths of the control groups name several pods");
+        }
+        Some(pod) => {
+            told.text(Field::POD_UID, pod.uid.as_str());
+            let qos_class = pods.iter().find_map(|pod| pod.qos_class);
+            told.text(Field::QOS_CLASS, qos_class.unwrap_or_default());
+        }
     }
-    if let Some(id) = paths().find_map(container_id) {
+    let mut ids = groups.iter().filter_map(|group| container_id(group.path));
+    if let Some(id) = ids.next().filter(|id| ids.all(|other| other == *id)) {
         told.text(Field::CONTAINER_ID, id);
     }
 }
 
-struct Pod {
+/// The pod in a path.
+#[derive(Debug, PartialEq, Eq)]
+struct Pod<'a> {
     uid: String,
-    qos_class: &'static str,
+    /// A path relative to another process's group may not show it.
+    qos_class: Option<&'static str>,
+    /// The path of the container's group, which is right below the pod's.
+    container: &'a str,
 }
 
 /// The pod in a path of the kubelet (`pkg/kubelet/cm/pod_container_manager_linux.go`, and
 /// `cgroup_manager_linux.go` for the names with systemd).
-fn pod_of(path: &str) -> Option<Pod> {
-    let components: Vec<&str> = path.split('/').collect();
-    // A cluster inside a pod has its own groups below those of the outer cluster.
-    components.iter().enumerate().rev().find_map(|(position, component)| {
-        pod_under_systemd(component).or_else(|| pod_under_cgroupfs(&components[..position], component))
-    })
+fn pod_of(path: &str) -> Option<Pod<'_>> {
+    // A cluster inside a pod has its own groups below those of the outer cluster: the last pod is the inner one.
+    let mut end = path.len();
+    loop {
+        let start = path[..end].rfind('/')?;
+        let (parent, component) = (&path[..start], &path[start + 1..end]);
+        // With cgroupfs below a kubelet that expects systemd: `<slice of the pod>:<runtime>:<ID>`.
+        let (slice, is_container) = match component.split_once(':') {
+            Some((slice, _)) => (slice, true),
+            None => (component, false),
+        };
+        if let Some((uid, qos_class)) = under_systemd(slice).or_else(|| under_cgroupfs(parent, component)) {
+            let below =
+                if is_container { 0 } else { path[end..].split('/').nth(1).map_or(0, |name| name.len() + 1) };
+            return Some(Pod { uid, qos_class, container: &path[..end + below] });
+        }
+        end = start;
+    }
 }
 
 /// `[<prefix>-]kubepods[-burstable|-besteffort]-pod<uid>.slice`, with `_` for `-` in the UID.
-fn pod_under_systemd(component: &str) -> Option<Pod> {
+fn under_systemd(component: &str) -> Option<(String, Option<&'static str>)> {
     let (parent, uid) = component.strip_suffix(".slice")?.rsplit_once("-pod")?;
     let qos_class = match parent.rsplit('-').next()? {
         "burstable" => "Burstable",
@@ -92,19 +124,34 @@ fn pod_under_systemd(component: &str) -> Option<Pod> {
         _ => return None,
     };
     let is_kubelet = parent.split('-').any(|part| part == "kubepods");
-    (is_kubelet && !uid.is_empty()).then(|| Pod { uid: uid.replace('_', "-"), qos_class })
+    (is_kubelet && !uid.is_empty()).then(|| (uid.replace('_', "-"), Some(qos_class)))
 }
 
-/// `kubepods/[burstable|besteffort/]pod<uid>`.
-fn pod_under_cgroupfs(parents: &[&str], component: &str) -> Option<Pod> {
+/// `kubepods/[burstable|besteffort/]pod<uid>`; relative to the group of another process `../../pod<uid>`, where the
+/// parents are not shown.
+fn under_cgroupfs(parent: &str, component: &str) -> Option<(String, Option<&'static str>)> {
     let uid = component.strip_prefix("pod").filter(|uid| !uid.is_empty())?;
-    let qos_class = match parents {
-        [.., "kubepods", "burstable"] => "Burstable",
-        [.., "kubepods", "besteffort"] => "BestEffort",
-        [.., "kubepods"] => "Guaranteed",
-        _ => return None,
+    let (qos_class, parent) = match parent.rsplit_once('/') {
+        Some((parent, "burstable")) => (Some("Burstable"), parent),
+        Some((parent, "besteffort")) => (Some("BestEffort"), parent),
+        _ => (None, parent),
     };
-    Some(Pod { uid: uid.to_owned(), qos_class })
+    let mut parents = parent.rsplit('/');
+    match parents.next()? {
+        "kubepods" => Some((uid.to_owned(), qos_class.or(Some("Guaranteed")))),
+        ".." if is_shown_uid(uid) && parents.all(|name| matches!(name, ".." | "")) => {
+            Some((uid.to_owned(), qos_class))
+        }
+        _ => None,
+    }
+}
+
+/// Whether `uid` is that of an API object or of a static pod: without `kubepods` before it, other groups have names
+/// that begin with `pod`.
+fn is_shown_uid(uid: &str) -> bool {
+    let digits = uid.bytes().filter(|byte| byte.is_ascii_hexdigit()).count();
+    let hyphens = uid.bytes().filter(|byte| *byte == b'-').count();
+    digits == 32 && digits + hyphens == uid.len() && matches!(hyphens, 0 | 4)
 }
 
 /// The ID in the deepest component that belongs to a container, with or without the runtime's name
@@ -115,10 +162,14 @@ fn container_id(path: &str) -> Option<&str> {
 
 fn id_of_component(component: &str) -> Option<&str> {
     let name = component.strip_suffix(".scope").unwrap_or(component);
-    let (runtime, id) = name.rsplit_once('-').unwrap_or(("", name));
+    let (runtime, id) = name.split_at(name.rfind(['-', ':']).map_or(0, |end| end + 1));
     // conmon, the monitor of CRI-O, has another group with the same ID.
-    let is_id = id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (is_id && !runtime.ends_with("conmon")).then_some(id)
+    (is_id(id) && !runtime.ends_with("conmon-")).then_some(id)
+}
+
+/// Whether `text` is the ID of a container or sandbox.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
@@ -126,6 +177,8 @@ fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
         Ok(mounts) => mounts.collect(),
         Err(error) => return told.absent(format!("limits are not known: {error}")),
     };
+    let is_control_group = |mount: &Mount| matches!(mount.file_system, "cgroup2" | "cgroup");
+    let mounts = visible(&mounts, is_control_group);
     let hierarchy = |controller| Hierarchy::find(surroundings, groups, &mounts, controller);
     match hierarchy("memory").and_then(|memory| memory.least(memory_limit)) {
         Ok(Some(bytes)) => told.value(Field::MEMORY_LIMIT, Value::Quantity(Quantity::from_bytes(bytes))),
@@ -142,7 +195,9 @@ fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
 /// A limit is not known.
 #[derive(Debug, thiserror::Error)]
 enum LimitError {
-    #[error("/proc/self/cgroup has no control group of the controller {controller}")]
+    #[error("the sandbox made {mount_point}, and it does not show what the kernel enforces")]
+    Sandbox { mount_point: String },
+    #[error("/proc/self/cgroup has no control group of this pod with the controller {controller}")]
     NoGroup { controller: &'static str },
     #[error("no cgroup file system with the controller {controller} is mounted")]
     NotMounted { controller: &'static str },
@@ -172,28 +227,30 @@ impl<'a> Hierarchy<'a> {
     fn find(
         surroundings: &'a Surroundings<'a>,
         groups: &[Group],
-        mounts: &[Mount],
+        mounts: &[&Mount],
         controller: &'static str,
     ) -> Result<Self, LimitError> {
         let of_controller = groups.iter().find(|group| group.has(controller));
         let group = of_controller.or_else(|| groups.iter().find(|group| group.is_unified()));
         let group = group.ok_or(LimitError::NoGroup { controller })?;
-        let is_its = |mount: &&Mount| match group.is_unified() {
+        let is_its = |mount: &&&Mount| match group.is_unified() {
             true => mount.file_system == "cgroup2",
             false => mount.file_system == "cgroup" && mount.has_super_option(controller),
         };
         let mut error = LimitError::NotMounted { controller };
-        for mount in mounts.iter().filter(is_its).filter(|mount| mount.is_visible(mounts)) {
+        for mount in mounts.iter().filter(is_its) {
             let (root, mount_point) = (mount.root(), mount.mount_point());
-            if let Some(relative) = relative(group.path, &root) {
-                let directories = directories(relative, &mount_point);
+            if mount.source == "none" || surroundings.is_gvisor() {
+                error = LimitError::Sandbox { mount_point: mount_point.into_owned() };
+            } else if let Some(directories) = directories(group, &root, &mount_point) {
                 return Ok(Hierarchy { surroundings, is_unified: group.is_unified(), directories });
+            } else {
+                error = LimitError::NotOwn {
+                    path: group.path.to_owned(),
+                    root: root.into_owned(),
+                    mount_point: mount_point.into_owned(),
+                };
             }
-            error = LimitError::NotOwn {
-                path: group.path.to_owned(),
-                root: root.into_owned(),
-                mount_point: mount_point.into_owned(),
-            };
         }
         Err(error)
     }
@@ -224,31 +281,33 @@ impl<'a> Hierarchy<'a> {
     }
 }
 
-/// The path of the group relative to `root`, which is the mounted group; none if the mounted group does not
-/// contain it.
+/// The directories of the group and of its parents: up to the group of the container if the path names a pod, and
+/// else to the mounted group `root`. None if the mounted group does not contain it.
 ///
-/// For groups outside the reader's cgroup namespace, the kernel shows paths that start with `..`
-/// (`cgroup_namespaces(7)`). A `..` after the common start leads out of the mounted group.
-fn relative<'p>(path: &'p str, root: &str) -> Option<&'p str> {
-    let below = path.strip_prefix(root.trim_end_matches('/'))?;
-    let is_below = below.is_empty() || below.starts_with('/');
-    (is_below && below.split('/').all(|name| name != "..")).then(|| below.trim_matches('/'))
-}
-
-/// The directories of the group at `relative` below `mount_point`, and of its parents up to the group of
-/// the container. The groups above it do not limit this container alone.
-fn directories(relative: &str, mount_point: &str) -> Vec<PathBuf> {
-    let mut relative = Path::new(relative);
+/// The groups above that of the container do not limit this container alone.
+fn directories(group: &Group, root: &str, mount_point: &str) -> Option<Vec<PathBuf>> {
+    let root = root.trim_end_matches('/');
+    let path = group.path.trim_end_matches('/');
+    let top = group.pod.as_ref().map_or(root, |pod| pod.container);
+    let mut below = path.strip_prefix(root).filter(|below| is_below(below, root))?;
+    let least = top.len().saturating_sub(root.len());
     let mut directories = Vec::new();
     loop {
-        directories.push(Path::new(mount_point).join(relative));
-        let name = relative.file_name().and_then(|name| name.to_str());
-        let is_container = name.is_some_and(|name| id_of_component(name).is_some());
-        match relative.parent() {
-            Some(parent) if !is_container => relative = parent,
-            _ => return directories,
+        directories.push(Path::new(mount_point).join(below.trim_start_matches('/')));
+        match below.rfind('/') {
+            Some(end) if end >= least && below.len() > least => below = &below[..end],
+            _ => return Some(directories),
         }
     }
+}
+
+/// Whether `below`, which follows the path `root`, is a path below it.
+///
+/// For groups outside the reader's cgroup namespace, the kernel shows paths that start with `..`
+/// (`cgroup_namespaces(7)`). Below such a root only the group itself is certain.
+fn is_below(below: &str, root: &str) -> bool {
+    let is_path = below.starts_with('/') && below.split('/').all(|name| name != "..");
+    below.is_empty() || (is_path && !root.starts_with("/.."))
 }
 
 fn memory_limit(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<u64>, LimitError> {
@@ -315,7 +374,7 @@ mod tests {
     const UID: &str = "e9547980-83bf-438d-9893-b0834b7358b8";
 
     fn pod(path: &str) -> Option<(String, &'static str)> {
-        pod_of(path).map(|pod| (pod.uid, pod.qos_class))
+        pod_of(path).map(|pod| (pod.uid, pod.qos_class.unwrap_or("unknown")))
     }
 
     #[test]
@@ -373,16 +432,54 @@ mod tests {
     #[test]
     fn a_path_may_hold_colons() {
         let group = parse_line("4:cpu,cpuacct:/a:b/c").unwrap();
-        assert_eq!(group, Group { controllers: "cpu,cpuacct", path: "/a:b/c" });
+        assert_eq!((group.controllers, group.path), ("cpu,cpuacct", "/a:b/c"));
         assert!(group.has("cpu") && !group.has("cp"));
+    }
+
+    #[test]
+    fn a_pod_and_its_container_in_one_name() {
+        let uid = UID.replace('-', "_");
+        let path =
+            format!("/system.slice/containerd.service/kubepods-burstable-pod{uid}.slice:cri-containerd:{ID}");
+        let known = Pod { uid: UID.to_owned(), qos_class: Some("Burstable"), container: &path };
+        assert_eq!(pod_of(&path), Some(known));
+        assert_eq!(container_id(&path), Some(ID));
+        let below = format!("{path}/init");
+        assert_eq!(pod_of(&below).map(|pod| pod.container), Some(path.as_str()));
+        assert_eq!(container_id(&below), Some(ID));
+    }
+
+    #[test]
+    fn paths_relative_to_another_group() {
+        let is = |class| Some((UID.to_owned(), class));
+        assert_eq!(pod(&format!("/../../pod{UID}/{ID}")), is("unknown"));
+        assert_eq!(pod(&format!("/../../../burstable/pod{UID}/{ID}")), is("Burstable"));
+        let static_pod = UID.replace('-', "");
+        assert_eq!(pod(&format!("/../../pod{static_pod}/{ID}")), Some((static_pod, "unknown")));
+        for path in ["/../podman-1234/x", "/../../podx/y", "/../machine/podx", "/../kubepods-x/podx"] {
+            assert_eq!(pod(path), None, "{path}");
+        }
+        assert_eq!(pod(&format!("/../other/pod{UID}/{ID}")), None);
+    }
+
+    #[test]
+    fn the_container_s_group_is_right_below_the_pod_s() {
+        for (path, container) in [
+            ("/kubepods/podx/short/init", "/kubepods/podx/short"),
+            ("/kubepods/podx/short", "/kubepods/podx/short"),
+            ("/kubepods/podx", "/kubepods/podx"),
+            ("/a.slice/kubepods-podx.slice/my-1.scope/b/c", "/a.slice/kubepods-podx.slice/my-1.scope"),
+        ] {
+            assert_eq!(pod_of(path).map(|pod| pod.container), Some(container), "{path}");
+        }
     }
 
     #[test]
     fn directories_up_to_the_container_s() {
         let paths = |path: &str, root: &str| -> Vec<String> {
-            let Some(relative) = relative(path, root) else { return Vec::new() };
-            let found = directories(relative, "/sys/fs/cgroup");
-            found.iter().map(|path| path.display().to_string()).collect()
+            let line = format!("0::{path}");
+            let found = directories(&parse_line(&line).unwrap(), root, "/sys/fs/cgroup");
+            found.into_iter().flatten().map(|path| path.display().to_string()).collect()
         };
         assert_eq!(paths("/", "/"), ["/sys/fs/cgroup/"]);
         let container = format!("/kubepods/podx/{ID}");
@@ -390,11 +487,22 @@ mod tests {
         // A privileged container sees the host's tree: what is above its group is the pod's and the node's.
         let own = format!("/sys/fs/cgroup{container}");
         assert_eq!(paths(&container, "/"), [own.as_str()]);
-        assert_eq!(paths(&format!("{container}/init"), "/"), [format!("{own}/init"), own]);
+        assert_eq!(paths(&format!("{container}/init"), "/"), [format!("{own}/init"), own.clone()]);
+        assert_eq!(
+            paths(&format!("{container}/init"), "/kubepods"),
+            [format!("/sys/fs/cgroup/podx/{ID}/init"), format!("/sys/fs/cgroup/podx/{ID}")]
+        );
+        assert_eq!(
+            paths(&format!("{container}/init"), &container),
+            ["/sys/fs/cgroup/init", "/sys/fs/cgroup/"]
+        );
+        let short = "/sys/fs/cgroup/kubepods/podx/short";
+        assert_eq!(paths("/kubepods/podx/short/init", "/"), [format!("{short}/init"), short.to_owned()]);
+        assert_eq!(paths("/kubepods/podx", "/"), ["/sys/fs/cgroup/kubepods/podx"]);
+        // Without a pod in the path, every mounted group limits the process.
         assert_eq!(paths("/init", "/"), ["/sys/fs/cgroup/init", "/sys/fs/cgroup/"]);
         // Seen from another cgroup namespace.
         assert_eq!(paths("/../other", "/../other"), ["/sys/fs/cgroup/"]);
-        assert_eq!(paths("/../other/init", "/../other"), ["/sys/fs/cgroup/init", "/sys/fs/cgroup/"]);
     }
 
     #[test]
@@ -405,11 +513,14 @@ mod tests {
             ("/", "/../../kubepods"),
             ("/", "/kubepods"),
             ("/../other", "/"),
+            ("/../other", "/.."),
+            ("/../other/init", "/../other"),
             ("/../../other", "/.."),
             ("/kubepods/podx", "/kube"),
             ("/kubepods/../x", "/kubepods"),
         ] {
-            assert_eq!(relative(path, root), None, "{path} {root}");
+            let line = format!("0::{path}");
+            assert_eq!(directories(&parse_line(&line).unwrap(), root, "/m"), None, "{path} {root}");
         }
     }
 }

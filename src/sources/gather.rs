@@ -10,15 +10,8 @@ use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Note, Told, Value};
 use crate::sources::api::NotQueried;
-use crate::sources::{Tell, api, cgroup, environment, kubelet, pod, token, volume};
+use crate::sources::{Tell, agreement, api, cgroup, environment, kubelet, pod, token, volume};
 use crate::system::surroundings::Surroundings;
-
-/// The sources that are read when the subject is known.
-const OF_CONTAINER: [(Source, Tell); 3] = [
-    (Source::Cgroup, cgroup::tell),
-    (Source::Environment, environment::tell),
-    (Source::Volume, volume::tell),
-];
 
 /// What to gather.
 pub(crate) struct Request<'a> {
@@ -131,18 +124,23 @@ fn start(page_size: u64, asked: &Asked, own: Option<&str>) -> Gathered {
     gathered
 }
 
-/// Gathers from all sources except the API server. The kubelet's mounts come first, because they show
-/// which container this is.
+/// Gathers from all sources except the API server. The kubelet's mounts show which container this is.
 fn gather_local(surroundings: &Surroundings, asked: &Asked) -> Gathered {
-    let kubelet = ask(Source::Kubelet, surroundings, kubelet::tell);
-    let own = kubelet.values.iter().find(|(field, _)| *field == Field::CONTAINER_NAME);
-    let mut gathered = start(surroundings.page_size, asked, own.and_then(|(_, value)| value.text()));
-    let mut token = ask(Source::Token, surroundings, token::tell);
-    let mut others = vec![(Source::Kubelet, kubelet)];
-    others.extend(OF_CONTAINER.map(|(source, tell)| (source, ask(source, surroundings, tell))));
-    token::check(&mut token, others.iter().filter(|(source, _)| token::OUTRANKED_BY.contains(source)));
-    gathered.add(Source::Token, token);
-    for (source, told) in others {
+    let ask = |source, tell: Tell| ask(source, surroundings, tell);
+    let mut kubelet = ask(Source::Kubelet, kubelet::tell);
+    let mut token = ask(Source::Token, token::tell);
+    let mut cgroup = ask(Source::Cgroup, cgroup::tell);
+    let environment = ask(Source::Environment, environment::tell);
+    let volume = ask(Source::Volume, volume::tell);
+    agreement::settle(surroundings, &mut token, &mut kubelet, &mut cgroup, [&environment, &volume]);
+    let mut gathered = start(surroundings.page_size, asked, kubelet.text_of(Field::CONTAINER_NAME));
+    for (source, told) in [
+        (Source::Token, token),
+        (Source::Kubelet, kubelet),
+        (Source::Cgroup, cgroup),
+        (Source::Environment, environment),
+        (Source::Volume, volume),
+    ] {
         gathered.add(source, told);
     }
     gathered

@@ -5,53 +5,148 @@ use std::path::Path;
 
 use crate::facts::field::Field;
 use crate::facts::{Told, Value};
+use crate::kubernetes::names;
+use crate::sources::{cgroup, token};
+use crate::system::mountinfo::Mount;
 use crate::system::surroundings::Surroundings;
 
 /// The first line of a hosts file that the kubelet manages (`pkg/kubelet/kubelet_pods.go`).
 const MANAGED_HOSTS: &str = "# Kubernetes-managed hosts file";
 
+/// What the directory of every pod has in its path.
+const PODS: &str = "/pods/";
+
 /// Reads the mounts, `/etc/hosts` and `/etc/resolv.conf`.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
-    tell_mounts(surroundings, &mut told);
-    let is_host_network = tell_hosts(surroundings, &mut told);
+    let mounts = match surroundings.mounts() {
+        Ok(mounts) => Mounts::among(mounts),
+        Err(error) => {
+            told.absent(error.to_string());
+            Mounts::default()
+        }
+    };
+    if mounts.are_of_no_pod() && !token::is_mounted(surroundings) {
+        told.absent(
+            "the mounts are not those of a pod: docker or podman inside a pod? Its /etc/hosts and \
+             /etc/resolv.conf are copies",
+        );
+        return told;
+    }
+    mounts.tell(&mut told);
+    let is_host_network = tell_hosts(surroundings, &mounts, &mut told);
     if !is_host_network {
         tell_resolv_conf(surroundings, &mut told);
     }
     told
 }
 
-/// What the directory of every pod has in its path: few of a container's mounts are the kubelet's.
-const PODS: &str = "/pods/";
+/// Whether a pod's author can have made the mounts that name the pod: a sandbox shares its files, and the hosts
+/// file is not known to be the kubelet's.
+pub(crate) fn may_be_imitated(surroundings: &Surroundings) -> bool {
+    let mounts = surroundings.mounts().map(Mounts::among).unwrap_or_default();
+    mounts.is_sandboxed && !matches!(mounts.hosts, HostsFile::OfPod(_))
+}
 
-fn tell_mounts(surroundings: &Surroundings, told: &mut Told) {
-    let mounts = match surroundings.mounts_with(PODS) {
-        Ok(mounts) => mounts,
-        Err(error) => return told.absent(error.to_string()),
-    };
-    let mut pods = Vec::new();
-    let mut containers = Vec::new();
-    for mount in mounts {
-        let root = mount.root();
-        let of_log = termination_log(&root);
-        let of_hosts = || etc_hosts(&root).filter(|_| mount.mount_point() == ETC_HOSTS);
-        let Some(pod) = of_log.map(|(pod, _)| pod).or_else(of_hosts) else { continue };
-        pods.push((mount.device, pod.to_owned()));
-        containers.extend(of_log.map(|(_, container)| container.to_owned()));
+/// What the mounts show. The kubelet and the runtime make them.
+#[derive(Default)]
+struct Mounts {
+    is_any: bool,
+    /// Something below the directory of a pod is mounted.
+    has_pod: bool,
+    /// A sandbox shares files with its host, and may hide the kubelet's directories.
+    is_sandboxed: bool,
+    hosts: HostsFile,
+    /// The directories of pods, with their devices.
+    pods: Vec<String>,
+    /// The containers in the paths of termination logs, and of subPath mounts with the pod's directory.
+    containers: Vec<String>,
+    sub_paths: Vec<(String, String)>,
+    /// The container's IDs in the runtime's own mounts.
+    ids: Vec<String>,
+}
+
+/// What is mounted at `/etc/hosts`.
+#[derive(Default, PartialEq)]
+enum HostsFile {
+    /// Nothing, or a sandbox's share, which shows no path.
+    #[default]
+    Unknown,
+    /// The kubelet's file in the directory of a pod.
+    OfPod(String),
+    Other,
+}
+
+impl Mounts {
+    fn among<'a>(mounts: impl Iterator<Item = Mount<'a>>) -> Self {
+        let mut all = Mounts::default();
+        for mount in mounts {
+            all.add(&mount);
+        }
+        all
     }
-    // A pod's author can mount a subPath with such a name. All mounts of the kubelet come from one
-    // directory. So if there are several directories, none of them is certain.
-    let Some((_, pod)) = only(&pods) else {
-        return told.absent(match pods.is_empty() {
-            true => "/proc/self/mountinfo has no mount of the kubelet: a sandboxed runtime, or not a pod",
-            false => {
-                "the mounts name several pods: does a hostPath or subPath look like a mount of the kubelet?"
+
+    fn add(&mut self, mount: &Mount) {
+        self.is_any = true;
+        self.is_sandboxed |= mount.is_shared_by_sandbox();
+        let root = mount.root();
+        let pod = |directory: &str| format!("{} {directory}", mount.device);
+        self.has_pod |= root.contains(PODS);
+        if let Some((directory, container)) = termination_log(&root) {
+            self.pods.push(pod(directory));
+            self.containers.push(container.to_owned());
+        } else if let Some((directory, container)) = sub_path(&root) {
+            self.sub_paths.push((pod(directory), container.to_owned()));
+        }
+        let kata = kata_share(mount, &root);
+        if mount.mount_point() == ETC_HOSTS {
+            self.hosts = match etc_hosts(&root) {
+                Some(directory) => HostsFile::OfPod(pod(directory)),
+                None if mount.is_shared_by_sandbox() || kata.is_some() => HostsFile::Unknown,
+                None => HostsFile::Other,
+            };
+        }
+        self.ids.extend(kata.or_else(|| crio_container(&root)).map(str::to_owned));
+    }
+
+    fn are_of_no_pod(&self) -> bool {
+        self.is_any && !self.has_pod && !self.is_sandboxed
+    }
+
+    /// The directories of pods. A pod's author can mount a subPath with such a name. All mounts of the kubelet come
+    /// from one directory. So if there are several directories, none of them is certain.
+    fn pod(&self) -> Result<&str, &'static str> {
+        let of_hosts = match &self.hosts {
+            HostsFile::OfPod(pod) => Some(pod),
+            _ => None,
+        };
+        let mut pods = self.pods.iter().chain(of_hosts);
+        match pods.next() {
+            Some(first) if pods.all(|pod| pod == first) => Ok(first),
+            Some(_) => Err(
+                "the mounts name several pods: does a hostPath or subPath look like a mount of the kubelet?",
+            ),
+            None => {
+                Err("/proc/self/mountinfo has no mount of the kubelet: a sandboxed runtime, or not a pod")
             }
-        });
-    };
-    told.text(Field::POD_UID, pod.rsplit('/').next().unwrap_or_default());
-    if let Some(container) = only(&containers) {
-        told.text(Field::CONTAINER_NAME, container);
+        }
+    }
+
+    fn tell(&self, told: &mut Told) {
+        if let Some(id) = only(&self.ids) {
+            told.text(Field::CONTAINER_ID, id);
+        }
+        let pod = match self.pod() {
+            Ok(pod) => pod,
+            Err(why) => return told.absent(why),
+        };
+        told.text(Field::POD_UID, pod.rsplit('/').next().unwrap_or_default());
+        let sub_paths = self.sub_paths.iter().filter(|(of, _)| of == pod && self.containers.is_empty());
+        let containers: Vec<&String> =
+            self.containers.iter().chain(sub_paths.map(|(_, container)| container)).collect();
+        if let Some(container) = only(&containers) {
+            told.text(Field::CONTAINER_NAME, container.as_str());
+        }
     }
 }
 
@@ -79,6 +174,16 @@ fn termination_log(root: &str) -> Option<(&str, &str)> {
     (is_file && !container.is_empty()).then_some((pod, container))
 }
 
+/// The pod's directory and the container in a path `/pods/<uid>/volume-subpaths/<volume>/<container>/<n>`.
+fn sub_path(root: &str) -> Option<(&str, &str)> {
+    let (directory, rest) = root.rsplit_once("/volume-subpaths/")?;
+    let mut parts = rest.split('/');
+    let (_volume, container, number) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && parts.next().is_none() && !container.is_empty())
+        .then_some((pod_directory(directory)?, container))
+}
+
 /// The pod's directory in a path that ends in `/pods/<uid>/etc-hosts`.
 fn etc_hosts(root: &str) -> Option<&str> {
     pod_directory(root.strip_suffix("/etc-hosts")?)
@@ -90,8 +195,35 @@ fn pod_directory(path: &str) -> Option<&str> {
     (pods.ends_with("/pods") && !uid.is_empty()).then_some(path)
 }
 
+/// The container's ID in the name of a file that Kata shares with its virtual machine: `<64 hex>-<16 hex>-hosts`
+/// (`shareFile` in `src/runtime/virtcontainers/container.go`).
+fn kata_share<'r>(mount: &Mount, root: &'r str) -> Option<&'r str> {
+    let is_share = mount.source == "kataShared" || root.contains("/kata-containers/");
+    let (id, rest) = root.rsplit('/').next().filter(|_| is_share)?.split_once('-')?;
+    let (random, name) = rest.split_once('-')?;
+    let is_random = random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // The names of these two could be the sandbox's.
+    let is_own = !matches!(name, "hostname" | "resolv.conf");
+    (cgroup::is_id(id) && is_random && is_own).then_some(id)
+}
+
+/// The container's ID in the path of what CRI-O mounts into the container itself, and not into the sandbox:
+/// `…/overlay-containers/<64 hex>/userdata/run/secrets`, or `.containerenv` there.
+fn crio_container(root: &str) -> Option<&str> {
+    let (directory, file) = root.rsplit_once("/userdata/")?;
+    let (storage, id) = directory.rsplit_once('/')?;
+    let is_own = matches!(file, "run/secrets" | ".containerenv" | "run/.containerenv");
+    (is_own && storage.ends_with("-containers") && cgroup::is_id(id)).then_some(id)
+}
+
 /// Reads the pod's addresses. Answers whether the pod is on the host network.
-fn tell_hosts(surroundings: &Surroundings, told: &mut Told) -> bool {
+fn tell_hosts(surroundings: &Surroundings, mounts: &Mounts, told: &mut Told) -> bool {
+    if mounts.hosts == HostsFile::Other || (mounts.hosts != HostsFile::Unknown && mounts.pod().is_err()) {
+        told.absent(
+            "/etc/hosts has no pod IP: a volume is mounted there, and not this pod's file of the kubelet",
+        );
+        return false;
+    }
     let hosts = match surroundings.read_text(Path::new(ETC_HOSTS)) {
         Ok(hosts) => hosts,
         Err(error) => {
@@ -129,7 +261,17 @@ fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
     let entries = own.filter_map(|line| line.split_once('\t'));
     let named = entries.filter(|(_, names)| names.split('\t').any(|name| name == hostname));
     let addresses = named.map(|(address, _)| address);
-    addresses.filter(|address| address.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback())).collect()
+    let mut of_families: Vec<(bool, &str)> = Vec::new();
+    for address in addresses {
+        // The kubelet writes one address of each family. Tools append others.
+        match address.parse::<IpAddr>() {
+            Ok(ip) if ip.is_loopback() || of_families.iter().any(|(is_ipv6, _)| *is_ipv6 == ip.is_ipv6()) => {
+            }
+            Ok(ip) => of_families.push((ip.is_ipv6(), address)),
+            Err(_) => {}
+        }
+    }
+    of_families.into_iter().map(|(_, address)| address).collect()
 }
 
 fn tell_resolv_conf(surroundings: &Surroundings, told: &mut Told) {
@@ -154,11 +296,12 @@ fn cluster_domain(resolv_conf: &str) -> Option<(&str, &str)> {
     // The last search list wins (resolv.conf(5)).
     let mut searches = resolv_conf.lines().filter_map(|line| line.strip_prefix("search"));
     let list = searches.rfind(|list| list.starts_with([' ', '\t']))?;
-    let mut names = list.split_ascii_whitespace();
+    // Some programs write the names with the dot of the root.
+    let mut names = list.split_ascii_whitespace().map(|name| name.strip_suffix('.').unwrap_or(name));
     let (first, services, domain) = (names.next()?, names.next()?, names.next()?);
     let namespace = first.strip_suffix(services)?.strip_suffix('.')?;
-    let matches = services.strip_prefix("svc.") == Some(domain) && !namespace.contains('.');
-    (matches && !namespace.is_empty()).then_some((namespace, domain))
+    let matches = services.strip_prefix("svc.") == Some(domain);
+    (matches && names::is_label(namespace) && names::is_subdomain(domain)).then_some((namespace, domain))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! A source never fails the run. A [`Note`](crate::facts::Note) explains what it does not know.
 
+mod agreement;
 pub(crate) mod api;
 pub(crate) mod cgroup;
 pub(crate) mod changes;

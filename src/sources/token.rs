@@ -10,83 +10,91 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value as Json;
 
-use crate::facts::field::{Field, Source};
+use crate::facts::field::Field;
 use crate::facts::{Note, Told};
 use crate::kubernetes::object::{self, ObjectError};
 use crate::system::surroundings::Surroundings;
 
-/// Other paths of a projected token. Its claims name the pod, whatever its audience is. It is never sent.
-const PROJECTED: &str = "/etc/podinfo/token";
+/// Other places of projected tokens: introspod's own, and those of Istio and of GKE's fleets. The claims name the
+/// pod, whatever the audience is. These tokens are never sent.
+const PROJECTED: [&str; 3] =
+    ["/etc/podinfo/token", "/var/run/secrets/tokens/istio-token", "/var/run/secrets/tokens/gcp-ksa/token"];
+
+/// The end of the name of a variable that names the file of a token, as the webhooks of AWS, Azure, Alibaba Cloud
+/// and Tencent Cloud set it.
+const TOKEN_FILE: &str = "_TOKEN_FILE";
 
 /// The largest token in bytes. The API server accepts 1 MiB of headers (Go's `http.DefaultMaxHeaderBytes`).
 const SIZE_LIMIT: usize = 1 << 20;
 
-/// The sources that outrank the token for the pod's UID. They read it from the kernel, and nobody in the
-/// pod can change that.
-pub(crate) const OUTRANKED_BY: [Source; 2] = [Source::Kubelet, Source::Cgroup];
-
-/// Reads the claims of the token, and the namespace from the file beside it.
+/// Reads the claims of the first token that names a pod. If none does, it reads only a namespace, and that also
+/// from the file beside the token.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     let mut told = Told::default();
-    tell_claims(surroundings, &mut told);
-    if !told.values.iter().any(|(field, _)| *field == Field::POD_NAMESPACE) {
-        let namespace = surroundings.read_text(&Surroundings::service_account_file("namespace"));
-        told.text(Field::POD_NAMESPACE, namespace.unwrap_or_default().trim());
-    }
-    told
-}
-
-/// Drops the token's facts if `others` show that it belongs to another pod.
-pub(crate) fn check<'a>(token: &mut Told, others: impl Iterator<Item = &'a (Source, Told)>) {
-    let uid = |told: &'a Told| told.text_of(Field::POD_UID);
-    let Some(own) = others.into_iter().find_map(|(_, told)| uid(told)) else { return };
-    if token.text_of(Field::POD_UID).is_some_and(|claimed| claimed != own) {
-        *token = Told::default();
-        token.broken(format!(
-            "the token belongs to another pod: the UID of this pod is {own}; its claims are not used"
-        ));
-    }
-}
-
-/// Reads the claims of the first token that names a pod. If none does, it reads only the namespace of
-/// the first token.
-fn tell_claims(surroundings: &Surroundings, told: &mut Told) {
-    let own = Surroundings::service_account_file("token");
-    let paths = match &surroundings.token_file {
-        Some(path) => vec![path.clone()],
-        None => vec![own, PathBuf::from(PROJECTED)],
-    };
     let mut notes = Vec::new();
-    for path in &paths {
-        match read_claims(surroundings, path) {
+    let mut unreadable = Vec::new();
+    for (index, path) in paths(surroundings).enumerate() {
+        let display = || surroundings.root.display(&path);
+        // A file at one of the other places may be something else.
+        let is_named = index == 0;
+        match read_claims(surroundings, &path) {
             Ok(claims) if claims["kubernetes.io"]["pod"]["name"].is_string() => {
-                tell_pod(&claims["kubernetes.io"], told);
-                notes.clear();
-                break;
+                told.values.clear();
+                tell_pod(&claims, &mut told);
+                return told;
             }
             Ok(claims) => {
-                tell_namespace(&claims, told);
-                notes.push(Note::new(
-                    format!(
-                        "{} names no pod: it is a legacy token, which the kubelet did not project",
-                        surroundings.root.display(path)
-                    ),
-                    false,
-                ));
+                tell_namespace(&claims, &mut told);
+                let why = "names no pod: it is a legacy token, which the kubelet did not project";
+                notes.push(Note::new(format!("{} {why}", display()), false));
             }
             Err(TokenError::Read { source, .. })
                 if is_absent(&source) && surroundings.token_file.is_none() => {}
-            // A file at one of the other paths may be something else.
-            Err(error) => notes.push(Note::new(error.to_string(), path.as_path() != Path::new(PROJECTED))),
+            Err(TokenError::Read { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+                unreadable.push(display());
+            }
+            Err(error) => notes.push(Note::new(error.to_string(), is_named)),
         }
+    }
+    if !unreadable.is_empty() {
+        notes.push(Note::new(unreadable_by_user(&unreadable), true));
     }
     if told.values.is_empty() && notes.is_empty() {
         told.absent(format!(
-            "no token is mounted; mount the service account's, or a projected one at {PROJECTED} \
-             (--token-file names another place)"
+            "no token is mounted; mount the service account's, or a projected one at {} \
+             (--token-file names another place)",
+            PROJECTED[0]
         ));
     }
     told.notes.extend(notes);
+    let namespace = surroundings.read_text(&Surroundings::service_account_file("namespace"));
+    tell_text(Field::POD_NAMESPACE, namespace.unwrap_or_default().trim(), &mut told);
+    told
+}
+
+/// Whether there is a token, of whatever kind.
+pub(crate) fn is_mounted(surroundings: &Surroundings) -> bool {
+    paths(surroundings).any(|path| read_claims(surroundings, &path).is_ok())
+}
+
+/// The files that may hold a token, the most certain first. `--token-file` names the only one.
+fn paths<'a>(surroundings: &'a Surroundings) -> impl Iterator<Item = PathBuf> + 'a {
+    let environment = &*surroundings.environment;
+    let named = environment.names_with_prefix("").filter(|name| name.ends_with(TOKEN_FILE));
+    let named = named.filter_map(|name| environment.get(name)).filter(|path| path.starts_with('/'));
+    let [projected, others @ ..] = PROJECTED;
+    let usual = [projected].into_iter().chain(named).chain(others).map(PathBuf::from);
+    let first = surroundings.token_file.clone();
+    let usual = usual.filter(|_| surroundings.token_file.is_none());
+    std::iter::once(first.unwrap_or_else(|| Surroundings::service_account_file("token"))).chain(usual)
+}
+
+/// A warning for files that only another user may read.
+pub(crate) fn unreadable_by_user(paths: &[String]) -> String {
+    format!(
+        "{}: permission denied for this user; set securityContext.fsGroup of the pod, or defaultMode of the volume",
+        paths.join(", ")
+    )
 }
 
 fn is_absent(error: &std::io::Error) -> bool {
@@ -95,13 +103,14 @@ fn is_absent(error: &std::io::Error) -> bool {
 
 /// Reads the claims of a token that the kubelet projected (`pkg/serviceaccount/claims.go`).
 fn tell_pod(claims: &Json, told: &mut Told) {
-    let mut text = |field, value: &Json| told.text(field, value.as_str().unwrap_or_default());
-    text(Field::POD_NAMESPACE, &claims["namespace"]);
-    text(Field::SERVICE_ACCOUNT, &claims["serviceaccount"]["name"]);
-    text(Field::NODE_NAME, &claims["node"]["name"]);
-    text(Field::NODE_UID, &claims["node"]["uid"]);
-    text(Field::POD_NAME, &claims["pod"]["name"]);
-    text(Field::POD_UID, &claims["pod"]["uid"]);
+    let of_cluster = &claims["kubernetes.io"];
+    let mut text = |field, value: &Json| tell_text(field, value.as_str().unwrap_or_default(), told);
+    text(Field::POD_NAMESPACE, &of_cluster["namespace"]);
+    text(Field::SERVICE_ACCOUNT, &of_cluster["serviceaccount"]["name"]);
+    text(Field::NODE_NAME, &of_cluster["node"]["name"]);
+    text(Field::NODE_UID, &of_cluster["node"]["uid"]);
+    text(Field::POD_NAME, &of_cluster["pod"]["name"]);
+    text(Field::POD_UID, &of_cluster["pod"]["uid"]);
 }
 
 /// Reads only the namespace: a token without a pod may belong to any service account. The claims of a
@@ -109,8 +118,14 @@ fn tell_pod(claims: &Json, told: &mut Told) {
 fn tell_namespace(claims: &Json, told: &mut Told) {
     let nested = claims["kubernetes.io"]["namespace"].as_str();
     let flat = claims["kubernetes.io/serviceaccount/namespace"].as_str();
-    if told.text_of(Field::POD_NAMESPACE).is_none() {
-        told.text(Field::POD_NAMESPACE, nested.or(flat).unwrap_or_default());
+    tell_text(Field::POD_NAMESPACE, nested.or(flat).unwrap_or_default(), told);
+}
+
+/// Adds the text of a field, if it has the field's syntax. The first one counts.
+fn tell_text(field: Field, text: &str, told: &mut Told) {
+    let is_valid = field.kind.accepts(text);
+    if is_valid && told.text_of(field).is_none() {
+        told.text(field, text);
     }
 }
 

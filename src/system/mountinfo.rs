@@ -1,6 +1,8 @@
 //! `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// One mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(crate) struct Mount<'a> {
     mount_point: &'a str,
     /// The type of the file system: `ext4`, `cgroup2`.
     pub(crate) file_system: &'a str,
+    /// What is mounted: a device, or any word. gVisor shows `none` for everything.
+    pub(crate) source: &'a str,
     super_options: &'a str,
 }
 
@@ -33,72 +37,97 @@ impl<'a> Mount<'a> {
         self.super_options.split(',').any(|it| it == option)
     }
 
-    /// Whether no other mount of `all` covers this one: a lookup of its mount point ends at it.
-    pub(crate) fn is_visible(&self, all: &[Mount]) -> bool {
-        let is_on_the_way = |mount: &&Mount| is_below(self.mount_point, mount.mount_point);
-        let on_the_way: Vec<_> = all.iter().filter(is_on_the_way).collect();
-        let is_listed = |id: &str| on_the_way.iter().any(|mount| mount.id == id);
-        // The next mount of the lookup. The first is a mount whose parent is outside this root directory.
-        let next = |at: Option<&Mount>| {
-            let is_next = |mount: &&&Mount| match at {
-                Some(at) => mount.parent == at.id && mount.id != at.id,
-                None => !is_listed(mount.parent) || mount.parent == mount.id,
-            };
-            // The last of several mounts at one mount point is on top.
-            on_the_way.iter().rev().filter(is_next).min_by_key(|mount| mount.mount_point.len()).copied()
-        };
-        let mut at = next(None);
-        // The mount tree of a recorded file may contain a cycle.
-        for _ in 0..on_the_way.len() {
-            match next(at) {
-                Some(mount) => at = Some(mount),
-                None => break,
-            }
-        }
-        at == Some(self)
+    /// Whether a sandbox shares the file or directory with its host (gVisor's gofer, Kata's shared directory).
+    pub(crate) fn is_shared_by_sandbox(&self) -> bool {
+        matches!(self.file_system, "9p" | "virtiofs")
     }
 }
 
-/// Whether `path` is `directory` or below it. Both are escaped alike.
-fn is_below(path: &str, directory: &str) -> bool {
-    let rest = path.strip_prefix(directory.trim_end_matches('/'));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// The number of steps that all lookups together may take. A real tree needs a few for each mount point; a
+/// recorded one may have been made to need very many.
+const STEPS: usize = 200_000;
+
+/// The mounts that are `wanted` and visible: a lookup of the mount point ends at them, because no other mount of
+/// `all` covers them.
+pub(crate) fn visible<'m, 'a>(all: &'m [Mount<'a>], wanted: impl Fn(&Mount) -> bool) -> Vec<&'m Mount<'a>> {
+    let points: BTreeSet<&str> =
+        all.iter().filter(|mount| wanted(mount)).map(|mount| mount.mount_point).collect();
+    let mut directory = String::new();
+    let mut is_on_the_way = |mount: &&Mount| {
+        directory.clear();
+        directory += mount.mount_point.trim_end_matches('/');
+        directory.push('/');
+        let mut next = points.range::<str, _>((Bound::Included(directory.as_str()), Bound::Unbounded));
+        points.contains(mount.mount_point) || next.next().is_some_and(|point| point.starts_with(&directory))
+    };
+    let on_the_way: Vec<&Mount> = all.iter().filter(|mount| is_on_the_way(mount)).collect();
+    let ids: BTreeSet<&str> = on_the_way.iter().map(|mount| mount.id).collect();
+    // The parent of the first mount of a lookup is outside this root directory.
+    let parent = |mount: &Mount<'a>| match mount.parent != mount.id && ids.contains(mount.parent) {
+        true => mount.parent,
+        false => "",
+    };
+    // The last of several mounts at one mount point is on top.
+    let children: BTreeMap<_, _> =
+        on_the_way.iter().map(|mount| ((parent(mount), mount.mount_point), *mount)).collect();
+    let mut steps = STEPS;
+    let ends = points.iter().filter_map(|point| lookup(point, &children, &mut steps));
+    ends.filter(|mount| wanted(mount)).collect()
+}
+
+/// The mount at `path` that a lookup ends at. `children` are the mounts by their parents' IDs and their mount
+/// points.
+fn lookup<'m, 'a>(
+    path: &str,
+    children: &BTreeMap<(&str, &str), &'m Mount<'a>>,
+    steps: &mut usize,
+) -> Option<&'m Mount<'a>> {
+    let directories = path.match_indices('/').skip(1).map(|(end, _)| &path[..end]);
+    let mut at: Option<&Mount> = None;
+    for directory in std::iter::once("/").chain(directories).chain([path]) {
+        *steps = steps.checked_sub(1)?;
+        while let Some(mount) = children.get(&(at.map_or("", |mount| mount.id), directory)) {
+            *steps = steps.checked_sub(1)?;
+            at = Some(mount);
+        }
+    }
+    at.filter(|mount| mount.mount_point == path)
 }
 
 /// The mounts in `text`. Lines that are not valid are skipped.
 pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
-    text.lines().filter_map(parse_line)
-}
-
-/// The mounts in `text` whose lines contain `part`.
-pub(crate) fn parse_with<'a>(text: &'a str, part: &'a str) -> impl Iterator<Item = Mount<'a>> {
-    text.lines().filter(move |line| line.contains(part)).filter_map(parse_line)
+    let lines = Parts { text, end: b'\n' };
+    let last = text.rfind('\n').map_or(text, |end| &text[end + 1..]);
+    lines.chain([last]).filter_map(parse_line)
 }
 
 // Mount ID, parent ID, major:minor, root, mount point, options, any number of optional fields,
 // a hyphen, then file system, source, super options.
 fn parse_line(line: &str) -> Option<Mount<'_>> {
-    let mut fields = Fields(line);
+    let mut fields = Parts { text: line, end: b' ' };
     let (id, parent, device) = (fields.next()?, fields.next()?, fields.next()?);
     let (root, mount_point, _options) = (fields.next()?, fields.next()?, fields.next()?);
     fields.find(|field| *field == "-")?;
-    let (file_system, _source) = (fields.next()?, fields.next()?);
-    let super_options = fields.0;
-    let mount = Mount { id, parent, device, root, mount_point, file_system, super_options };
+    let (file_system, source) = (fields.next()?, fields.next()?);
+    let super_options = fields.text;
+    let mount = Mount { id, parent, device, root, mount_point, file_system, source, super_options };
     (!super_options.is_empty()).then_some(mount)
 }
 
-/// The fields of a line, each of which ends in a blank. The rest of the line stays in the struct.
-struct Fields<'a>(&'a str);
+/// The parts of a text, each of which ends in the byte `end`. The rest of the text stays in the struct.
+struct Parts<'a> {
+    text: &'a str,
+    end: u8,
+}
 
-impl<'a> Iterator for Fields<'a> {
+impl<'a> Iterator for Parts<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        let end = memchr::memchr(b' ', self.0.as_bytes())?;
-        let (field, rest) = self.0.split_at_checked(end)?;
-        self.0 = rest.get(1..)?;
-        Some(field)
+        let end = memchr::memchr(self.end, self.text.as_bytes())?;
+        let (part, rest) = self.text.split_at_checked(end)?;
+        self.text = rest.get(1..)?;
+        Some(part)
     }
 }
 
@@ -144,7 +173,8 @@ mod tests {
     /// Which of the mounts, by their IDs, are visible.
     fn visible(text: &str) -> Vec<&str> {
         let all: Vec<_> = parse(text).collect();
-        all.iter().filter(|mount| mount.is_visible(&all)).map(|mount| mount.id).collect()
+        let visible = super::visible(&all, |_| true);
+        all.iter().filter(|mount| visible.contains(&mount)).map(|mount| mount.id).collect()
     }
 
     #[test]

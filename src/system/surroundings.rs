@@ -96,15 +96,10 @@ impl<'a> Surroundings<'a> {
         self.mountinfo.as_deref().map(mountinfo::parse)
     }
 
-    /// The mounts whose lines contain `part`, in order. The other lines are not parsed.
-    ///
-    /// # Errors
-    /// As [`Surroundings::mounts`].
-    pub(crate) fn mounts_with<'s>(
-        &'s self,
-        part: &'s str,
-    ) -> Result<impl Iterator<Item = Mount<'s>>, &'s ReadError> {
-        self.mountinfo.as_deref().map(|text| mountinfo::parse_with(text, part))
+    /// Whether the kernel says that it is gVisor's. Older versions do not say it.
+    pub(crate) fn is_gvisor(&self) -> bool {
+        let files = ["/proc/version", "/proc/sys/kernel/osrelease"];
+        files.iter().any(|file| self.read_text(Path::new(file)).is_ok_and(|text| text.contains("gvisor")))
     }
 
     /// The hostname of the container. It can differ from the pod's name, for example with `spec.hostname` or
