@@ -138,7 +138,7 @@ fn a_token_that_may_not_be_read_is_said_in_one_line() {
     }
     let outcome = outcome.expect_code(0);
     let line = only_line(&outcome);
-    assert!(line.contains("token: Permission denied") && line.contains("its claims are not used"), "{line}");
+    assert!(line.contains("token: permission denied") && line.contains("fsGroup"), "{line}");
     let told = outcome.json();
     assert_eq!(told["pod"]["name"], Value::Null);
     assert_eq!(told["pod"]["namespace"], "default");

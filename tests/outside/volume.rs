@@ -58,7 +58,7 @@ fn every_file_name_of_the_design() {
 #[test]
 fn other_files_tell_nothing() {
     let names =
-        ["name", "PodName", "podname", "pod_name", "labelsFoo", "containerCpuLimit", "token", "POD_NAME"];
+        ["Name", "PodName", "podname", "pod-name", "labelsFoo", "containerCpuLimit", "token", "POD_NAME"];
     let files: Vec<_> = names.iter().map(|name| (*name, "12")).collect();
     assert_eq!(document(&podinfo(&files), [] as [&str; 0])["variables"], json!({}));
 }
