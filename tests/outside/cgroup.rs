@@ -218,7 +218,9 @@ fn another_namespace_s_view_is_relative_to_its_own() {
     // A process that was moved out of its namespace's root sees paths that climb. A mounted group above the
     // namespace counts only if it is the process's own.
     let path = format!("/../../{ID}");
-    for (root, file) in [("/../..", format!("sys/fs/cgroup/{ID}/memory.max")), (&path, "sys/fs/cgroup/memory.max".to_owned())] {
+    for (root, file) in
+        [("/../..", format!("sys/fs/cgroup/{ID}/memory.max")), (&path, "sys/fs/cgroup/memory.max".to_owned())]
+    {
         let world = version_2(&path, root);
         world.write(&file, "1048576\n");
         let told = document(&world, [] as [&str; 0]);
