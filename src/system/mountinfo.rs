@@ -174,7 +174,7 @@ mod tests {
     fn visible(text: &str) -> Vec<&str> {
         let all: Vec<_> = parse(text).collect();
         let visible = super::visible(&all, |_| true);
-        all.iter().filter(|mount| visible.contains(&mount)).map(|mount| mount.id).collect()
+        all.iter().filter(|mount| visible.contains(mount)).map(|mount| mount.id).collect()
     }
 
     #[test]
