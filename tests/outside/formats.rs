@@ -340,6 +340,18 @@ fn a_line_just_as_long_as_the_kubelet_reads_is_written() {
 }
 
 #[test]
+fn a_line_one_byte_longer_than_the_kubelet_reads_is_left_out() {
+    let longer = "x".repeat(65_536 - "POD_ANNOTATION_K=''".len());
+    // One line of several is enough.
+    for value in [longer.clone(), format!("{longer}x\nshort"), format!("short\n{}", "x".repeat(65_535))] {
+        let pod = annotated([("k", value.as_str()), ("z", "last")]);
+        let outcome = run_with_pod("print", ["--format", "env", "--annotations"], &pod).expect_code(0);
+        assert!(outcome.stderr.contains("POD_ANNOTATION_K is left out"), "{outcome:#?}");
+        assert_eq!(value_of(outcome.stdout.as_bytes(), b"POD_ANNOTATION_Z"), Ok(Some(b"last".to_vec())));
+    }
+}
+
+#[test]
 fn a_value_with_nul_is_left_out_of_every_format_and_named() {
     let pod = annotated([("bad", "a\0b"), ("good", "g")]);
     for format in ["env", "sh", "json", "table"] {

@@ -11,8 +11,17 @@ const EVIL: &str = "/pods/11111111-2222-3333-4444-555555555555";
 /// What is known of pod and container where these roots are mounted at these places.
 #[track_caller]
 fn told(mounts: &[(&str, &str)]) -> (Value, Value) {
+    let on_one_device: Vec<_> = mounts.iter().map(|(root, point)| ("7:0", *root, *point)).collect();
+    told_on(&on_one_device)
+}
+
+/// The same, each mount from a device.
+#[track_caller]
+fn told_on(mounts: &[(&str, &str, &str)]) -> (Value, Value) {
     let world = World::empty();
-    let line = |(root, point): &(&str, &str)| format!("9 1 7:0 {root} {point} rw - ext4 /dev/loop0 rw\n");
+    let line = |(device, root, point): &(&str, &str, &str)| {
+        format!("9 1 {device} {root} {point} rw - ext4 /dev/loop0 rw\n")
+    };
     world.write("proc/self/mountinfo", mounts.iter().map(line).collect::<String>());
     let mut told = document(&world, [] as [&str; 0]);
     (told["pod"]["uid"].take(), told["container"]["name"].take())
@@ -51,6 +60,21 @@ fn a_second_candidate_makes_pod_and_container_unknown() {
     }
     let fake = format!("{EVIL}/etc-hosts");
     assert_eq!(told(&[(&fake, "/etc/hosts"), (&log, "/dev/termination-log")]), unknown);
+}
+
+/// Where the kubelet's directory is a file system of its own, a volume can hold the same path as it.
+#[test]
+fn the_kubelet_s_mounts_come_from_one_device() {
+    let directory = "/pods/e9547980-83bf-438d-9893-b0834b7358b8";
+    let (hosts, log) = (format!("{directory}/etc-hosts"), format!("{directory}/containers/main/0a1b2c3d"));
+    let own = [("8:1", hosts.as_str(), "/etc/hosts"), ("8:1", &log, "/dev/termination-log")];
+    let known = (json!("e9547980-83bf-438d-9893-b0834b7358b8"), json!("main"));
+    assert_eq!(told_on(&own), known);
+    let unknown = (Value::Null, Value::Null);
+    for fake in [&log, &format!("{directory}/containers/evil/0a1b2c3d")] {
+        assert_eq!(told_on(&[own[0], own[1], ("8:2", fake, "/v")]), unknown, "{fake}");
+        assert_eq!(told_on(&[own[0], ("8:2", fake, "/dev/termination-log")]), unknown, "{fake}");
+    }
 }
 
 #[test]

@@ -198,9 +198,10 @@ fn a_name_service_switch_of_the_image_does_no_harm() {
     if !may_chroot() {
         return;
     }
-    let modules = "hosts: mymachines resolve [!UNAVAIL=return] files myhostname dns\n";
-    let outcome = by_name(Certificate::Valid, Some(modules));
-    assert!(outcome.stdout.contains("POD_LABEL_APP='demo'"), "{outcome:#?}");
+    for modules in ["hosts: mymachines resolve [!UNAVAIL=return] files myhostname dns\n", "hosts: dns\n"] {
+        let outcome = by_name(Certificate::Valid, Some(modules));
+        assert!(outcome.stdout.contains("POD_LABEL_APP='demo'"), "{modules}: {outcome:#?}");
+    }
 }
 
 #[test]

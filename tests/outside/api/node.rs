@@ -135,3 +135,40 @@ fn a_node_of_another_name_is_not_used() {
     assert!(started(&outcome));
     assert_eq!(variable(&outcome, "RACK"), None);
 }
+
+/// A Pod can have the node's name; what it says of itself is not the node's.
+#[test]
+fn an_object_of_another_kind_is_not_used() {
+    for kind in ["Pod", "NodeList", ""] {
+        let mut other = read_json(fixtures().join("node.json"));
+        other["kind"] = json!(kind);
+        other["metadata"]["labels"]["rack"] = json!("8");
+        let server = Server::start(cluster(Response::json(&other)));
+        let options = ["--set", "RACK=node.labels['rack']", "--timeout", AMPLE];
+        let outcome = exec(&server.world("bare", "web"), &server.url(), &options).expect_code(0);
+        assert!(started(&outcome));
+        assert_eq!(variable(&outcome, "RACK"), None, "{kind:?}");
+        assert_says(&outcome, &["not a valid Node object", &format!("{kind:?}")]);
+        assert_eq!(paths(&server), [NODE_PATH], "asked again for what will not change");
+    }
+}
+
+/// Before Kubernetes 1.35 the pod has no copy of the label, and its account needs `get nodes` alone.
+#[test]
+fn a_failure_is_not_reported_if_all_that_was_requested_is_known() {
+    let (node, denied) = (node(), Response::failure(403, "Forbidden", "pods \"bare\" is forbidden"));
+    let server = Server::start(move |request: &Request| {
+        let is_node = request.target.starts_with("/api/v1/nodes/");
+        if is_node { node.clone().into() } else { denied.clone().into() }
+    });
+    let zone = format!("ZONE=node.labels['{ZONE}']");
+    let world = server.world("bare", "web");
+    let outcome = exec(&world, &server.url(), &["--set", &zone]).expect_code(0);
+    assert_eq!(variable(&outcome, "ZONE"), Some("zone-a"), "{outcome:#?}");
+    assert_eq!(outcome.stderr, "");
+    assert_eq!(paths(&server), [POD_PATH, NODE_PATH]);
+    // With a field of the Pod it is.
+    let outcome = exec(&world, &server.url(), &["--set", &zone, "--labels"]).expect_code(0);
+    assert_eq!(variable(&outcome, "ZONE"), Some("zone-a"), "{outcome:#?}");
+    assert_says(&outcome, &["403", "kubectl create role "]);
+}

@@ -90,6 +90,20 @@ fn a_namespace_of_another_name_is_not_used() {
 }
 
 #[test]
+fn an_object_of_another_kind_is_not_a_namespace() {
+    for (field, name) in [("namespace.uid", "default"), ("cluster.uid", "kube-system")] {
+        let object =
+            json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": name, "uid": "of-a-node"}});
+        let server = Server::start(crate::server::always(Response::json(&object)));
+        let set = format!("UID={field}");
+        let outcome = exec(&server.world("bare", "web"), &server.url(), &["--set", &set]).expect_code(0);
+        assert_eq!(variable(&outcome, "UID"), None, "{field}");
+        assert_says(&outcome, &["not a valid Namespace object", "Node"]);
+        assert!(started(&outcome));
+    }
+}
+
+#[test]
 fn they_are_in_the_document() {
     let server = Server::start(cluster);
     let url = server.url();
