@@ -12,6 +12,8 @@ FOLDER = pathlib.Path(__file__).resolve().parents[2] / "examples"
 ELSEWHERE = {
     "dry-run": "needs no cluster",
     "admission-policy": "is installed by policies.py",
+    "helm": "needs Helm; tests/outside renders it",
+    "kyverno": "needs Kyverno; its policies are those of admission-policy",
 }
 """Examples that are not applied here, and why."""
 

@@ -3,6 +3,7 @@
 //! accepts every command line.
 
 mod documentation;
+mod elsewhere;
 mod examples;
 mod policy;
 mod restricted;
@@ -90,19 +91,25 @@ fn kubectl_renders_what_the_files_say() {
     }
 }
 
-/// The example has a Deployment and a CronJob; the component's one patch is for the other kinds too.
+/// The example has a Deployment and a CronJob; the component is for the other kinds too. What a workload has stays.
 #[test]
 fn the_component_adds_its_initcontainer_to_every_kind() {
     if !needs_kubectl() {
         return;
     }
     let example = examples().into_iter().find(|example| example.name == "kustomize-component").unwrap();
-    let text = std::fs::read_to_string(example.directory.join("deployment.yaml")).unwrap();
-    let kinds = ["Deployment", "StatefulSet", "DaemonSet", "Job"];
-    let objects = kinds.map(|kind| {
-        let text = text.replace("kind: Deployment", &format!("kind: {kind}"));
-        if kind == "Job" { text.replace("apps/v1", "batch/v1") } else { text }
-    });
+    let spec = "{initContainers: [{name: own}], containers: [{name: app}], volumes: [{name: own}]}";
+    let template = |group: &str, kind: &str| {
+        format!("{{apiVersion: {group}, kind: {kind}, metadata: {{name: x}}, spec: {{template: {{spec: {spec}}}}}}}")
+    };
+    let kinds = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"].map(|kind| template("apps/v1", kind));
+    let others = [
+        template("batch/v1", "Job"),
+        template("argoproj.io/v1alpha1", "Rollout"),
+        format!("{{apiVersion: v1, kind: Pod, metadata: {{name: x}}, spec: {spec}}}"),
+        // Not Kubernetes' own: it has no pod's template there.
+        "{apiVersion: batch.volcano.sh/v1alpha1, kind: Job, metadata: {name: x}, spec: {tasks: []}}".to_owned(),
+    ];
     let directory = tempfile::tempdir().unwrap();
     let component = directory.path().join("component");
     std::fs::create_dir(&component).unwrap();
@@ -110,17 +117,24 @@ fn the_component_adds_its_initcontainer_to_every_kind() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, component.join(path.file_name().unwrap())).unwrap();
     }
-    std::fs::write(directory.path().join("objects.yaml"), objects.join("---\n")).unwrap();
+    let objects: Vec<_> = kinds.into_iter().chain(others).collect();
+    std::fs::write(directory.path().join("objects.yaml"), objects.join("\n---\n")).unwrap();
     let kustomization = "resources: [objects.yaml]\ncomponents: [component]\n";
     std::fs::write(directory.path().join("kustomization.yaml"), kustomization).unwrap();
     let output = Command::new("kubectl").arg("kustomize").arg(directory.path()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let rendered = documents(&String::from_utf8(output.stdout).unwrap());
-    assert_eq!(rendered.len(), kinds.len());
+    assert_eq!(rendered.len(), objects.len());
     for object in rendered {
-        let pod = &object["spec"]["template"]["spec"];
-        assert_eq!(pod["initContainers"][0]["name"], "introspod", "{}", object["kind"]);
-        assert_eq!(list(&pod["volumes"]).len(), 2, "{}", object["kind"]);
+        if object["spec"].get("tasks").is_some() {
+            assert_eq!(object["spec"], serde_json::json!({"tasks": []}));
+            continue;
+        }
+        let spec = &object["spec"];
+        let pod = if object["kind"] == "Pod" { spec } else { &spec["template"]["spec"] };
+        let names = |key: &str| list(&pod[key]).iter().map(|item| item["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names("initContainers"), ["own", "introspod"], "{}", object["kind"]);
+        assert_eq!(names("volumes"), ["own", "introspod", "introspod-podinfo"], "{}", object["kind"]);
     }
 }
 
