@@ -23,7 +23,7 @@ const VERSION_LABEL: &str = "app.kubernetes.io/version";
 const VALUE_LIMIT: usize = 255;
 
 /// The kinds of workload for which the conventions have an attribute.
-const WORKLOADS: [&str; 5] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"];
+const WORKLOADS: [&str; 6] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob"];
 
 /// The fields that `--otel` uses.
 pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {

@@ -151,7 +151,7 @@ class Cases:
         yield Case("agent", work("DaemonSet", "agent", spec()))
         yield Case("job", work("Job", "job", spec()))
         yield Case("indexed", work("Job", "indexed", spec(), **indexed), pods=2)
-        yield Case("nightly", work("CronJob", "nightly", spec()))
+        yield Case("nightly", work("CronJob", "nightly", spec()), pods=2)
 
     def _names(self):
         nasty = {

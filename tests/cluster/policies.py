@@ -1,6 +1,7 @@
 """The admission policies: what they add to pods is true, and is what introspod itself would tell."""
 
 import json
+import time
 
 import compare
 import truth
@@ -15,7 +16,10 @@ OWN = "admission policy: the author's own variables stay, and may refer to added
 DEBUG = "admission policy: an ephemeral container gets the variables, and kubectl debug works"
 PODINFO = "admission policy: podinfo gives an image with introspod its labels and its name"
 TELEMETRY = "admission policy: the attributes for OpenTelemetry are those of introspod --otel"
-CHECKS = (ACCEPTED, OPT_OUT, OWN, DEBUG, PODINFO, TELEMETRY)
+UNUSUAL = "admission policy: of unusual pods it tells what introspod tells of their objects"
+LARGE = "admission policy: a pod starts with annotations larger than the kernel allows a variable"
+MANY = "admission policy: it changes a pod of 60 containers"
+CHECKS = (ACCEPTED, OPT_OUT, OWN, DEBUG, PODINFO, TELEMETRY, UNUSUAL, LARGE, MANY)
 
 WORKLOADS = {
     "policy-deployment": ("Deployment", 1),
@@ -23,6 +27,20 @@ WORKLOADS = {
     "policy-agent": ("DaemonSet", 1),
     "policy-job": ("Job", 2),
 }
+
+COMPARED = (
+    "POD_OWNER_KIND",
+    "POD_OWNER_NAME",
+    "WORKLOAD_KIND",
+    "WORKLOAD_NAME",
+    "POD_ORDINAL",
+    "CONTAINER_CPU_LIMIT_MILLICORES",
+    "CONTAINER_MEMORY_LIMIT_KIBIBYTES",
+    "OTEL_SERVICE_NAME",
+)
+"""Variables of unusual pods that introspod tells of the same object, or both do not."""
+
+ATTRIBUTE = "resource.opentelemetry.io/"
 
 NOT_ADDED = {
     "NODE_UID",
@@ -86,6 +104,9 @@ class Policies:
         self._attempt(DEBUG, self._debug)
         self._attempt(PODINFO, self._podinfo)
         self._attempt(TELEMETRY, self._telemetry)
+        self._attempt(UNUSUAL, self._unusual)
+        self._attempt(LARGE, self._large)
+        self._attempt(MANY, self._many)
 
     def _label(self, name):
         return f"{self.run.id}.introspod.io/{name}"
@@ -147,15 +168,56 @@ class Policies:
             self.maker.pod("policy-out", self._spec(self._container()), labels=out),
             self.maker.pod("policy-podinfo", carries, labels={"team": "blue"}),
         )
+        self._create_unusual()
+
+    def _create_unusual(self):
+        """Pods of owners whose names or labels look like others', without a limit, orphaned, with large annotations."""
+        spec = self._spec(self._container())
+        minute = int(time.time()) // 60
+        owned = [
+            # The label is not the hash of a Deployment's ReplicaSet: a controller never uses vowels.
+            ("ReplicaSet", "policy-vowels-aeiou", {"pod-template-hash": "aeiou"}, ("ReplicaSet", "policy-vowels-aeiou")),
+            ("ReplicaSet", "policy-web-5d4f8c7b9", {"pod-template-hash": "5d4f8c7b9"}, ("Deployment", "policy-web")),
+            (
+                "ReplicaSet",
+                "policy-canary-7b9f",
+                {"rollouts-pod-template-hash": "7b9f"},
+                ("Rollout", "policy-canary"),
+            ),
+            ("Job", f"policy-nightly-{minute}", {}, ("CronJob", "policy-nightly")),
+            ("Job", "policy-once-20240101", {}, ("Job", "policy-once-20240101")),
+        ]
+        self.unusual = {}
+        for kind, name, labels, workload in owned:
+            item = self.maker.workload(kind, name, spec)
+            item["spec"]["template"]["metadata"]["labels"] |= labels
+            if kind == "ReplicaSet":
+                item["spec"]["selector"]["matchLabels"] |= labels
+            self.unusual[name] = {"WORKLOAD_KIND": workload[0], "WORKLOAD_NAME": workload[1]}
+            self.ns.create(item)
+        index = {"apps.kubernetes.io/pod-index": "3"}
+        self.unusual["policy-orphan"] = {"OTEL_SERVICE_NAME": "policy-orphan"}
+        self.unusual["policy-unlimited"] = {"CONTAINER_NAME": "main"}
+        none = self._container(resources={"limits": {"cpu": "0", "memory": "0"}})
+        self.ns.create(
+            self.maker.pod("policy-orphan", spec, labels=index),
+            self.maker.pod("policy-unlimited", self._spec(none)),
+            self.maker.pod("policy-large", spec, annotations=_large()),
+        )
+        many = [self._container(f"c{number}") for number in range(60)]
+        env = [{"name": f"V{number}", "value": "x"} for number in range(200)]
+        for each in many:
+            each["env"] = env
+        item = self.maker.pod("policy-many", self._spec(*many), annotations=_large())
+        text = self.ns.need("create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(item))
+        self.many = json.loads(text)
 
     def _workload(self, name, count):
         for pod in self.ns.wait_for_pods(f"test={name}", count):
             owner = truth.controller(pod)
-            replica_set = (
-                self.ns.json("get", "replicaset", owner["name"]) if owner["kind"] == "ReplicaSet" else None
-            )
+            above = self.ns.json("get", owner["kind"], owner["name"])
             for container in ("main", "side"):
-                facts = truth.facts(pod, container, None, replica_set)
+                facts = truth.facts(pod, container, None, above)
                 where = f"{pod['metadata']['name']}/{container} (admission policy)"
                 self._compare(environment(self.ns, pod["metadata"]["name"], container), facts, where)
 
@@ -237,6 +299,15 @@ class Policies:
         """Each pair that the policy adds is one of `introspod print --otel` of the same object."""
         [pod] = self.ns.wait_for_pods("test=policy-deployment")
         added = _pairs(environment(self.ns, pod["metadata"]["name"], "main")["OTEL_RESOURCE_ATTRIBUTES"])
+        told = _pairs(self._told(pod)["OTEL_RESOURCE_ATTRIBUTES"])
+        for name in sorted({*added, *told} - {"container.id", "service.version"}):
+            verdict = MISSING if name not in added else RIGHT if added[name] == told.get(name) else WRONG
+            self.report.fact(
+                verdict, f"OTEL {name}", "policy-deployment/main", added.get(name), told.get(name)
+            )
+
+    def _told(self, pod):
+        """The variables that introspod tells of a Pod object."""
         for container in pod["spec"]["containers"]:
             container["env"] = []
         done = self.run.namespace.exec(
@@ -250,12 +321,42 @@ class Policies:
             "--container=main",
             stdin=json.dumps(pod),
         )
-        told = _pairs(json.loads(done.out)["variables"]["OTEL_RESOURCE_ATTRIBUTES"])
-        for name in sorted({*added, *told} - {"container.id", "service.version"}):
-            verdict = MISSING if name not in added else RIGHT if added[name] == told.get(name) else WRONG
-            self.report.fact(
-                verdict, f"OTEL {name}", "policy-deployment/main", added.get(name), told.get(name)
-            )
+        return json.loads(done.out)["variables"]
+
+    def _unusual(self):
+        """The owner, the ordinal, limits and the service's name, by the policy and by the program."""
+        for name, wanted in self.unusual.items():
+            [pod] = self.ns.wait_for_pods(f"test={name}")
+            added = environment(self.ns, pod["metadata"]["name"], "main")
+            told = self._told(pod)
+            lacking = {key: value for key, value in wanted.items() if added.get(key) != value}
+            if lacking:
+                return f"{name} lacks {lacking}"
+            for key in COMPARED:
+                verdict = RIGHT if added.get(key) == told.get(key) else WRONG if key in added else MISSING
+                self.report.fact(verdict, key, f"{name}/main (admission policy)", added.get(key), told.get(key))
+        return None
+
+    def _large(self):
+        [pod] = self.ns.wait_for_pods("test=policy-large")
+        text = environment(self.ns, pod["metadata"]["name"], "main")["OTEL_RESOURCE_ATTRIBUTES"]
+        pairs = _pairs(text)
+        right = len(text) <= 32768 and "huge" not in pairs and "a00" in pairs
+        return None if right else f"{len(text)} bytes: {sorted(pairs)}"
+
+    def _many(self):
+        for container in self.many["spec"]["containers"]:
+            added = {each["name"]: each.get("value") for each in container["env"]}
+            if not {"POD_NAME", "OTEL_SERVICE_NAME", "V199"} <= set(added):
+                return f"{container['name']} has {sorted(added)}"
+        size = len(json.dumps(self.many))
+        return None if size < 1_500_000 else f"the object has {size} bytes"
+
+
+def _large():
+    """An annotation that no variable can hold, and more of them than fit into the attributes."""
+    many = {f"{ATTRIBUTE}a{number:02}": "x" * 900 for number in range(60)}
+    return many | {f"{ATTRIBUTE}huge": "x" * 140_000}
 
 
 def _pairs(text):

@@ -3,6 +3,8 @@
 Facts go by their paths in introspod's JSON document: `pod.name`, `container.resources.limits.memory`.
 """
 
+import re
+
 RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 RESOURCE_FACTS = [
@@ -72,8 +74,8 @@ def controller(item):
     )
 
 
-def facts(pod, name, node=None, replica_set=None):
-    """The facts of one container, by the Pod, its Node, and the ReplicaSet that owns the pod, if one does.
+def facts(pod, name, node=None, owner=None):
+    """The facts of one container, by the Pod, its Node, and the ReplicaSet or Job that owns the pod, if one does.
 
     What is not there is None. `cluster.domain` is not in any object: it is left out.
     """
@@ -100,7 +102,7 @@ def facts(pod, name, node=None, replica_set=None):
         "node.uid": node["metadata"]["uid"] if node else None,
         "node.labels": node["metadata"]["labels"] if node else None,
     }
-    found |= _owners(pod, replica_set) | _container(pod, name)
+    found |= _owners(pod, owner) | _container(pod, name)
     return found
 
 
@@ -113,17 +115,21 @@ def ordinal(pod):
     return int(index) if owner and owner["kind"] == "Job" and index else None
 
 
-def _owners(pod, replica_set):
-    owner = controller(pod)
-    workload = owner
-    if owner and owner["kind"] == "ReplicaSet" and replica_set:
-        above = controller(replica_set)
-        workload = above if above and above["kind"] == "Deployment" else owner
+def _owners(pod, owner_object):
+    owner = workload = controller(pod)
+    above = controller(owner_object) if owner_object else None
+    if above and (above["kind"] == "Deployment" or _is_due(owner["name"], above)):
+        workload = above
     return {
         f"pod.{what}.{key}": who and who[key]
         for what, who in (("owner", owner), ("workload", workload))
         for key in ("kind", "name")
     }
+
+
+def _is_due(job, above):
+    """Whether a CronJob made this Job when it was due. One that is made by hand has a name of its own."""
+    return above["kind"] == "CronJob" and re.fullmatch(re.escape(above["name"]) + r"-\d{8}", job)
 
 
 def _container(pod, name):

@@ -31,7 +31,13 @@ fn pod(owner: Option<&str>, annotations: &Value) -> Value {
     pod["metadata"]["annotations"] = annotations.clone();
     pod["metadata"]["ownerReferences"] = match owner {
         Some(kind) => {
-            json!([{"apiVersion": "v1", "kind": kind, "name": "owner", "uid": "u", "controller": true}])
+            let api = match kind {
+                "Job" | "CronJob" => "batch/v1",
+                "ReplicationController" => "v1",
+                "Rollout" => "argoproj.io/v1alpha1",
+                _ => "apps/v1",
+            };
+            json!([{"apiVersion": api, "kind": kind, "name": "owner", "uid": "u", "controller": true}])
         }
         None => json!([]),
     };
@@ -53,7 +59,7 @@ fn attributes(variables: &Value) -> BTreeSet<String> {
 fn the_policy_describes_the_kinds_that_the_program_describes() {
     let described = texts(&expression("described"));
     assert!(described.len() > 3);
-    let others = ["ReplicationController", "CronJob", "Rollout"].map(str::to_owned);
+    let others = ["ReplicationController", "Rollout"].map(str::to_owned);
     for kind in described.iter().chain(&others) {
         let told = attributes(&told(&pod(Some(kind), &json!({}))));
         let attribute = format!("k8s.{}.name", kind.to_lowercase());
@@ -65,7 +71,7 @@ fn the_policy_describes_the_kinds_that_the_program_describes() {
 fn the_policy_has_the_programs_attributes() {
     let own = ["container.id", "k8s.deployment.name"];
     let told = attributes(&told(&pod(Some("Deployment"), &json!({}))));
-    let policy = format!("{}\n{}", expression("found"), expression("telling"));
+    let policy = format!("{}\n{}", expression("found"), expression("pairs"));
     let is_attribute = |text: &String| {
         (text.starts_with("k8s.") || text.starts_with("service."))
             && text.matches('.').count() > 0
