@@ -82,7 +82,6 @@ pub fn run(arguments: &[OsString]) -> i32 {
     if cli::is_disabled(&environment) == Some(true)
         && let Some(command) = cli::command(arguments)
     {
-        logging::start(&environment);
         return commands::exec::execute(command, &environment);
     }
     let subcommand = cli::subcommand(arguments);

@@ -33,7 +33,6 @@ mod selection;
 mod server;
 mod templates;
 mod token;
-mod variables;
 mod version;
 mod volume;
 mod watch;
