@@ -72,7 +72,8 @@ fn the_chart_sets_what_the_policy_sets() {
     if !needs("helm", || succeeds(Command::new("helm").arg("version"))) {
         return;
     }
-    let told = variables(&["resources={\"limits\":{\"cpu\":1,\"memory\":\"64Mi\"},\"requests\":{\"cpu\":\"5m\"}}"]);
+    let told =
+        variables(&["resources={\"limits\":{\"cpu\":1,\"memory\":\"64Mi\"},\"requests\":{\"cpu\":\"5m\"}}"]);
     let policy = Path::new("admission-policy/variables.yaml");
     let policy = std::fs::read_to_string(examples_directory().join(policy)).unwrap();
     for (name, variable) in &told {
@@ -102,7 +103,8 @@ fn the_chart_takes_no_limit_for_the_node_s_size() {
     }
     for resources in ["{\"limits\":{\"memory\":\"0\",\"cpu\":0}}", "{\"limits\":null}", "null"] {
         let told = variables(&[&format!("resources={resources}"), "otel=false"]);
-        let added: Vec<_> = told.keys().filter(|name| name.contains("LIMIT") || name.starts_with("OTEL")).collect();
+        let added: Vec<_> =
+            told.keys().filter(|name| name.contains("LIMIT") || name.starts_with("OTEL")).collect();
         assert!(added.is_empty(), "{resources}: {added:?}");
     }
 }

@@ -100,15 +100,19 @@ fn the_component_adds_its_initcontainer_to_every_kind() {
     let example = examples().into_iter().find(|example| example.name == "kustomize-component").unwrap();
     let spec = "{initContainers: [{name: own}], containers: [{name: app}], volumes: [{name: own}]}";
     let template = |group: &str, kind: &str| {
-        format!("{{apiVersion: {group}, kind: {kind}, metadata: {{name: x}}, spec: {{template: {{spec: {spec}}}}}}}")
+        format!(
+            "{{apiVersion: {group}, kind: {kind}, metadata: {{name: x}}, spec: {{template: {{spec: {spec}}}}}}}"
+        )
     };
-    let kinds = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"].map(|kind| template("apps/v1", kind));
+    let kinds =
+        ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"].map(|kind| template("apps/v1", kind));
     let others = [
         template("batch/v1", "Job"),
         template("argoproj.io/v1alpha1", "Rollout"),
         format!("{{apiVersion: v1, kind: Pod, metadata: {{name: x}}, spec: {spec}}}"),
         // Not Kubernetes' own: it has no pod's template there.
-        "{apiVersion: batch.volcano.sh/v1alpha1, kind: Job, metadata: {name: x}, spec: {tasks: []}}".to_owned(),
+        "{apiVersion: batch.volcano.sh/v1alpha1, kind: Job, metadata: {name: x}, spec: {tasks: []}}"
+            .to_owned(),
     ];
     let directory = tempfile::tempdir().unwrap();
     let component = directory.path().join("component");
