@@ -98,7 +98,7 @@ fn is_out_of_memory(call: &str, outcome: &Outcome) -> bool {
 
 /// Makes every system call of `introspod SUBCOMMAND …` fail in turn.
 fn every_call_fails_in_turn(subcommand: &[&str], is_as_documented: fn(&Outcome) -> bool) {
-    if !needs("strace", has_strace) {
+    if !needs("the Debian package strace", has_strace) {
         return;
     }
     let root = recorded("downward", "main");
@@ -153,7 +153,7 @@ fn write_ends_with_0_or_1_whatever_call_fails() {
 /// With the API there are threads, so the order of calls varies. The first call of each kind fails.
 #[test]
 fn exec_starts_the_application_whatever_call_of_the_request_fails() {
-    if !needs("strace", has_strace) {
+    if !needs("the Debian package strace", has_strace) {
         return;
     }
     let pod: serde_json::Value = serde_json::from_slice(&std::fs::read(pod_json("bare")).unwrap()).unwrap();

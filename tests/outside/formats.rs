@@ -16,7 +16,7 @@ fn shells() -> Vec<Vec<&'static str>> {
     let all = [&["/bin/sh", "-c"][..], &["bash", "-c"], &["bash", "--posix", "-c"], &["busybox", "sh", "-c"]];
     let is_there = |words: &&&[&str]| succeeds(Command::new(words[0]).args(&words[1..]).arg("exit 0"));
     let found: Vec<_> = all.iter().filter(is_there).map(|words| words.to_vec()).collect();
-    needs("the shells dash, bash and busybox", || found.len() == all.len());
+    needs("the Debian packages dash, bash and busybox-static", || found.len() == all.len());
     found
 }
 
@@ -404,7 +404,7 @@ fn people_get_a_table_and_programs_get_env() {
     let mut command = introspod(["print", "--pod"]);
     command.arg(&pod);
     assert!(run(command).expect_code(0).stdout.contains("POD_NAME='bare'\n"));
-    if !needs("script(1)", || succeeds(Command::new("script").arg("--version"))) {
+    if !needs("the Debian package bsdutils", || succeeds(Command::new("script").arg("--version"))) {
         return;
     }
     let mut command = Command::new("script");

@@ -109,7 +109,7 @@ fn a_temporary_file_is_made_exclusively_and_follows_no_link() {
     let inner = introspod(["write", "--pod"]);
     command.arg(inner.get_program()).args(inner.get_args()).arg(pod_json("bare"));
     command.arg("--out").arg(shared.path("pod.json")).stderr(Stdio::null());
-    if !needs("strace", has_strace) {
+    if !needs("the Debian package strace", has_strace) {
         return;
     }
     assert!(command.status().unwrap().success());

@@ -24,7 +24,7 @@ const BYTES: usize = 8 << 20;
 
 /// Runs a command to its end, with its output in `directory`; answers with its exit code and with
 /// the most memory that was ever resident, in KiB (`VmHWM`, `proc_pid_status(5)`).
-fn peak(mut command: Command, directory: &Path) -> (i32, u64) {
+pub fn peak(mut command: Command, directory: &Path) -> (i32, u64) {
     let output = File::create(directory.join("output")).unwrap();
     command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
     // SAFETY: between fork and exec only ptrace(2) is called.

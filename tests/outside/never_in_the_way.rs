@@ -99,7 +99,7 @@ fn names(outcome: &Outcome) -> Vec<&str> {
 
 #[test]
 fn ninety_thousand_labels_are_as_many_as_fit_after_one_more_try() {
-    if !needs("strace", has_strace) {
+    if !needs("the Debian package strace", has_strace) {
         return;
     }
     let world = World::recorded("bare", "web");
@@ -129,7 +129,7 @@ fn ninety_thousand_labels_are_as_many_as_fit_after_one_more_try() {
 
 #[test]
 fn annotations_that_collide_do_not_hold_up_the_start() {
-    if !needs("strace", has_strace) {
+    if !needs("the Debian package strace", has_strace) {
         return;
     }
     let world = World::recorded("bare", "web");

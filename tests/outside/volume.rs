@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::made::{document, only_line};
-use crate::world::{World, fixtures, run};
+use crate::world::{World, fixtures};
 
 /// A world with nothing but these files in `/etc/podinfo`.
 fn podinfo(files: &[(&str, &str)]) -> World {
@@ -204,14 +204,12 @@ fn a_link_that_leads_out_of_the_volume_is_refused_and_said() {
 }
 
 /// The peak of resident memory, in KiB, of a run with this file in the volume.
-fn peak(name: &str, text: &str) -> usize {
+fn peak(name: &str, text: &str) -> u64 {
     let world = podinfo(&[(name, text)]);
-    let mut command = std::process::Command::new("/usr/bin/time");
-    command.args(["--format", "%M", crate::world::INTROSPOD, "exec", "/bin/true"]);
-    command.env_clear().env("INTROSPOD_ROOT", world.path());
-    let outcome = run(command).expect_code(0);
-    assert!(outcome.stderr.lines().count() < 20, "{outcome:#?}");
-    outcome.stderr.lines().last().unwrap().parse().unwrap()
+    let output = tempfile::tempdir().unwrap();
+    let (code, peak) = crate::memory::peak(world.command(["print", "--format=env"]), output.path());
+    assert_eq!(code, 0);
+    peak
 }
 
 #[test]

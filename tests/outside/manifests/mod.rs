@@ -347,7 +347,7 @@ fn every_readme_fits_on_a_screen() {
 
 /// Whether there is a kubectl here that knows components: 1.21 or later.
 fn needs_kubectl() -> bool {
-    needs("kubectl, 1.21 or later", || {
+    needs("kubectl 1.21 or later, as .ci/run gets it", || {
         let arguments = ["version", "--client", "--output", "json"];
         let Ok(output) = Command::new("kubectl").args(arguments).output() else { return false };
         let version: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
