@@ -326,31 +326,3 @@ fn a_root_that_is_not_there_is_said_in_one_line() {
     let line = only_line(&outcome);
     assert!(line.contains("--root /nowhere/at/all") && line.contains("No such file"), "{line}");
 }
-
-/// A copy without symbolic links has files that contain their targets.
-fn without_links(directory: &std::path::Path) {
-    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
-        let (path, kind) = (entry.path(), entry.file_type().unwrap());
-        if kind.is_dir() {
-            without_links(&path);
-        } else if kind.is_symlink() {
-            let target = std::fs::read_link(&path).unwrap();
-            std::fs::remove_file(&path).unwrap();
-            std::fs::write(&path, target.to_str().unwrap()).unwrap();
-        }
-    }
-}
-
-#[test]
-fn a_container_copied_to_where_there_are_no_links_tells_the_same() {
-    let arguments = ["print", "--format", "json", "--labels", "--annotations"];
-    for pod in ["downward", "nonroot", "deployment-web"] {
-        let world = World::recorded(pod, "main");
-        let before = world.run(arguments);
-        without_links(world.path());
-        assert!(!world.path().join("var/run/secrets/kubernetes.io/serviceaccount/token").is_symlink());
-        let after = world.run(arguments);
-        assert_eq!((after.code, after.stdout), (0, before.stdout), "{pod}");
-        assert_eq!(after.stderr, before.stderr, "{pod}");
-    }
-}
