@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::facts::field::{Field, Kind, Source, TABLE};
 use crate::facts::limits::Quota;
+use crate::facts::owner::Ownership;
 use crate::kubernetes::quantity::Quantity;
 
 /// A field's value.
@@ -136,11 +137,20 @@ pub(crate) struct Facts {
     told: Vec<(Field, Fact)>,
     /// The kernel rounds memory limits to multiples of this, in bytes.
     page_size: u64,
+    /// When the pod was created, in minutes since 1970: at the latest, if only the token says it.
+    pub(crate) created: u64,
+    /// What the API says about the pod's owners.
+    pub(crate) ownership: Option<Ownership>,
 }
 
 impl Facts {
     pub(crate) fn new(page_size: u64) -> Self {
-        Facts { known: Vec::with_capacity(TABLE.len()), told: Vec::with_capacity(TABLE.len()), page_size }
+        Facts {
+            known: Vec::with_capacity(TABLE.len()),
+            told: Vec::with_capacity(TABLE.len()),
+            page_size,
+            ..Facts::default()
+        }
     }
 
     /// Adds the values that `source` reported.

@@ -34,6 +34,11 @@ impl Wanted {
         all.filter(|reference| self.can_be_told(reference) && !is_settled(reference, facts))
     }
 
+    /// Whether `field` was requested by name.
+    pub(crate) fn names(&self, field: Field) -> bool {
+        self.awaited.iter().flatten().any(|reference| reference.field() == field)
+    }
+
     /// Whether the subject can have the field.
     fn can_be_told(&self, reference: &Reference) -> bool {
         !(self.of_nobody && reference.field().is_of_container)

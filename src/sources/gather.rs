@@ -1,11 +1,11 @@
 //! Reads the sources in order, and decides whether the API server is needed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value as Json;
 
 use crate::facts::field::{Field, Source};
-use crate::facts::owner;
+use crate::facts::owner::{self, Ownership};
 use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Note, Told, Value};
@@ -89,19 +89,20 @@ pub(crate) fn gather(origin: Origin, request: &Request, shared: &mut Shared) -> 
     let mut gathered = match origin {
         Origin::Container(surroundings) => gather_local(surroundings, &request.asked),
         // A Pod object has exact numbers, which no kernel has rounded.
-        Origin::Object(_) => start(1, &request.asked, None),
+        Origin::Object(_) => start(Facts::new(1), &request.asked, None),
     };
-    owner::derive(&mut gathered.facts);
+    let is_ordinal_named = request.wanted.names(Field::ORDINAL);
+    owner::conclude(&mut gathered.facts, is_ordinal_named);
     match origin {
         Origin::Container(surroundings) => gather_api(surroundings, request, &mut gathered, shared),
         Origin::Object(pod) => {
             let told = pod::tell(pod, &gathered.subject, &gathered.facts);
             gathered.not_queried = Some(NotQueried::Object);
             gathered.add(Source::Api, told);
-            drop_wrong_name(pod, &mut gathered.facts);
+            add_object(pod, &mut gathered.facts);
         }
     }
-    owner::derive(&mut gathered.facts);
+    owner::conclude(&mut gathered.facts, is_ordinal_named);
     gathered
 }
 
@@ -111,15 +112,14 @@ pub(crate) fn identity(surroundings: &Surroundings) -> Facts {
 }
 
 /// Adds the facts of the command line. `own` is the container that the kubelet's mounts name.
-fn start(page_size: u64, asked: &Asked, own: Option<&str>) -> Gathered {
+fn start(facts: Facts, asked: &Asked, own: Option<&str>) -> Gathered {
     let subject = Subject::resolve(asked, own);
     let mut told = Told::default();
     told.text(Field::CONTAINER_NAME, asked.container.as_deref().unwrap_or_default());
     if !subject.is_container() {
         told.absent("facts about a container are left out; name the container with --container NAME");
     }
-    let mut gathered =
-        Gathered { facts: Facts::new(page_size), subject, not_queried: None, notes: Vec::new() };
+    let mut gathered = Gathered { facts, subject, not_queried: None, notes: Vec::new() };
     gathered.add(Source::Option, told);
     gathered
 }
@@ -133,7 +133,11 @@ fn gather_local(surroundings: &Surroundings, asked: &Asked) -> Gathered {
     let environment = ask(Source::Environment, environment::tell);
     let volume = ask(Source::Volume, volume::tell);
     agreement::settle(surroundings, &mut token, &mut kubelet, &mut cgroup, [&environment, &volume]);
-    let mut gathered = start(surroundings.page_size, asked, kubelet.text_of(Field::CONTAINER_NAME));
+    let issued = surroundings.issued.get().map(|seconds| UNIX_EPOCH + Duration::from_secs(*seconds));
+    let created = minutes(issued.unwrap_or_else(SystemTime::now));
+    let mut facts = Facts::new(surroundings.page_size);
+    facts.created = created;
+    let mut gathered = start(facts, asked, kubelet.text_of(Field::CONTAINER_NAME));
     for (source, told) in [
         (Source::Token, token),
         (Source::Kubelet, kubelet),
@@ -144,6 +148,10 @@ fn gather_local(surroundings: &Surroundings, asked: &Asked) -> Gathered {
         gathered.add(source, told);
     }
     gathered
+}
+
+fn minutes(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 60)
 }
 
 fn ask(source: Source, surroundings: &Surroundings, tell: Tell) -> Told {
@@ -172,7 +180,7 @@ fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gat
     });
     gathered.add(Source::Api, told);
     if let Some(pod) = shared.answer.as_ref().and_then(|answer| answer.pod.as_ref()) {
-        drop_wrong_name(pod, &mut gathered.facts);
+        add_object(pod, &mut gathered.facts);
     }
     // If everything requested is known, the API server's failure is not worth a warning.
     if !request.api.is_always() && wanted.unsettled(&gathered.facts).is_empty() {
@@ -182,8 +190,14 @@ fn gather_api(surroundings: &Surroundings, request: &Request, gathered: &mut Gat
     }
 }
 
-/// Removes the name given with `--container` if the pod has no such container.
-fn drop_wrong_name(pod: &Json, facts: &mut Facts) {
+/// Adds what the Pod object says about owners and time, and removes the name given with `--container` if the pod
+/// has no such container.
+fn add_object(pod: &Json, facts: &mut Facts) {
+    facts.ownership = Some(Ownership::of(pod));
+    let created = pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default();
+    if let Ok(created) = humantime::parse_rfc3339(created) {
+        facts.created = minutes(created);
+    }
     let named = facts.told_by(Source::Option, Field::CONTAINER_NAME).and_then(Value::text);
     if named.is_some_and(|name| !pod::has_container(pod, name)) {
         facts.retract(Source::Option, Field::CONTAINER_NAME);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::facts::field::{Field, Kind, Object};
-use crate::facts::owner::Owner;
 use crate::facts::subject::Subject;
 use crate::facts::{Facts, Note, Told, Value};
 use crate::kubernetes::object::{self, ObjectError};
@@ -40,7 +39,6 @@ pub(crate) fn parse(content: &[u8]) -> Result<Json, PodError> {
 pub(crate) fn tell(pod: &Json, subject: &Subject, facts: &Facts) -> Told {
     let mut told = Told::default();
     tell_rows(Object::Pod, pod, &mut told);
-    tell_owner(pod, &mut told);
     if subject.is_container() {
         match container(pod, facts.text(Field::CONTAINER_NAME)) {
             Ok(container) => tell_container(pod, container, &mut told),
@@ -94,25 +92,6 @@ fn annotations(object: Option<&Json>) -> BTreeMap<String, String> {
     let mut annotations = string_map(object);
     annotations.retain(|key, _| !super::volume::is_of_kubelet(key));
     annotations
-}
-
-/// Adds the owner that controls the pod (`GetControllerOf` in `k8s.io/apimachinery/pkg/apis/meta/v1`).
-fn tell_owner(pod: &Json, told: &mut Told) {
-    let metadata = &pod["metadata"];
-    let references = metadata["ownerReferences"].as_array().into_iter().flatten();
-    let controller = references.into_iter().find(|reference| reference["controller"] == true);
-    let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
-    match controller {
-        Some(reference) => {
-            let owner = Owner { kind: text(&reference["kind"]), name: text(&reference["name"]) };
-            let hash = metadata["labels"]["pod-template-hash"].as_str();
-            told.values.extend(owner.values(hash));
-        }
-        None => {
-            let fields = [Field::OWNER_KIND, Field::OWNER_NAME, Field::WORKLOAD_KIND, Field::WORKLOAD_NAME];
-            told.values.extend(fields.map(|field| (field, Value::Nothing)));
-        }
-    }
 }
 
 /// The lists of containers in a Pod's spec, and of their statuses.

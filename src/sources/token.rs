@@ -40,6 +40,7 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
         match read_claims(surroundings, &path) {
             Ok(claims) if claims["kubernetes.io"]["pod"]["name"].is_string() => {
                 told.values.clear();
+                claims["iat"].as_u64().map(|issued| surroundings.issued.set(issued));
                 tell_pod(&claims, &mut told);
                 return told;
             }

@@ -1,6 +1,7 @@
 //! The context of a run: everything that the sources read about the described container.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -24,6 +25,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) volumes: Vec<PathBuf>,
     /// `--token-file`: a token to read. It is never sent.
     pub(crate) token_file: Option<PathBuf>,
+    /// When the first token that was read was issued, in seconds since 1970. Later ones are issued later, but the pod
+    /// stays as old.
+    pub(crate) issued: OnceCell<u64>,
     /// The size of a memory page, in bytes.
     pub(crate) page_size: u64,
     pub(crate) clock: fn() -> Instant,
@@ -80,7 +84,8 @@ impl<'a> Surroundings<'a> {
         let page_size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
         let page_size = page_size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
         let mountinfo = read_process(target.as_ref(), &root, "mountinfo");
-        Surroundings { root, environment, volumes, token_file, page_size, clock, target, mountinfo }
+        let issued = OnceCell::new();
+        Surroundings { root, environment, volumes, token_file, issued, page_size, clock, target, mountinfo }
     }
 
     /// Whether the container is running and not recorded. Only then may its API server and token be used.

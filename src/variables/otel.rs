@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::facts::Facts;
 use crate::facts::field::{Field, Source};
-use crate::facts::{Facts, Value};
+use crate::facts::owner::Ownership;
 use crate::kubernetes::image_reference;
 use crate::system::environment::Environment;
 use crate::variables::variable::Variable;
@@ -22,8 +23,17 @@ const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// (`_MAX_LENGTH` in `opentelemetry-resources/src/detectors/EnvDetector.ts`).
 const VALUE_LIMIT: usize = 255;
 
-/// The kinds of workload for which the conventions have an attribute.
+/// The kinds of workload for which the conventions have an attribute, and those after which only the service is
+/// called.
 const WORKLOADS: [&str; 6] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob"];
+const NAMING: [&str; 2] = ["Rollout", "DeploymentConfig"];
+/// Knative makes a Deployment for each revision. This label names the service of all of them.
+const KNATIVE_LABEL: &str = "serving.knative.dev/service";
+
+/// The longest value and the longest variable in bytes, encoded. The kernel allows 128 KiB for one variable, and
+/// annotations have at most 256 KiB.
+const ATTRIBUTE_LIMIT: usize = 1 << 10;
+const VARIABLE_LIMIT: usize = 32 << 10;
 
 /// The fields that `--otel` uses.
 pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
@@ -57,6 +67,13 @@ pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool
         return Vec::new();
     };
     let mut attributes = Attributes::of(facts);
+    attributes.retain(|name, attribute| {
+        let fits = encode(&attribute.value).len() <= ATTRIBUTE_LIMIT;
+        if !fits {
+            log::warn!("{ATTRIBUTES}: {name} is left out: it is longer than 1 KiB");
+        }
+        fits
+    });
     let has_name = attributes.contains_key("service.name");
     let is_name_set = environment.get_bytes(SERVICE_NAME.as_bytes()).is_some_and(|name| !name.is_empty());
     if is_name_set {
@@ -75,15 +92,12 @@ pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool
     merged.into_iter().chain(service_name).collect()
 }
 
-/// Whether the API server reported that no controller owns the pod. Missing labels do not prove that.
-fn is_without_owner(facts: &Facts) -> bool {
-    facts.told_by(Source::Api, Field::OWNER_KIND) == Some(&Value::Nothing)
-}
-
 fn warn_of_no_name(facts: &Facts) {
-    let (why, remedy) = match facts.text(Field::OWNER_KIND) {
-        Some(kind) => (format!("its workload is a {kind}"), ""),
-        None => (
+    let kind = facts.text(Field::WORKLOAD_KIND);
+    let (why, remedy) = match (&facts.ownership, kind) {
+        (Some(ownership), None) => (ownership.why_no_service().to_owned(), ""),
+        (_, Some(kind)) => (format!("its workload is a {kind}, which can be anything"), ""),
+        (None, None) => (
             "the workload of the pod is not known".to_owned(),
             ", mount the labels in a downwardAPI volume, or allow the pod to get itself from the API server",
         ),
@@ -102,16 +116,40 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 
 /// The attributes that are set, followed by those that are not.
 fn merge(set: &str, attributes: &BTreeMap<String, Attribute>) -> Option<Variable> {
-    if attributes.is_empty() {
+    let set = Some(set.trim_end_matches([',', ' '])).filter(|set| !set.is_empty());
+    let pairs = that_fit(set.unwrap_or_default().len(), attributes);
+    if pairs.is_empty() {
         return None;
     }
-    let set = Some(set.trim_end_matches([',', ' '])).filter(|set| !set.is_empty());
-    let pairs = attributes.iter().map(|(name, attribute)| pair(name, &attribute.value));
-    let pairs: Vec<String> = set.map(str::to_owned).into_iter().chain(pairs).collect();
-    let sources = attributes.values().map(|attribute| attribute.source);
+    let sources = pairs.keys().map(|name| attributes[*name].source);
     let sources: BTreeSet<&str> = sources.chain(set.map(|_| Source::Environment.name())).collect();
     let sources: Vec<&str> = sources.into_iter().collect();
+    let pairs: Vec<String> = set.map(str::to_owned).into_iter().chain(pairs.into_values()).collect();
     Some(Variable::new(pairs.join(","), sources.join(",")))
+}
+
+/// The encoded attributes that a variable of `length` bytes has room for.
+fn that_fit(mut length: usize, attributes: &BTreeMap<String, Attribute>) -> BTreeMap<&str, String> {
+    // What an author adds does not displace what a pod has anyway.
+    let is_own = |name: &str| ["service.", "k8s.", "container."].iter().any(|group| name.starts_with(group));
+    let (own, added): (Vec<_>, Vec<_>) = attributes.iter().partition(|(name, _)| is_own(name));
+    let mut pairs = BTreeMap::new();
+    for (name, attribute) in own.into_iter().chain(added) {
+        let value = encode(&attribute.value);
+        let pair = format!("{}={value}", encode(name));
+        if length + pair.len() >= VARIABLE_LIMIT {
+            log::warn!("{ATTRIBUTES}: {name} is left out: the variable would be longer than 32 KiB");
+            continue;
+        }
+        if value.len() > VALUE_LIMIT {
+            log::warn!(
+                "{ATTRIBUTES}: {name} is longer than {VALUE_LIMIT} characters, so the JavaScript SDK drops all attributes"
+            );
+        }
+        length += pair.len() + 1;
+        pairs.insert(name.as_str(), pair);
+    }
+    pairs
 }
 
 /// An attribute's value and the name of its source.
@@ -159,7 +197,7 @@ impl<'a> Attributes<'a> {
         }
         attributes.add_workload();
         // The name of a pod of a workload is not used: every pod would be a service of its own.
-        if is_without_owner(facts) {
+        if facts.ownership.as_ref().is_some_and(Ownership::is_named_alone) {
             attributes.add_text("service.name", Field::POD_NAME);
         }
         let version = facts.text(Field::CONTAINER_IMAGE).and_then(version_of);
@@ -183,9 +221,13 @@ impl<'a> Attributes<'a> {
 
     /// The attribute of the workload, and the service's name that follows from it.
     fn add_workload(&mut self) {
-        let kind = self.facts.text(Field::WORKLOAD_KIND).unwrap_or_default();
+        self.add_label("service.name", KNATIVE_LABEL);
+        let is_known = self.facts.ownership.as_ref().is_none_or(Ownership::is_of_kubernetes);
+        let kind = self.facts.text(Field::WORKLOAD_KIND).filter(|_| is_known).unwrap_or_default();
         if WORKLOADS.contains(&kind) {
             self.add_text(&format!("k8s.{}.name", kind.to_ascii_lowercase()), Field::WORKLOAD_NAME);
+        }
+        if WORKLOADS.contains(&kind) || NAMING.contains(&kind) {
             self.add_text("service.name", Field::WORKLOAD_NAME);
         }
     }
@@ -221,16 +263,6 @@ fn instance_id(facts: &Facts) -> Option<String> {
     let fields = [Field::POD_NAMESPACE, Field::POD_NAME, Field::CONTAINER_NAME];
     let parts: Option<Vec<&str>> = fields.iter().map(|field| facts.text(*field)).collect();
     Some(parts?.join("."))
-}
-
-fn pair(name: &str, value: &str) -> String {
-    let encoded = encode(value);
-    if encoded.len() > VALUE_LIMIT {
-        log::warn!(
-            "{ATTRIBUTES}: {name} is longer than {VALUE_LIMIT} characters, so the JavaScript SDK drops all attributes"
-        );
-    }
-    format!("{}={encoded}", encode(name))
 }
 
 /// Percent-encodes `text` so that all SDKs decode it alike.
