@@ -30,7 +30,7 @@ const NAMING: [&str; 2] = ["Rollout", "DeploymentConfig"];
 /// Knative makes a Deployment for each revision. This label names the service of all of them.
 const KNATIVE_LABEL: &str = "serving.knative.dev/service";
 
-/// The longest value and the longest variable in bytes, encoded. The kernel allows 128 KiB for one variable, and
+/// The longest attribute with its name and the longest variable, in bytes, encoded. The kernel allows 128 KiB for one variable, and
 /// annotations have at most 256 KiB.
 const ATTRIBUTE_LIMIT: usize = 1 << 10;
 const VARIABLE_LIMIT: usize = 32 << 10;
@@ -68,7 +68,7 @@ pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool
     };
     let mut attributes = Attributes::of(facts);
     attributes.retain(|name, attribute| {
-        let fits = encode(&attribute.value).len() <= ATTRIBUTE_LIMIT;
+        let fits = pair(name, &attribute.value).len() <= ATTRIBUTE_LIMIT;
         if !fits {
             log::warn!("{ATTRIBUTES}: {name} is left out: it is longer than 1 KiB");
         }
@@ -96,7 +96,7 @@ fn warn_of_no_name(facts: &Facts) {
     let kind = facts.text(Field::WORKLOAD_KIND);
     let (why, remedy) = match (&facts.ownership, kind) {
         (Some(ownership), None) => (ownership.why_no_service().to_owned(), ""),
-        (_, Some(kind)) => (format!("its workload is a {kind}, which can be anything"), ""),
+        (_, Some(kind)) => (format!("its workload is a {kind}"), ""),
         (None, None) => (
             "the workload of the pod is not known".to_owned(),
             ", mount the labels in a downwardAPI volume, or allow the pod to get itself from the API server",
@@ -135,13 +135,12 @@ fn that_fit(mut length: usize, attributes: &BTreeMap<String, Attribute>) -> BTre
     let (own, added): (Vec<_>, Vec<_>) = attributes.iter().partition(|(name, _)| is_own(name));
     let mut pairs = BTreeMap::new();
     for (name, attribute) in own.into_iter().chain(added) {
-        let value = encode(&attribute.value);
-        let pair = format!("{}={value}", encode(name));
+        let pair = pair(name, &attribute.value);
         if length + pair.len() >= VARIABLE_LIMIT {
             log::warn!("{ATTRIBUTES}: {name} is left out: the variable would be longer than 32 KiB");
             continue;
         }
-        if value.len() > VALUE_LIMIT {
+        if pair.len() > encode(name).len() + 1 + VALUE_LIMIT {
             log::warn!(
                 "{ATTRIBUTES}: {name} is longer than {VALUE_LIMIT} characters, so the JavaScript SDK drops all attributes"
             );
@@ -221,11 +220,13 @@ impl<'a> Attributes<'a> {
 
     /// The attribute of the workload, and the service's name that follows from it.
     fn add_workload(&mut self) {
-        self.add_label("service.name", KNATIVE_LABEL);
         let is_known = self.facts.ownership.as_ref().is_none_or(Ownership::is_of_kubernetes);
         let kind = self.facts.text(Field::WORKLOAD_KIND).filter(|_| is_known).unwrap_or_default();
         if WORKLOADS.contains(&kind) {
             self.add_text(&format!("k8s.{}.name", kind.to_ascii_lowercase()), Field::WORKLOAD_NAME);
+        }
+        if kind == "Deployment" {
+            self.add_label("service.name", KNATIVE_LABEL);
         }
         if WORKLOADS.contains(&kind) || NAMING.contains(&kind) {
             self.add_text("service.name", Field::WORKLOAD_NAME);
@@ -263,6 +264,10 @@ fn instance_id(facts: &Facts) -> Option<String> {
     let fields = [Field::POD_NAMESPACE, Field::POD_NAME, Field::CONTAINER_NAME];
     let parts: Option<Vec<&str>> = fields.iter().map(|field| facts.text(*field)).collect();
     Some(parts?.join("."))
+}
+
+fn pair(name: &str, value: &str) -> String {
+    format!("{}={}", encode(name), encode(value))
 }
 
 /// Percent-encodes `text` so that all SDKs decode it alike.

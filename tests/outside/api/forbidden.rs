@@ -184,12 +184,16 @@ fn a_forbidden_pod_is_one_warning_and_one_line_to_paste() {
     assert_eq!(grant.binding["subjects"], json!([subject]));
 }
 
+/// The labels that a StatefulSet sets on its first pod.
+const SET_LABELS: &str =
+    "controller-revision-hash=\"db-698c9565f8\"\nstatefulset.kubernetes.io/pod-name=\"db-0\"\n";
+
 #[test]
 fn a_pod_with_a_stable_name_gets_a_role_for_that_name() {
     let server = Server::start(always(Response::failure(403, "Forbidden", "pods \"db-0\" is forbidden")));
     let world = server.world("statefulset-db-0", "main");
     // What says that a StatefulSet owns the pod; without it any name may be a Deployment's.
-    world.write("etc/podinfo/labels", "statefulset.kubernetes.io/pod-name=\"db-0\"");
+    world.write("etc/podinfo/labels", SET_LABELS);
     let outcome = exec(&world, &server.url(), &["--annotations"]).expect_code(0);
     assert_eq!(Grant::of(&outcome).rule()["resourceNames"], json!(["db-0"]));
     assert!(!outcome.stderr.contains("every pod"), "{outcome:#?}");
@@ -282,7 +286,7 @@ fn each_pod_of_a_stateful_set_has_a_role_of_its_own() {
             claims["kubernetes.io"]["pod"]["name"] = json!(pod)
         });
         world.write(&format!("{SERVICE_ACCOUNT}/token"), &claims);
-        world.write("etc/podinfo/labels", format!("statefulset.kubernetes.io/pod-name=\"{pod}\""));
+        world.write("etc/podinfo/labels", SET_LABELS.replace("db-0", pod));
         server.accept_token(&claims);
         Grant::of(&exec(&world, &server.url(), &["--annotations"]).expect_code(0))
     };

@@ -264,11 +264,13 @@ fn the_answer_about_the_owner_outranks_labels() {
 }
 
 #[test]
-fn the_label_of_the_index_is_an_ordinal_whoever_owns_the_pod() {
-    let mut object = pod("statefulset-db-0");
-    object["metadata"]["ownerReferences"] = json!([]);
-    let server = Server::start(always(Response::json(&object)));
-    let shown = document(&server.world("statefulset-db-0", "main"), &server, &[]);
-    assert_eq!(shown["pod"]["ordinal"], 0);
-    assert_eq!(shown["sources"]["POD_ORDINAL"], "labels");
+fn the_label_of_the_index_is_an_ordinal_if_something_owns_the_pod() {
+    let other = json!([{"apiVersion": "example.com/v1", "kind": "Other", "name": "db", "uid": "u"}]);
+    for (references, ordinal) in [(other, json!(0)), (json!([]), Value::Null)] {
+        let mut object = pod("statefulset-db-0");
+        object["metadata"]["ownerReferences"] = references;
+        let server = Server::start(always(Response::json(&object)));
+        let shown = document(&server.world("statefulset-db-0", "main"), &server, &[]);
+        assert_eq!(shown["pod"]["ordinal"], ordinal);
+    }
 }
