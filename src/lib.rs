@@ -68,9 +68,10 @@ mod system;
 mod variables;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::time::Instant;
 
-use cli::Subcommand;
+use cli::{Subcommand, UsageError};
 use system::environment::Environment;
 use system::{exit, logging, process};
 
@@ -82,7 +83,7 @@ pub fn run(arguments: &[OsString]) -> i32 {
     if cli::is_disabled(&environment) == Some(true)
         && let Some(command) = cli::command(arguments)
     {
-        return commands::exec::execute(command, &environment);
+        return commands::exec::execute_at_once(command, &environment);
     }
     let subcommand = cli::subcommand(arguments);
     let is_exec = subcommand == Some(Subcommand::Exec);
@@ -92,6 +93,11 @@ pub fn run(arguments: &[OsString]) -> i32 {
     logging::start(&environment);
     let invocation = match cli::parse(arguments, &environment) {
         Ok(invocation) => invocation,
+        // What introspod is for; there is nothing to be wrong about.
+        Err(UsageError::NoSubcommand) => {
+            let _ = std::io::stderr().write_all(cli::general_help().as_bytes());
+            return exit::USAGE;
+        }
         Err(error) => {
             log::error!("{error}");
             return if is_exec { exit::EXEC_FAILURE } else { exit::USAGE };

@@ -7,7 +7,7 @@ use crate::variables::definition::OrderError;
 /// The command line or a variable `INTROSPOD_…` is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UsageError {
-    #[error("introspod needs a subcommand: {}; introspod --help explains them", subcommands())]
+    #[error("introspod needs a subcommand")]
     NoSubcommand,
     #[error("unknown subcommand {name:?}; {hint}use {}; introspod --help explains them", subcommands())]
     UnknownSubcommand { name: String, hint: String },

@@ -13,7 +13,7 @@ const SUBCOMMAND_COLUMN: usize = 11;
 const CODE_COLUMN: usize = 12;
 
 /// The help of `introspod --help`: the list of subcommands.
-pub(super) fn general() -> String {
+pub(crate) fn general() -> String {
     let mut text = "Usage: introspod SUBCOMMAND [OPTION...]\n\n".to_owned();
     text += "Makes a Kubernetes pod know itself: gathers what a container can know about its\n\
              pod, node and workload, and becomes the application, writes files or prints.\n\n\
@@ -67,13 +67,13 @@ fn about_variables(row: &Row) -> Option<String> {
 }
 
 /// An option with its placeholder.
-fn left(option: &Declaration) -> String {
+pub(super) fn left(option: &Declaration) -> String {
     let short = option.short.map_or(String::new(), |short| format!("-{short}, "));
     format!("{short}--{} {}", option.name, option.placeholder).trim_end().to_owned()
 }
 
 /// The help of an option, with the names of the formats.
-fn filled(option: &Declaration) -> String {
+pub(super) fn filled(option: &Declaration) -> String {
     let text = option.help.concat().replace("{formats}", &one_of(&Format::names()));
     text.replace("{suffixes}", &one_of(&Format::suffixes()))
 }

@@ -6,6 +6,9 @@
 
 mod error;
 mod help;
+#[cfg(test)]
+#[path = "../../release/manual.rs"]
+mod manual;
 mod options;
 mod subcommands;
 mod values;
@@ -18,6 +21,7 @@ use crate::system::environment::Environment;
 use crate::system::suggest;
 
 pub(crate) use error::UsageError;
+pub(crate) use help::general as general_help;
 pub(crate) use options::Options;
 pub(crate) use subcommands::Subcommand;
 use subcommands::{Row, SUBCOMMANDS};

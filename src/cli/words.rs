@@ -121,9 +121,16 @@ impl<'a> Words<'a> {
     }
 
     fn unknown_option(&self, name: &str) -> UsageError {
-        let known = Declaration::of(self.row.subcommand).map(|option| option.name);
-        let nearest = suggest::nearest(name.trim_start_matches('-'), known);
-        let hint = nearest.map_or(String::new(), |nearest| format!("did you mean --{nearest}? "));
+        let word = name.trim_start_matches('-');
+        let mut options = Declaration::of(self.row.subcommand);
+        let nearest = suggest::nearest(word, options.clone().map(|option| option.name));
+        // A value may have been taken for an option: --json for -o json.
+        let of_value = options.find_map(|option| Some((option.short?, (option.check)(word).ok()?)));
+        let hint = match (nearest, of_value) {
+            (_, Some((short, ()))) => format!("did you mean -{short} {word}? "),
+            (Some(nearest), None) => format!("did you mean --{nearest}? "),
+            (None, None) => String::new(),
+        };
         UsageError::UnknownOption { option: name.to_owned(), hint, subcommand: self.row.name }
     }
 

@@ -13,7 +13,7 @@ use super::pipeline::Input;
 use crate::cli::Options;
 use crate::system::environment::Environment;
 use crate::system::execve::{self, ExecError, STRING_LIMIT};
-use crate::system::exit;
+use crate::system::{exit, logging};
 use crate::variables::Selection;
 use crate::variables::labels::Map;
 use crate::variables::variable::{Scope, Variables, expand};
@@ -153,6 +153,14 @@ fn drop_variables<'a>(injected: &mut Vec<Injected<'a>>, excess: usize) -> Vec<In
     let dropped = injected.drain(..count).collect();
     injected.sort_unstable_by_key(|variable| variable.name);
     dropped
+}
+
+/// Executes `command` with the unchanged `environment`, and starts the log only if that fails.
+pub(crate) fn execute_at_once(command: &[OsString], environment: &Environment) -> i32 {
+    let entries = environment.with(&[]);
+    let Err(error) = execve::become_command(command, &entries);
+    logging::start(environment);
+    report(&error, command, &entries)
 }
 
 /// Executes `command` with the unchanged `environment`.

@@ -400,6 +400,8 @@ fn an_unknown_option_names_the_nearest_only_if_one_is_near() {
         ("--token_file", Some("--token-file")),
         ("--apiurl", Some("--api-url")),
         ("--fromat", Some("--format")),
+        ("--json", Some("-o json")),
+        ("--env", Some("-o env")),
         ("--verbose", None),
         ("--namespace", None),
         ("-x", None),
@@ -419,7 +421,19 @@ fn an_unknown_option_names_the_nearest_only_if_one_is_near() {
 
 #[test]
 fn without_a_subcommand_the_subcommands_are_named() {
-    for arguments in [&[][..], &["run"], &["--labels"], &["Exec"]] {
+    let general = run(introspod(["--help"])).stdout;
+    let outcome = run(introspod::<&str>([])).expect_code(2);
+    assert_eq!((outcome.stdout.as_str(), &outcome.stderr), ("", &general));
+    for (arguments, hint) in [
+        (&["version"][..], "introspod --version"),
+        (&["Version"], "introspod --version"),
+        (&["prnt"], "introspod print"),
+        (&["-version"], "introspod --version"),
+    ] {
+        let outcome = run(introspod(arguments)).expect_code(2);
+        assert!(only_line(&outcome).contains(&format!("did you mean {hint}? ")), "{outcome:?}");
+    }
+    for arguments in [&["run"][..], &["--labels"], &["Exec"]] {
         let outcome = run(introspod(arguments)).expect_code(2);
         let line = only_line(&outcome);
         assert!(line.contains("exec, write, print") && line.contains("introspod --help"), "{line}");
