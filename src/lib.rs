@@ -87,8 +87,7 @@ pub fn run(arguments: &[OsString]) -> i32 {
     }
     let subcommand = cli::subcommand(arguments);
     let is_exec = subcommand == Some(Subcommand::Exec);
-    let is_watch = subcommand == Some(Subcommand::Watch);
-    process::end_on_termination(if is_watch { process::End::Success } else { process::End::BySignal });
+    process::end_on_signals(subcommand == Some(Subcommand::Watch));
     commands::guard_against_panic(is_exec, arguments);
     logging::start(&environment);
     let invocation = match cli::parse(arguments, &environment) {
@@ -99,6 +98,9 @@ pub fn run(arguments: &[OsString]) -> i32 {
             return exit::USAGE;
         }
         Err(error) => {
+            if is_exec || subcommand == Some(Subcommand::Write) {
+                commands::termination::tell(&error);
+            }
             log::error!("{error}");
             return if is_exec { exit::EXEC_FAILURE } else { exit::USAGE };
         }

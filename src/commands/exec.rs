@@ -8,21 +8,16 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::CommandError;
 use super::pipeline::Input;
+use super::{CommandError, termination};
 use crate::cli::Options;
 use crate::system::environment::Environment;
 use crate::system::execve::{self, ExecError, STRING_LIMIT};
-use crate::system::{exit, logging};
-use crate::variables::Selection;
+use crate::system::exit;
+use crate::system::logging::{self, several};
+use crate::variables::VariablesError;
 use crate::variables::labels::Map;
-use crate::variables::variable::{Scope, Variables, expand};
-
-/// The free part of the kernel's limit, in bytes. The kernel adds the interpreter of a script and its
-/// argument: at most 256 bytes for each of at most five levels (`execve(2)`).
-const RESERVE: usize = 4096;
-/// The largest number of variables that a warning names.
-const NAMED: usize = 3;
+use crate::variables::variable::{Scope, Variable, Variables, expand};
 
 /// Gathers facts, writes files and executes the command. Returns only if that fails.
 pub(super) fn run(
@@ -42,117 +37,70 @@ pub(super) fn run(
             *argument = OsString::from_vec(text);
         }
     }
-    let injected = injected(&prepared.variables, &options.selection(), prepared.is_own);
-    Ok(execute_with(&command, environment, injected))
-}
-
-/// The order in which variables are dropped if all of them together are too large.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Annotation,
-    Label,
-    /// The standard variables and those of `--set`.
-    Named,
-    /// Never dropped: with `--require`, the application must not start without it.
-    Required,
-}
-
-impl Rank {
-    fn of(name: &str, selection: &Selection) -> Self {
-        if selection.require.iter().any(|required| required == name) {
-            return Rank::Required;
-        }
-        let is_set = selection.set.iter().any(|(set, _)| set == name);
-        match Map::of_variable(name).filter(|_| !is_set) {
-            Some(Map::Annotations) => Rank::Annotation,
-            Some(Map::Labels) => Rank::Label,
-            None => Rank::Named,
-        }
-    }
-}
-
-/// A variable for the application.
-struct Injected<'a> {
-    name: &'a str,
-    value: &'a str,
-    rank: Rank,
-}
-
-impl Injected<'_> {
-    /// The length of `NAME=value` in bytes.
-    fn length(&self) -> usize {
-        self.name.len() + 1 + self.value.len()
-    }
+    let require = &options.selection().require;
+    let injected = injected(&prepared.variables, require, prepared.is_own)?;
+    Ok(execute_with(&command, environment, injected, require))
 }
 
 /// The variables to inject, sorted by name, without those that the kernel would reject.
-fn injected<'a>(variables: &'a Variables, selection: &Selection, is_own: bool) -> Vec<Injected<'a>> {
+///
+/// # Errors
+/// [`VariablesError::Required`] if one of those is of `--require`.
+fn injected<'a>(
+    variables: &'a Variables,
+    require: &[String],
+    is_own: bool,
+) -> Result<Vec<(&'a str, &'a Variable)>, CommandError> {
     // The environment of this process does not have the variables of a recorded pod.
     let to_be_set = variables.iter().filter(|(_, variable)| !(is_own && variable.is_set));
-    let all = to_be_set.map(|(name, variable)| {
-        let (name, value) = (name.as_str(), variable.value.as_str());
-        Injected { name, value, rank: Rank::of(name, selection) }
-    });
-    let (large, injected): (Vec<_>, Vec<_>) = all.partition(|variable| variable.length() > STRING_LIMIT);
-    if !large.is_empty() {
-        let names = names(&large);
-        log::warn!("{names} not set: Linux allows at most {STRING_LIMIT} bytes for one variable");
+    let is_large =
+        |(name, variable): &(&str, &Variable)| name.len() + 1 + variable.value.len() > STRING_LIMIT;
+    let (large, injected): (Vec<_>, Vec<_>) =
+        to_be_set.map(|(name, variable)| (name.as_str(), variable)).partition(is_large);
+    let why = format!("Linux allows at most {STRING_LIMIT} bytes for one variable");
+    if let Some((name, _)) = large.iter().find(|(name, _)| require.iter().any(|required| required == name)) {
+        return Err(VariablesError::Required { name: (*name).to_owned(), why }.into());
     }
-    injected
+    if !large.is_empty() {
+        log::warn!("{} not set: {why}", names(&large));
+    }
+    Ok(injected)
 }
 
 /// The first few names with a verb: `A is`, `A and B are`, `A, B, C and 4 more are`.
-fn names(variables: &[Injected]) -> String {
-    let named: Vec<&str> = variables.iter().take(NAMED).map(|variable| variable.name).collect();
-    match (named.as_slice(), variables.len() - named.len()) {
-        ([name], 0) => format!("{name} is"),
-        ([names @ .., last], 0) => format!("{} and {last} are", names.join(", ")),
-        (names, more) => format!("{} and {more} more are", names.join(", ")),
-    }
+fn names(variables: &[(&str, &Variable)]) -> String {
+    let names: Vec<&str> = variables.iter().map(|(name, _)| *name).collect();
+    format!("{} {}", several(&names, names.len()), if names.len() == 1 { "is" } else { "are" })
 }
 
-/// Executes `command` with the variables `injected`. If they are too large for the kernel, it drops some
-/// and tries again.
-fn execute_with(command: &[OsString], environment: &Environment, mut injected: Vec<Injected>) -> i32 {
+/// Executes `command` with the variables `injected`. If they are too large for the kernel, it tries again without
+/// those of annotations, and then without those of labels, unless they are in `require`.
+fn execute_with(
+    command: &[OsString],
+    environment: &Environment,
+    mut injected: Vec<(&str, &Variable)>,
+    require: &[String],
+) -> i32 {
+    let mut maps = [Map::Annotations, Map::Labels].into_iter();
     loop {
-        let pairs: Vec<_> = injected.iter().map(|variable| (variable.name, variable.value)).collect();
+        let pairs: Vec<_> =
+            injected.iter().map(|(name, variable)| (*name, variable.value.as_str())).collect();
         let own = environment.with(&pairs);
         let Err(error) = execve::become_command(command, &own);
         let can_help = error.errno == Errno::E2BIG && oversized(command, &own).is_none();
-        if !can_help || !injected.iter().any(|variable| variable.rank != Rank::Required) {
-            return report(&error, command, &own);
-        }
-        let (size, limit) = (execve::total_size(command, &own), execve::total_limit());
-        let fits = limit.saturating_sub(RESERVE);
-        // Other kernels, such as gVisor's, have other limits. Halving ends after a few attempts.
-        let excess = if size > fits { size - fits } else { size / 2 };
-        let dropped = drop_variables(&mut injected, excess);
-        let count = dropped.len();
+        let dropped = maps.by_ref().filter(|_| can_help).find_map(|map| {
+            let is_dropped = |(name, variable): &mut (&str, &Variable)| {
+                variable.map == Some(map) && !require.iter().any(|required| required == name)
+            };
+            let dropped: Vec<_> = injected.extract_if(.., is_dropped).collect();
+            (!dropped.is_empty()).then_some(dropped)
+        });
+        let Some(dropped) = dropped else { return report(&error, command, &own) };
         log::warn!(
-            "{} not set ({count} of {}): arguments and environment have {size} bytes together, \
-             more than the kernel allows (E2BIG; the limit is {limit})",
-            names(&dropped),
-            count + injected.len(),
+            "{} not set: the arguments and the environment are larger together than the kernel allows (E2BIG)",
+            names(&dropped)
         );
     }
-}
-
-/// Drops variables until `excess` bytes are saved: first annotations, then labels, then the others, each
-/// in reverse order of their names.
-fn drop_variables<'a>(injected: &mut Vec<Injected<'a>>, excess: usize) -> Vec<Injected<'a>> {
-    // The sort is stable, so it keeps the reverse order of names.
-    injected.reverse();
-    injected.sort_by_key(|variable| variable.rank);
-    let mut saved = 0;
-    let is_enough = |variable: &Injected| {
-        let is_enough = saved >= excess || variable.rank == Rank::Required;
-        saved += execve::size(variable.length());
-        is_enough
-    };
-    let count = injected.iter().position(is_enough).unwrap_or(injected.len());
-    let dropped = injected.drain(..count).collect();
-    injected.sort_unstable_by_key(|variable| variable.name);
-    dropped
 }
 
 /// Executes `command` with the unchanged `environment`, and starts the log only if that fails.
@@ -165,11 +113,14 @@ pub(crate) fn execute_at_once(command: &[OsString], environment: &Environment) -
 
 /// Executes `command` with the unchanged `environment`.
 pub(crate) fn execute(command: &[OsString], environment: &Environment) -> i32 {
-    execute_with(command, environment, Vec::new())
+    execute_with(command, environment, Vec::new(), &[])
 }
 
 fn report(error: &ExecError, command: &[OsString], environment: &[Cow<CStr>]) -> i32 {
-    log::error!("cannot execute {:?}: {}", error.command.to_string_lossy(), why(error, command, environment));
+    let name = error.command.to_string_lossy();
+    let message = format!("cannot execute {name:?}: {}", why(error, command, environment));
+    termination::tell(&message);
+    log::error!("{message}");
     match error.errno {
         Errno::ENOENT | Errno::ENOTDIR if !error.is_found => exit::NOT_FOUND,
         _ => exit::CANNOT_EXECUTE,

@@ -2,7 +2,6 @@
 //! image does not have.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::CommandError;
@@ -14,13 +13,12 @@ const OWN: &str = "/proc/self/exe";
 const NAME: &str = "introspod";
 const MODE: u32 = 0o755;
 
-/// Copies this binary, unless the target already has the same bytes and mode.
+/// Copies this binary, unless the target already has the same bytes, mode and owner.
 pub(super) fn run(options: &Options) -> Result<(), CommandError> {
     let own = fs::read(OWN).map_err(|source| CommandError::Install { file: OWN, source })?;
     let target = Path::new(options.operand()).join(NAME);
-    let mode = fs::symlink_metadata(&target).map(|metadata| metadata.permissions().mode() & 0o7777);
-    if mode.is_ok_and(|mode| mode == MODE) && files::holds(&target, &own) {
-        return Ok(());
+    if !files::holds(&target, &own, MODE) {
+        files::replace(&target, &own, MODE)?;
     }
-    Ok(files::replace(&target, &own, MODE)?)
+    Ok(())
 }

@@ -5,10 +5,12 @@ mod get;
 mod install;
 mod pipeline;
 mod print;
+pub(crate) mod termination;
 mod watch;
 mod write;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::time::Instant;
 
 use crate::cli::{Invocation, Subcommand};
@@ -65,11 +67,14 @@ pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn()
         Subcommand::Exec => match exec::run(&options, command, environment, clock) {
             Ok(code) => return code,
             Err(error) => {
+                termination::tell(&error);
                 log::error!("{error}");
                 return exit::EXEC_FAILURE;
             }
         },
-        Subcommand::Write => write::run(&options, environment, clock),
+        Subcommand::Write => {
+            write::run(&options, environment, clock).inspect_err(|error| termination::tell(error))
+        }
         Subcommand::Watch => watch::run(&options, environment, clock),
         Subcommand::Print => print::run(&options, environment, clock),
         Subcommand::Get => get::run(&options, environment, clock),
@@ -96,12 +101,14 @@ fn code_of(result: Result<(), CommandError>) -> i32 {
 pub(crate) fn guard_against_panic(is_exec: bool, arguments: &[OsString]) {
     let arguments = arguments.to_vec();
     std::panic::set_hook(Box::new(move |panic| {
-        let bug = crate::system::logging::one_line(&panic.to_string()).into_owned();
+        let panic = panic.to_string();
+        let bug = crate::system::logging::one_line(&panic);
+        let then = if is_exec { "; the command is executed with the environment as it was" } else { "" };
+        // A standard error that cannot be written must not be another panic.
+        let _ = writeln!(std::io::stderr(), "introspod: error: a bug: {bug}{then}");
         if !is_exec {
-            eprintln!("introspod: error: a bug: {bug}");
             std::process::exit(exit::FAILURE);
         }
-        eprintln!("introspod: error: a bug: {bug}; the command is executed with the environment as it was");
         let command = crate::cli::command(&arguments).unwrap_or_default();
         let environment = Environment::new(crate::system::process::environment());
         std::process::exit(exec::execute(command, &environment));

@@ -93,7 +93,7 @@ fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, Stri
 
 /// Writes to standard output. If the reader has gone, the process ends as `cat(1)` does.
 pub(super) fn to_standard_output(content: &[u8]) -> Result<(), CommandError> {
-    crate::system::process::restore_sigpipe();
+    crate::system::process::restore_signals();
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(content).and_then(|()| stdout.flush()).map_err(CommandError::Standard)
 }

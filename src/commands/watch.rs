@@ -82,7 +82,7 @@ fn write_what_differs(each: &[Options], prepared: &[Prepared]) -> Result<bool, C
     let mut is_changed = false;
     for (options, prepared) in each.iter().zip(prepared) {
         for (path, content) in prepared.files(options) {
-            if files::holds(&path, &content) {
+            if files::holds(&path, &content, options.mode()) {
                 continue;
             }
             files::replace(&path, &content, options.mode())?;

@@ -162,7 +162,7 @@ const ETC_HOSTS: &str = "/etc/hosts";
 const LOG_NAME: usize = 8;
 
 /// The pod's directory and the container in a path that ends in `/pods/<uid>/containers/<name>/<8 hex>`.
-fn termination_log(root: &str) -> Option<(&str, &str)> {
+pub(crate) fn termination_log(root: &str) -> Option<(&str, &str)> {
     // Skip the other roots quickly, which are most of them.
     if root.as_bytes().iter().rev().nth(LOG_NAME) != Some(&b'/') {
         return None;

@@ -1,4 +1,4 @@
-//! `execve(2)`, the lookup of a program in `PATH`, and the kernel's limits for arguments and environment.
+//! `execve(2)`, and the lookup of a program in `PATH`.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -7,19 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit};
+use nix::libc::PATH_MAX;
 
-use super::process::{ignore_sigpipe, restore_sigpipe};
+use super::process::{ignore_signals, restore_signals};
 
 /// The default of `PATH` (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
 /// The longest argument or environment entry in bytes, without its NUL (`MAX_ARG_STRLEN`, `execve(2)`).
 pub(crate) const STRING_LIMIT: usize = 131_071;
-/// The lower bound of the limit for arguments and environment together, in bytes (`ARG_MAX`, `execve(2)`).
-const TOTAL_MINIMUM: u64 = 128 << 10;
-/// Its upper bound, in bytes: three quarters of the kernel's `_STK_LIM` (`execve(2)`).
-const TOTAL_MAXIMUM: u64 = 6 << 20;
 
 /// Why a command was not executed.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +43,10 @@ pub(crate) fn become_command(
     let Ok(arguments) = arguments else {
         return Err(ExecError { command: name, errno: Errno::EINVAL, is_found: false });
     };
-    restore_sigpipe();
+    restore_signals();
     let error = execute_first(&name, &arguments, environment);
     // The reader of the error message may have gone, and that must not end the process.
-    ignore_sigpipe();
+    ignore_signals();
     Err(error)
 }
 
@@ -101,28 +97,7 @@ fn candidates(name: &OsStr, environment: &[Cow<CStr>]) -> Vec<Vec<u8>> {
         b"" => name.to_vec(),
         directory => [directory, b"/", name].concat(),
     };
-    path.split(|byte| *byte == b':').map(in_directory).collect()
-}
-
-/// The limit for arguments and environment together, in bytes: a quarter of the stack's soft limit,
-/// within fixed bounds (`execve(2)`; `bprm_stack_limits` in Linux' `fs/exec.c`).
-pub(crate) fn total_limit() -> usize {
-    let stack = getrlimit(Resource::RLIMIT_STACK).map_or(u64::MAX, |(soft, _)| soft);
-    let limit = (stack / 4).clamp(TOTAL_MINIMUM, TOTAL_MAXIMUM);
-    usize::try_from(limit).unwrap_or(usize::MAX)
-}
-
-/// The size of an argument or environment entry of this length, in bytes, with its NUL and the pointer
-/// to it.
-pub(crate) fn size(length: usize) -> usize {
-    length + 1 + size_of::<*const u8>()
-}
-
-/// The size of these arguments and this environment, in bytes.
-pub(crate) fn total_size(command: &[OsString], environment: &[Cow<CStr>]) -> usize {
-    let arguments = command.iter().map(|word| size(word.len()));
-    let entries = environment.iter().map(|entry| size(entry.count_bytes()));
-    // The kernel also stores the path of the program.
-    let path = command.first().map_or(0, |name| name.len() + 1);
-    path + arguments.chain(entries).sum::<usize>()
+    // As execvp(3) and env(1) do it.
+    let is_path = |directory: &&[u8]| directory.len() < PATH_MAX as usize;
+    path.split(|byte| *byte == b':').filter(is_path).map(in_directory).collect()
 }

@@ -1,12 +1,16 @@
 //! Writes files atomically.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+use nix::unistd::geteuid;
+
+use super::process::{remove_on_signal, without_signals};
 
 /// The prefix of temporary files. Their names do not contain the name of the file, which may have the
 /// maximum length (`NAME_MAX`, 255 bytes).
@@ -34,6 +38,7 @@ fn advice(path: &Path, error: &io::Error) -> String {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             format!("the file system of {directory} is full")
         }
+        ErrorKind::FileTooLarge => "the file is larger than this process may write (ulimit -f)".to_owned(),
         ErrorKind::PermissionDenied => {
             format!("no permission in {directory}; check fsGroup and runAsUser against the volume")
         }
@@ -61,28 +66,34 @@ fn parent(path: &Path) -> &Path {
 /// Those of `open(2)`, `write(2)`, `fsync(2)` and `rename(2)`; the target is a directory.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), OutputError> {
     let failed = |source: io::Error| OutputError { path: path.to_owned(), source };
-    let temporary = temporary(path, content, mode).map_err(failed)?;
-    let Err(error) = temporary.persist(path) else { return Ok(()) };
-    if error.error.raw_os_error() != Some(Errno::EBUSY as i32) {
-        return Err(failed(error.error));
+    if path.file_name().is_none() || (path.is_dir() && !path.is_symlink()) {
+        return Err(failed(ErrorKind::IsADirectory.into()));
+    }
+    let mut temporary = without_signals(|| Temporary::create(path)).map_err(failed)?;
+    fill(&mut temporary.file, content, mode).map_err(failed)?;
+    let Err(error) = without_signals(|| temporary.rename(path)) else { return Ok(()) };
+    if error.raw_os_error() != Some(Errno::EBUSY as i32) {
+        return Err(failed(error));
     }
     log::warn!(
         "{}: this file is a mount point, so it is written in place, and a reader may see half of it; \
          mount its directory instead",
         path.display()
     );
-    drop(error);
     overwrite(path, content, mode).map_err(failed)
 }
 
-/// Whether the file at `path` is a regular file with exactly these bytes.
+/// Whether the file at `path` is a regular file of this user with exactly these bytes and this mode.
 ///
 /// It reads only a regular file of the right length, and follows no symbolic link: another user of the
 /// directory may have created a FIFO or a device.
-pub(crate) fn holds(path: &Path, content: &[u8]) -> bool {
+pub(crate) fn holds(path: &Path, content: &[u8], mode: u32) -> bool {
     let Ok(file) = open(path, OpenOptions::new().read(true)) else { return false };
     let length = content.len() as u64;
-    if !file.metadata().is_ok_and(|metadata| metadata.len() == length) {
+    let is_same = |metadata: fs::Metadata| {
+        (metadata.len(), metadata.mode() & 0o7777, metadata.uid()) == (length, mode, geteuid().as_raw())
+    };
+    if !file.metadata().is_ok_and(is_same) {
         return false;
     }
     let mut there = Vec::with_capacity(content.len());
@@ -90,35 +101,112 @@ pub(crate) fn holds(path: &Path, content: &[u8]) -> bool {
     file.take(length).read_to_end(&mut there).is_ok() && there == content
 }
 
-fn temporary(path: &Path, content: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
-    if path.file_name().is_none() || (path.is_dir() && !path.is_symlink()) {
-        return Err(ErrorKind::IsADirectory.into());
+/// A file beside the target. It is removed unless it is renamed, also when a signal ends the process.
+///
+/// A killed process leaves it behind. So there is one name for each target, and its file is locked: one that is
+/// not locked is of an earlier run, and is replaced.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+}
+
+impl Temporary {
+    fn create(target: &Path) -> io::Result<Self> {
+        let directory = parent(target);
+        // FNV-1a. Should two targets have the same name, the second takes a random one.
+        let hash = target
+            .file_name()
+            .unwrap_or_default()
+            .as_bytes()
+            .iter()
+            .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+        let path = directory.join(format!("{TEMPORARY_PREFIX}{:06x}", hash >> 8));
+        remove_leftover(&path);
+        let temporary = match create_locked(&path) {
+            Ok(file) => Temporary { path, file },
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let random = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(directory)?;
+                let (file, path) = random.keep()?;
+                Temporary { path, file }
+            }
+            Err(error) => return Err(error),
+        };
+        remove_on_signal(Some(&temporary.path));
+        Ok(temporary)
     }
-    let mut temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(parent(path))?;
-    temporary.write_all(content)?;
-    set_mode_and_sync(temporary.as_file(), mode)?;
-    Ok(temporary)
+
+    fn rename(&mut self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        remove_on_signal(None);
+        self.path.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.path != Path::new("") {
+            let _ = fs::remove_file(&self.path);
+            remove_on_signal(None);
+        }
+    }
+}
+
+/// Creates the file at `path`, which must not exist, and locks it.
+///
+/// # Errors
+/// Those of `open(2)`; EEXIST also if another process took the file for a leftover before it was locked.
+fn create_locked(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    match file.try_lock() {
+        // A file system without locks.
+        Err(TryLockError::Error(_)) => Ok(file),
+        Ok(()) if is_at(&file, path) => Ok(file),
+        _ => Err(ErrorKind::AlreadyExists.into()),
+    }
+}
+
+/// Removes the file at `path` if it is of this user and no process has locked it.
+fn remove_leftover(path: &Path) {
+    let Ok(file) = open(path, OpenOptions::new().read(true)) else { return };
+    let is_own = file.metadata().is_ok_and(|metadata| metadata.uid() == geteuid().as_raw());
+    if is_own && file.try_lock().is_ok() && is_at(&file, path) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Whether `path` still names `file`.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let (file, path) = (file.metadata().map(identity), fs::symlink_metadata(path).map(identity));
+    file.is_ok_and(|file| path.is_ok_and(|path| file == path))
 }
 
 // chmod(2) sets the exact mode: the umask does not apply.
-fn set_mode_and_sync(file: &File, mode: u32) -> io::Result<()> {
+fn fill(file: &mut File, content: &[u8], mode: u32) -> io::Result<()> {
+    file.write_all(content)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
 }
 
 fn overwrite(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut file = open(path, OpenOptions::new().write(true))?;
+    // On a full file system the old content stays.
+    let reserved = fallocate(&file, FallocateFlags::empty(), 0, content.len().max(1) as i64);
+    if let Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) = reserved {
+        return Err(errno.into());
+    }
     file.write_all(content)?;
     file.set_len(content.len() as u64)?;
-    set_mode_and_sync(&file, mode)
+    fill(&mut file, b"", mode)
 }
 
 /// Opens the regular file at `path`. Follows no symbolic link, and does not wait for a FIFO's other end.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = options.custom_flags(flags.bits()).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(ErrorKind::InvalidInput, "this is not a regular file")),
+    if file.metadata()?.is_file() {
+        return Ok(file);
     }
+    Err(io::Error::new(ErrorKind::InvalidInput, "this is not a regular file"))
 }

@@ -17,11 +17,9 @@ pub(crate) fn start(environment: &Environment) {
     let mut builder = env_logger::Builder::new();
     builder.parse_filters(if is_valid { given } else { DEFAULT_FILTER }).format(|formatter, record| {
         let text = record.args().to_string();
-        if record.target() == ADVICE {
-            return writeln!(formatter, "{text}");
-        }
         let level = record.level().as_str().to_ascii_lowercase();
-        writeln!(formatter, "introspod: {level}: {}", one_line(&text))
+        let mut lines = text.split(|letter| letter == '\n' && record.target() == ADVICE);
+        lines.try_for_each(|line| writeln!(formatter, "introspod: {level}: {}", one_line(line)))
     });
     builder.init();
     if !is_valid {
@@ -44,6 +42,19 @@ fn is_filter(filter: &str) -> bool {
 
 /// The target of advice in the log. Users copy it, so it may have several lines.
 pub(crate) const ADVICE: &str = "introspod::advice";
+
+/// A message names at most so many of several things.
+pub(crate) const NAMED: usize = 3;
+
+/// The first few of `count` names: `A`, `A and B`, `A, B, C and 4 more`. The other names may be missing.
+pub(crate) fn several(names: &[impl AsRef<str>], count: usize) -> String {
+    let named: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
+    match (named.as_slice(), count - named.len()) {
+        ([names @ .., last], 0) if !names.is_empty() => format!("{} and {last}", names.join(", ")),
+        (names, 0) => names.join(", "),
+        (names, more) => format!("{} and {more} more", names.join(", ")),
+    }
+}
 
 /// `text` with escape sequences for control characters, so that text from outside cannot add lines to the
 /// log. Line separators (U+2028, U+2029), invisible characters and characters that change the direction of

@@ -1,19 +1,30 @@
 //! The only unsafe code: arguments, environment and signal handlers, for which POSIX uses raw pointers.
+//!
+//! The signals: a process that is PID 1 of its namespace does not receive a signal without a handler
+//! (`pid_namespaces(7)`). So every signal that ends other processes has a handler here, which ends this one.
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::io::IsTerminal;
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use nix::sys::stat::Mode;
 
-/// Whether SIGPIPE was ignored when the process started.
-static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+use super::exit;
+
+/// The signals of a closed pipe and of a file that gets too large. They are ignored, so that writing is an
+/// ordinary error.
+const OF_WRITING: [Signal; 2] = [Signal::SIGPIPE, Signal::SIGXFSZ];
+/// Which of them were ignored when the process started.
+static WERE_IGNORED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
 /// The program's entry point, which the C library calls (`main` in ISO C). Tests and fuzzers have their
 /// own entry points.
@@ -32,7 +43,6 @@ unsafe extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char)
 /// Prepares the process as Rust's runtime does (`std::rt::init`), but so that `execve(2)` undoes it.
 ///
 /// It opens closed standard descriptors, so that no other file gets their numbers. They are closed on exec.
-/// It ignores SIGPIPE, so that writing to a closed pipe is an ordinary error.
 #[cfg_attr(any(test, fuzzing), allow(dead_code, reason = "only the entry point calls it"))]
 fn start() {
     for descriptor in 0..3 {
@@ -41,9 +51,9 @@ fn start() {
             occupy_lowest_descriptor();
         }
     }
-    if let Some(before) = set_sigpipe(SigHandler::SigIgn) {
-        let was_ignored = matches!(before.handler(), SigHandler::SigIgn);
-        SIGPIPE_WAS_IGNORED.store(was_ignored, Ordering::Relaxed);
+    for (signal, was_ignored) in OF_WRITING.into_iter().zip(&WERE_IGNORED) {
+        let before = set(signal, SigHandler::SigIgn);
+        was_ignored.store(before.is_some_and(|before| is_ignored(&before)), Ordering::Relaxed);
     }
 }
 
@@ -72,65 +82,132 @@ unsafe fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Ve
     (0..count).map(word).collect()
 }
 
-/// Restores the inherited disposition of SIGPIPE.
-///
-/// An ignored signal stays ignored through `execve(2)` (`signal(7)`).
-pub(crate) fn restore_sigpipe() {
-    if !SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed) {
-        set_sigpipe(SigHandler::SigDfl);
-    }
-}
-
-/// Ignores SIGPIPE again.
-pub(crate) fn ignore_sigpipe() {
-    set_sigpipe(SigHandler::SigIgn);
-}
-
-/// Sets the disposition of SIGPIPE, and answers with the previous one.
-fn set_sigpipe(handler: SigHandler) -> Option<SigAction> {
-    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: neither disposition is a handler.
-    unsafe { sigaction(Signal::SIGPIPE, &action) }.ok()
-}
-
-/// The exit code when SIGTERM or SIGINT ends the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// 128 and the signal's number, as a shell reports it: 143, 130.
-    BySignal,
-    /// 0: ending the process by a signal is its normal end.
-    Success,
-}
-
-/// Makes SIGTERM and SIGINT end the process at once.
-///
-/// PID 1 of a namespace does not receive a signal without a handler (`pid_namespaces(7)`). An ignored
-/// signal stays ignored, as a shell expects of a background job. `execve(2)` resets handlers to the default.
-pub(crate) fn end_on_termination(end: End) {
-    let handler = match end {
-        End::BySignal => end_by_signal,
-        End::Success => end_with_success,
-    };
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let action = SigAction::new(SigHandler::Handler(handler), SaFlags::empty(), SigSet::empty());
-        // SAFETY: the handlers call nothing but _exit(2), which is async-signal-safe.
-        if let Ok(before) = unsafe { sigaction(signal, &action) }
-            && matches!(before.handler(), SigHandler::SigIgn)
-        {
-            // SAFETY: this restores the previous disposition.
-            let _ = unsafe { sigaction(signal, &before) };
+/// Restores the inherited dispositions of signals. Those of handlers `execve(2)` restores: an ignored signal stays
+/// ignored (`signal(7)`).
+pub(crate) fn restore_signals() {
+    for (signal, was_ignored) in OF_WRITING.into_iter().zip(&WERE_IGNORED) {
+        if !was_ignored.load(Ordering::Relaxed) {
+            set(signal, SigHandler::SigDfl);
         }
     }
 }
 
-extern "C" fn end_by_signal(signal: libc::c_int) {
-    // SAFETY: _exit(2) is async-signal-safe and does not return.
-    unsafe { libc::_exit(128 + signal) }
+/// Ignores the signals of writing again.
+pub(crate) fn ignore_signals() {
+    for signal in OF_WRITING {
+        set(signal, SigHandler::SigIgn);
+    }
 }
 
-extern "C" fn end_with_success(_: libc::c_int) {
-    // SAFETY: as above.
-    unsafe { libc::_exit(crate::system::exit::SUCCESS) }
+fn is_ignored(action: &SigAction) -> bool {
+    matches!(action.handler(), SigHandler::SigIgn)
+}
+
+/// Sets the disposition of `signal`, and answers with the previous one.
+fn set(signal: Signal, handler: SigHandler) -> Option<SigAction> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handlers here call nothing but async-signal-safe functions.
+    unsafe { sigaction(signal, &action) }.ok()
+}
+
+/// Signals that do not end a process, or that have another meaning here.
+const WITHOUT_HANDLER: [Signal; 8] = [
+    Signal::SIGCHLD,
+    Signal::SIGCONT,
+    Signal::SIGURG,
+    Signal::SIGTSTP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    OF_WRITING[0],
+    OF_WRITING[1],
+];
+
+/// Signals of faults. What a fault of this process sends has no handler: it ends the process anyway.
+const OF_FAULTS: [Signal; 7] = [
+    Signal::SIGABRT,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGSEGV,
+    Signal::SIGSYS,
+    Signal::SIGTRAP,
+];
+
+/// Whether SIGTERM and SIGINT are the normal end of the process.
+static ENDS_WELL: AtomicBool = AtomicBool::new(false);
+
+/// Makes every signal that ends a process end this one at once, with 128 and the signal's number as a shell
+/// reports it. With `ends_well` SIGTERM and SIGINT end it with 0.
+///
+/// A signal that is ignored stays ignored, as a shell expects of a background job. SIGWINCH is Apache's signal to
+/// stop; where standard input is a terminal, it only says that its size has changed.
+pub(crate) fn end_on_signals(ends_well: bool) {
+    ENDS_WELL.store(ends_well, Ordering::Relaxed);
+    let is_left = |number| WITHOUT_HANDLER.iter().any(|signal| *signal as libc::c_int == number);
+    for number in (1..=libc::SIGRTMAX()).filter(|number| !is_left(*number)) {
+        if number == libc::SIGWINCH && std::io::stdin().is_terminal() {
+            continue;
+        }
+        // SAFETY: a sigaction of zeros is valid (`sigaction(2)`). The handlers call nothing but async-signal-safe
+        // functions. KILL, STOP and the C library's own signals fail with EINVAL.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            let mut before = action;
+            action.sa_sigaction = end as *const () as usize;
+            if OF_FAULTS.iter().any(|signal| *signal as libc::c_int == number) {
+                action.sa_sigaction = end_if_sent as *const () as usize;
+                action.sa_flags = libc::SA_SIGINFO;
+            }
+            if libc::sigaction(number, &action, &mut before) == 0 && before.sa_sigaction == libc::SIG_IGN {
+                libc::sigaction(number, &before, ptr::null_mut());
+            }
+        }
+    }
+}
+
+/// The file to remove when a signal ends the process.
+static TEMPORARY: AtomicPtr<libc::c_char> = AtomicPtr::new(ptr::null_mut());
+
+extern "C" fn end(signal: libc::c_int) {
+    let is_end = ENDS_WELL.load(Ordering::Relaxed) && [libc::SIGTERM, libc::SIGINT].contains(&signal);
+    let temporary = TEMPORARY.swap(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: unlink(2) and _exit(2) are async-signal-safe. The pointer is null or of a CString.
+    unsafe {
+        if !temporary.is_null() {
+            libc::unlink(temporary);
+        }
+        libc::_exit(if is_end { exit::SUCCESS } else { 128 + signal })
+    }
+}
+
+extern "C" fn end_if_sent(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel gives a valid siginfo_t. Its code is above 0 if the kernel itself sends the signal.
+    unsafe {
+        if (*info).si_code <= 0 {
+            end(signal);
+        }
+        libc::signal(signal, libc::SIG_DFL);
+    }
+}
+
+/// Removes the file at `path` when a signal ends the process; with none, no file any more.
+pub(crate) fn remove_on_signal(path: Option<&Path>) {
+    let path = path.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok());
+    let before = TEMPORARY.swap(path.map_or(ptr::null_mut(), CString::into_raw), Ordering::Relaxed);
+    if !before.is_null() {
+        // SAFETY: it is from `CString::into_raw`, and whoever swaps it owns it.
+        drop(unsafe { CString::from_raw(before) });
+    }
+}
+
+/// Does something that no signal interrupts.
+pub(crate) fn without_signals<T>(act: impl FnOnce() -> T) -> T {
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let result = act();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    result
 }
 
 /// The inherited environment, in its order and with duplicates and entries without `=`; each entry ends in NUL.

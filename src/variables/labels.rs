@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::facts::field::{Field, Source};
+use crate::system::logging::{NAMED, several};
 use crate::variables::variable::{Variable, Variables};
-
-/// A warning names at most this many of the keys that were left out.
-const NAMED: usize = 3;
 
 /// A map of the pod that can become variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +60,8 @@ impl Map {
             }
             match variables.entry(name) {
                 Entry::Vacant(entry) => {
-                    entry.insert(Variable::new(value.clone(), Cow::Borrowed(source.name())));
+                    let variable = Variable::new(value.clone(), Cow::Borrowed(source.name()));
+                    entry.insert(Variable { map: Some(self), ..variable });
                 }
                 Entry::Occupied(entry) => colliding.add(|| {
                     let name = entry.key();
@@ -115,12 +114,8 @@ impl LeftOut {
             return;
         }
         let noun = if self.count == 1 { "" } else { "s" };
-        let more = match self.count - self.named.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let (count, entry, named) = (self.count, map.entry(), self.named.join(", "));
-        log::warn!("left out {count} {entry}{noun}, because {why}: {named}{more}");
+        let (count, entry, named) = (self.count, map.entry(), several(&self.named, self.count));
+        log::warn!("left out {count} {entry}{noun}, because {why}: {named}");
     }
 }
 

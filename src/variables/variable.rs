@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::kubernetes::expansion;
 use crate::system::environment::Environment;
+use crate::variables::labels::Map;
 
 /// A variable's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +19,14 @@ pub(crate) struct Variable {
     /// The value contains text from the environment that is not a fact, so it may be a secret. The
     /// application gets it, but it is not printed or written.
     pub(crate) is_private: bool,
+    /// The map whose entry this is: `--labels`, `--annotations`.
+    pub(crate) map: Option<Map>,
 }
 
 impl Variable {
     /// A variable that the application does not have yet, and that may be printed.
     pub(crate) fn new(value: String, source: impl Into<Cow<'static, str>>) -> Self {
-        Variable { value, source: source.into(), is_set: false, is_private: false }
+        Variable { value, source: source.into(), is_set: false, is_private: false, map: None }
     }
 }
 

@@ -33,7 +33,7 @@ fn calls(log: &str) -> Vec<(String, usize)> {
         let count = counts.entry(name).or_default();
         *count += 1;
         // The handlers are the first thing that is done.
-        has_begun |= line.starts_with("rt_sigaction(SIGTERM");
+        has_begun |= line.starts_with("rt_sigaction(SIGHUP");
         if has_begun && name != "exit_group" {
             calls.push((name.to_owned(), *count));
         }

@@ -240,3 +240,18 @@ fn a_known_variable_satisfies_require_and_an_unknown_one_is_named() {
         assert!(only_line(&outcome).contains(&format!("required variable {name} is not known: ")));
     }
 }
+
+#[test]
+fn an_entry_of_path_that_is_longer_than_a_path_can_be_is_passed_over() {
+    let long = "x".repeat(5000);
+    for path in [format!("/{long}:/bin"), format!("/nowhere:/{long}:/bin"), format!("/bin:/{long}")] {
+        for program in [&["/usr/bin/env"][..], &[INTROSPOD, "exec", "--"]] {
+            let mut command = Command::new(program[0]);
+            command.args(&program[1..]).arg("true").env_clear().env("PATH", &path);
+            run(command).expect_code(0);
+        }
+    }
+    let mut command = introspod(["exec", "no-such-command"]);
+    command.env("PATH", format!("/{long}"));
+    assert!(only_line(&run(command).expect_code(127)).contains("not found in PATH"));
+}

@@ -1,7 +1,8 @@
 //! `--root`: the directories that it accepts and rejects.
 
 use crate::made::only_line;
-use crate::world::{World, introspod, run};
+use crate::needs::{has_strace, needs};
+use crate::world::{INTROSPOD, World, introspod, recorded, run};
 
 #[test]
 fn another_directory_with_a_live_proc_is_refused_with_what_to_do() {
@@ -56,4 +57,28 @@ fn a_recorded_container_is_taken_with_its_recorded_proc() {
 fn in_namespace(script: &str) -> Option<crate::world::Outcome> {
     let variables = [("INTROSPOD", std::ffi::OsStr::new(crate::world::INTROSPOD))];
     crate::made::in_mount_namespace(script, &variables)
+}
+
+/// Kernels before 5.6 have no openat2(2), a sandbox may forbid it, and it fails in a race.
+#[test]
+fn without_openat2_the_same_is_read() {
+    let root = recorded("downward", "main");
+    let print = |options: &[&str]| {
+        let mut command = std::process::Command::new("strace");
+        command.args(["--quiet=all", "--output=/dev/null"]).args(options).arg(INTROSPOD);
+        command.args(["print", "--format=json", "--labels", "--root"]).arg(&root).env_clear();
+        run(command).expect_code(0)
+    };
+    if !needs("the Debian package strace", has_strace) {
+        return;
+    }
+    let expected = print(&[]);
+    for error in ["EAGAIN", "ENOSYS", "EPERM"] {
+        let outcome = print(&[&format!("--inject=openat2:error={error}")]);
+        assert_eq!(
+            (outcome.stdout, outcome.stderr),
+            (expected.stdout.clone(), expected.stderr.clone()),
+            "{error}"
+        );
+    }
 }

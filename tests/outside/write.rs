@@ -1,5 +1,6 @@
 //! `write`: files are complete or unchanged, and one line says why a file cannot be written.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -10,7 +11,7 @@ use nix::unistd::mkfifo;
 use serde_json::{Value, json};
 
 use crate::made::{annotated, in_mount_namespace, only_line, pod};
-use crate::needs::{is_root, needs};
+use crate::needs::{has_strace, is_root, needs};
 use crate::world::{INTROSPOD, Outcome, World, introspod, run, run_with_input};
 
 /// A directory with a Pod object in it that is not where files are written.
@@ -358,6 +359,26 @@ fn a_target_that_is_a_mount_point_is_written_in_place_with_a_warning() {
 }
 
 #[test]
+fn a_mount_point_on_a_full_file_system_keeps_its_content() {
+    // The file may be shorter or longer than the new one.
+    for size in [10, 100_000] {
+        let script = format!(
+            "mkdir full && mount -t tmpfs -o size=200k tmpfs full && : >x.sh && head -c {size} /dev/zero >full/x
+            mount --bind full/x x.sh || exit 9
+            cat /dev/zero >full/fill 2>/dev/null
+            write \"$dir/x.sh\" --annotations; code=$?; cmp x.sh full/x && stat -c %s x.sh; exit $code"
+        );
+        let place = place();
+        let value = "x".repeat(if size == 10 { 100_000 } else { 400_000 });
+        fs::write(&place.pod, annotated([("k", value.as_str())]).to_string()).unwrap();
+        let Some(outcome) = mounted(&place, &script) else { return };
+        let outcome = outcome.expect_code(1);
+        assert!(outcome.stderr.lines().last().unwrap().contains("is full"), "{outcome:?}");
+        assert_eq!(outcome.stdout, format!("{size}\n"));
+    }
+}
+
+#[test]
 fn a_mount_point_that_cannot_be_written_is_said() {
     let place = place();
     fs::write(place.path("x.env"), "").unwrap();
@@ -374,4 +395,208 @@ fn an_unwritable_file_is_125_for_exec_and_the_command_does_not_start() {
     let outcome = world.run(["exec", "--out", "/no/such/place/x.env", "echo", "started"]).expect_code(125);
     assert_eq!(outcome.stdout, "");
     assert!(only_line(&outcome).contains("/no/such/place does not exist"));
+}
+
+/// The names in the directory that begin with a dot.
+fn hidden(place: &Place) -> Vec<String> {
+    place.names().into_iter().filter(|name| name.starts_with('.')).collect()
+}
+
+/// `introspod write --out NAME` under strace, with `options` of strace's.
+fn traced(place: &Place, options: &[&str]) -> Option<Outcome> {
+    let inner = place.command("x.env", &[]);
+    let mut command = Command::new("strace");
+    command.arg("--quiet=all").args(options).arg(inner.get_program()).args(inner.get_args());
+    needs("the Debian package strace", has_strace).then(|| run(command))
+}
+
+#[test]
+fn of_many_killed_runs_one_temporary_file_stays_and_the_next_run_removes_it() {
+    let place = place();
+    for _ in 0..5 {
+        let options = ["--output=/dev/null", "--inject=fsync:signal=KILL:when=1"];
+        let Some(outcome) = traced(&place, &options) else { return };
+        assert_eq!(outcome.code, 137);
+        assert_eq!(hidden(&place).len(), 1, "{:?}", hidden(&place));
+    }
+    place.write("x.env", &[]).expect_code(0);
+    assert_eq!(place.names(), ["x.env"]);
+}
+
+#[test]
+fn each_target_has_its_own_temporary_file() {
+    let place = place();
+    for name in ["x.env", "y.env"] {
+        let options = ["--output=/dev/null", "--inject=fsync:signal=KILL:when=1"];
+        let inner = place.command(name, &[]);
+        let mut command = Command::new("strace");
+        command.arg("--quiet=all").args(options).arg(inner.get_program()).args(inner.get_args());
+        if !needs("the Debian package strace", has_strace) {
+            return;
+        }
+        assert_eq!(run(command).code, 137);
+    }
+    assert_eq!(hidden(&place).len(), 2);
+    place.write("x.env", &[]).expect_code(0);
+    assert_eq!(hidden(&place).len(), 1);
+}
+
+#[test]
+fn a_temporary_file_of_a_running_process_is_left_alone() {
+    let place = place();
+    let options = ["--output=/dev/null", "--inject=fsync:signal=KILL:when=1"];
+    let Some(_) = traced(&place, &options) else { return };
+    let [name] = hidden(&place).try_into().unwrap();
+    // As the running process has it (flock(2)).
+    let file = fs::File::open(place.path(&name)).unwrap();
+    file.lock().unwrap();
+    place.write("x.env", &[]).expect_code(0);
+    assert_eq!(place.names(), [name, "x.env".to_owned()]);
+    drop(file);
+    place.write("x.env", &[]).expect_code(0);
+    assert_eq!(place.names(), ["x.env"]);
+}
+
+#[test]
+fn a_file_of_somebody_else_at_the_temporary_name_is_left_alone() {
+    if !needs("root", is_root) {
+        return;
+    }
+    let place = place();
+    let options = ["--output=/dev/null", "--inject=fsync:signal=KILL:when=1"];
+    let Some(_) = traced(&place, &options) else { return };
+    let [name] = hidden(&place).try_into().unwrap();
+    std::os::unix::fs::chown(place.path(&name), Some(65_000), None).unwrap();
+    place.write("x.env", &[]).expect_code(0);
+    assert_eq!(hidden(&place), [name]);
+}
+
+#[test]
+fn a_signal_at_any_call_leaves_no_temporary_file() {
+    let place = place();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let Some(outcome) = traced(&place, &["--output", log.path().to_str().unwrap()]) else { return };
+    outcome.expect_code(0);
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    let log = fs::read_to_string(log).unwrap();
+    let mut has_begun = false;
+    for line in log.lines() {
+        let Some((name, _)) = line.split_once('(') else { continue };
+        let count = counts.entry(name.to_owned()).or_default();
+        *count += 1;
+        has_begun |= line.contains("O_EXCL");
+        if !has_begun || name == "exit_group" {
+            continue;
+        }
+        for signal in ["TERM", "QUIT"] {
+            let inject = format!("--inject={name}:signal={signal}:when={count}");
+            let outcome = traced(&place, &["--output=/dev/null", &inject]).unwrap();
+            assert!([0, 143, 131].contains(&outcome.code), "{inject}: {outcome:?}");
+            assert_eq!(place.names(), ["x.env"], "{inject}");
+        }
+    }
+    assert!(has_begun);
+}
+
+#[test]
+fn a_file_that_is_larger_than_allowed_is_an_error_like_a_full_disk() {
+    let place = place();
+    fs::write(place.path("x.env"), "old").unwrap();
+    for (subcommand, code) in [("write", 1), ("exec", 125)] {
+        let mut command = Command::new("sh");
+        let script = "ulimit -c 0; ulimit -f 0; exec \"$introspod\" \"$subcommand\" --pod \"$pod\" --out \"$out\" $command";
+        command.args(["-c", script]).env("introspod", INTROSPOD).env("subcommand", subcommand);
+        command.env("pod", place.pod.path()).env("out", place.path("x.env"));
+        command.env("command", if subcommand == "exec" { "echo started" } else { "" });
+        let outcome = run(command).expect_code(code);
+        let line = only_line(&outcome);
+        assert!(line.contains("cannot write ") && line.contains("ulimit -f"), "{line}");
+        assert_eq!((outcome.stdout.as_str(), place.names()), ("", vec!["x.env".to_owned()]));
+        assert_eq!(fs::read_to_string(place.path("x.env")).unwrap(), "old");
+    }
+}
+
+/// A crash of the machine after the rename must not leave an empty file.
+#[test]
+fn a_file_is_synced_before_it_is_renamed() {
+    let place = place();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let options =
+        ["--trace=fsync,fdatasync,rename,renameat,renameat2", "--output", log.path().to_str().unwrap()];
+    let Some(outcome) = traced(&place, &options) else { return };
+    outcome.expect_code(0);
+    let log = fs::read_to_string(log).unwrap();
+    let calls: Vec<&str> = log.lines().filter_map(|line| Some(line.split_once('(')?.0)).collect();
+    assert!(matches!(calls[..], ["fsync" | "fdatasync", "rename" | "renameat" | "renameat2"]), "{log}");
+}
+
+/// Where the kubelet mounts the termination message: a file of its own at a path of the container's.
+#[test]
+fn when_it_gives_up_the_termination_message_says_why() {
+    let log = "pods/3f1c2a4e-9f0e-4a58-8a51-0d3c1b3b8a77/containers/app/0a1b2c3d";
+    for (arguments, code, why) in [
+        ("exec --out /nowhere/x.env echo", 125, "cannot write /nowhere/x.env"),
+        ("exec --explian echo", 125, "unknown option --explian"),
+        ("exec -- no-such-command", 127, "cannot execute \"no-such-command\": not found in PATH"),
+        ("write --out /nowhere/x.env", 1, "cannot write /nowhere/x.env"),
+        ("write", 2, "--out FILE"),
+        ("exec --require NOPE echo", 125, "required variable NOPE"),
+        ("print --require NOPE", 1, ""),
+        ("exec true", 0, ""),
+    ] {
+        let script = format!(
+            "mkdir -p ${{log%/*}}; echo old >\"$log\"; : >message; mount --bind \"$log\" message || exit 9
+            env -i PATH=/bin \"$introspod\" {arguments} >/dev/null; code=$?; cat message; exit $code"
+        );
+        let place = place();
+        let variables = [
+            ("log", log.as_ref()),
+            ("introspod", INTROSPOD.as_ref()),
+            ("dir", place.directory.path().as_os_str()),
+        ];
+        let Some(outcome) = in_mount_namespace(&format!("cd \"$dir\"; {script}"), &variables) else { return };
+        let outcome = outcome.expect_code(code);
+        if why.is_empty() {
+            assert_eq!(outcome.stdout, "old\n", "{arguments}");
+            continue;
+        }
+        assert_eq!(outcome.stdout, format!("{}\n", outcome.stderr.lines().last().unwrap()), "{arguments}");
+        assert!(
+            outcome.stdout.starts_with("introspod: error: ") && outcome.stdout.contains(why),
+            "{outcome:?}"
+        );
+    }
+}
+
+/// What others may do with a file in a directory that they share: make it theirs, or let everybody write it.
+#[test]
+fn install_replaces_a_file_of_somebody_else_with_the_same_bytes() {
+    if !needs("root", is_root) {
+        return;
+    }
+    type Plant = fn(&Path);
+    let plants: [Plant; 3] = [
+        |path| std::os::unix::fs::chown(path, Some(65_000), None).unwrap(),
+        |path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap(),
+        |path| {
+            fs::rename(path, path.with_extension("other")).unwrap();
+            symlink("introspod.other", path).unwrap();
+        },
+    ];
+    for plant in plants {
+        let place = place();
+        let install =
+            || run(introspod([OsStr::new("install"), place.directory.path().as_os_str()])).expect_code(0);
+        install();
+        let path = place.path("introspod");
+        let inode = || fs::symlink_metadata(&path).unwrap().ino();
+        let first = inode();
+        install();
+        assert_eq!(inode(), first, "nothing to do");
+        plant(&path);
+        install();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        assert!(metadata.is_file());
+        assert_eq!((metadata.uid(), metadata.mode() & 0o7777), (0, 0o755));
+    }
 }

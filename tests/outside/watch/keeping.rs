@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::made::in_mount_namespace;
+use crate::needs::{is_root, needs};
 use crate::world::{introspod, run};
 
 #[test]
@@ -85,6 +86,40 @@ fn a_file_that_is_right_already_is_not_touched() {
     wait_for("its sleep", || (watching.state() == 'S').then_some(()));
     assert_eq!(watching.end(Signal::SIGTERM), Some(0));
     assert_eq!(fs::metadata(&out).unwrap().ino(), inode);
+}
+
+/// Others of a shared directory may have made it theirs, or let everybody write it.
+#[test]
+fn a_file_with_the_right_bytes_and_another_mode_or_owner_is_replaced() {
+    type Plant = fn(&Path);
+    let plants: [(&str, Plant); 3] = [
+        ("mode", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap()),
+        ("owner", |path| std::os::unix::fs::chown(path, Some(65_000), None).unwrap()),
+        ("link", |path| {
+            fs::rename(path, path.with_extension("other")).unwrap();
+            symlink("pod.other", path).unwrap();
+        }),
+    ];
+    if !needs("root", is_root) {
+        return;
+    }
+    for (what, plant) in plants {
+        let (world, mut volume) = labelled();
+        let out = world.path().join("out/pod.json");
+        fs::create_dir(out.parent().unwrap()).unwrap();
+        world.run(["write", "--mode=0600", "--out", out.to_str().unwrap()]).expect_code(0);
+        let is_right = || {
+            let metadata = out.symlink_metadata().unwrap();
+            (metadata.is_file() && (metadata.mode() & 0o7777, metadata.uid()) == (0o600, 0)).then_some(())
+        };
+        plant(&out);
+        let watching = Watching::start(&world, ["--mode", "0600"]);
+        wait_for(what, is_right);
+        plant(&out);
+        volume.label("red");
+        wait_for(what, is_right);
+        assert_eq!(watching.complaints(), [""; 0]);
+    }
 }
 
 #[test]
