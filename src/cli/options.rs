@@ -124,10 +124,12 @@ options! {
         otel: Option<bool> = "otel" "", values::boolean, { kind: Switch };
         /// fail if the variable NAME is not known; repeatable
         require: Vec<String> = "require" "NAME", values::variable_name, { kind: List, is_essential: true };
-        /// replace variables that are already set; without this option they stay as they are
-        replaces: Option<bool> = "override" "", values::boolean, { kind: Switch };
-        /// expand $(VAR) in the value of the variable NAME; repeatable
-        expand_env: Vec<String> = "expand-env" "NAME", values::variable_name, { kind: List };
+        /// leave out the variable NAME; repeatable
+        omit: Vec<String> = "omit" "NAME", values::variable_name, { kind: List };
+        /// set the standard variables (default); --standard=false sets only those that an option names
+        standard: Option<bool> = "standard" "", values::boolean, { kind: Switch };
+        /// replace the variable NAME, or all with '*', if it is already set; repeatable; without this option it stays
+        overrides: Vec<String> = "override" "NAME", values::variable_name, { kind: List };
     }
     "Variables" for [Exec] {
         /// expand $(VAR) in the arguments of COMMAND, by the rules of Kubernetes
@@ -206,8 +208,9 @@ impl Options {
             annotations: self.annotations == Some(true),
             require: self.require.clone(),
             otel: self.otel == Some(true),
-            expand_env: self.expand_env.clone(),
-            replaces: self.replaces == Some(true),
+            omit: self.omit.clone(),
+            omits_standard: self.standard == Some(false),
+            overrides: self.overrides.clone(),
         }
     }
 

@@ -74,12 +74,13 @@ impl Out {
     }
 }
 
-/// Parses the name of a variable, for every shell (POSIX.1-2017, 3.235 "Name").
+/// Parses the name of a variable, as Kubernetes allows it (`IsRelaxedEnvVarName` in
+/// `k8s.io/apimachinery/pkg/util/validation`). A blank around it is a mistake, such as in `NAME = VALUE`.
 pub(super) fn variable_name(name: &str) -> Result<String, String> {
-    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let starts_well = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
-    let name = (is_word && starts_well).then(|| name.to_owned());
-    Ok(name.ok_or("must be the name of a variable: letters, digits and _, and no digit first")?)
+    let is_valid = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'=';
+    let name =
+        (!name.is_empty() && name.trim() == name && name.bytes().all(is_valid)).then(|| name.to_owned());
+    Ok(name.ok_or("must be the name of a variable: printable ASCII without =, and no blank first or last")?)
 }
 
 /// Parses the name of a container.

@@ -13,14 +13,13 @@ const DISABLED: &str = "INTROSPOD_DISABLED";
 /// The variables that do not belong to an option.
 const OTHERS: [&str; 2] = [DISABLED, logging::VARIABLE];
 
-/// The value of `variable` without the white space and byte order marks around it, which Secrets and editors add.
-/// It is empty if the variable is not set; none if it is not UTF-8.
-pub(super) fn trimmed<'a>(variable: &str, environment: &'a Environment) -> Option<&'a str> {
-    let value = environment.get_bytes(variable.as_bytes()).unwrap_or_default();
-    std::str::from_utf8(value).ok().map(trim)
+/// The value of `variable`, which is empty if it is not set; none if it is not UTF-8.
+pub(super) fn value_of<'a>(variable: &str, environment: &'a Environment) -> Option<&'a str> {
+    std::str::from_utf8(environment.get_bytes(variable.as_bytes()).unwrap_or_default()).ok()
 }
 
-fn trim(text: &str) -> &str {
+/// `text` without the white space and byte order marks around it, which Secrets and editors add.
+pub(super) fn trim(text: &str) -> &str {
     text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}')
 }
 
@@ -32,7 +31,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Whether `exec` must execute its command at once and do nothing else; none if the variable is not valid.
 pub(crate) fn is_disabled(environment: &Environment) -> Option<bool> {
-    match trimmed(DISABLED, environment)? {
+    match trim(value_of(DISABLED, environment)?) {
         "" => Some(false),
         text => values::boolean(text).ok(),
     }

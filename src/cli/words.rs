@@ -13,7 +13,7 @@ use argh::FromArgs;
 use super::error::UsageError;
 use super::options::{Declaration, Kind, OPERANDS, Options, PREFIX};
 use super::subcommands::{Row, Subcommand};
-use super::variables::{is_for_service, lines, trimmed, warn_of_misspelt};
+use super::variables::{is_for_service, lines, trim, value_of, warn_of_misspelt};
 use crate::system::environment::Environment;
 use crate::system::suggest;
 
@@ -162,14 +162,14 @@ impl<'a> Words<'a> {
         variable: &str,
         environment: &'a Environment,
     ) -> Result<(), UsageError> {
-        let Some(text) = trimmed(variable, environment) else {
+        let Some(text) = value_of(variable, environment) else {
             return self.refuse(option.is_essential, UsageError::NotUtf8(variable.to_owned()));
         };
         let given =
             |value: &'a str, place| Given { option, value: value.into(), rank: Rank::Variable, place };
         match option.kind.of(self.row.subcommand) {
-            Kind::Switch | Kind::Once if text.is_empty() => {}
-            Kind::Switch | Kind::Once => self.given.push(given(text, variable.to_owned())),
+            Kind::Switch | Kind::Once if trim(text).is_empty() => {}
+            Kind::Switch | Kind::Once => self.given.push(given(trim(text), variable.to_owned())),
             _ => self
                 .given
                 .extend(lines(text).map(|(line, value)| given(value, format!("{variable}, line {line}")))),
@@ -187,7 +187,7 @@ impl<'a> Words<'a> {
         let prefix = option.variable() + "_";
         for variable in names {
             let Some(name) = variable.strip_prefix(&prefix).filter(|name| !name.is_empty()) else { continue };
-            match trimmed(variable, environment) {
+            match value_of(variable, environment).map(trim) {
                 None => self.refuse(option.is_essential, UsageError::NotUtf8((*variable).to_owned()))?,
                 Some(text) if text.is_empty() || is_for_service(name, text) => {}
                 Some(text) => self.given.push(Given {
@@ -241,11 +241,18 @@ impl<'a> Words<'a> {
         Ok(())
     }
 
-    /// The values that are valid by themselves. None of those at one place contradicts another.
+    /// The values that are valid by themselves. None of those at one place contradicts another. What the command line replaces
+    /// is not checked.
     fn valid(&self) -> Result<Vec<&Given<'a>>, UsageError> {
+        let on_command_line = self.given.iter().filter(|one| one.rank == Rank::CommandLine);
+        let on_command_line: BTreeSet<_> = on_command_line.map(Given::key).collect();
+        let is_replaced = |one: &&Given| {
+            let has_other = one.rank != Rank::CommandLine && on_command_line.contains(&one.key());
+            has_other && one.option.kind != Kind::List
+        };
         let mut valid = Vec::new();
         let mut singles = BTreeSet::new();
-        for one in &self.given {
+        for one in self.given.iter().filter(|one| !is_replaced(one)) {
             let is_single = matches!(one.option.kind.of(self.row.subcommand), Kind::Once | Kind::PerName);
             let error = match (one.option.check)(&one.value) {
                 Err(why) => UsageError::Value { place: one.place.clone(), why },
@@ -271,8 +278,7 @@ impl<'a> Words<'a> {
             ranks.insert(OPERANDS, Rank::CommandLine);
         }
         let is_replaced = |one: &Given| match one.option.kind {
-            Kind::List => false,
-            Kind::Containers => last[&one.key()].rank > one.rank,
+            Kind::List | Kind::Containers => false,
             Kind::Switch | Kind::Once | Kind::PerName => !std::ptr::eq(last[&one.key()], one),
         };
         let mut counting = Vec::new();

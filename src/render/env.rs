@@ -12,7 +12,7 @@ const LINE_LIMIT: usize = 65_535;
 /// Renders the variables that this format can represent. A warning names each of the others.
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut text = comments(document);
-    for (name, variable) in document.shown() {
+    for (name, variable) in document.assignable("env") {
         let line = format!("{name}='{}'", variable.value);
         match obstacle(&variable.value, &line) {
             None => text += &(line + "\n"),

@@ -34,6 +34,19 @@ impl Document<'_> {
     fn shown(&self) -> impl Iterator<Item = (&String, &Variable)> {
         shown(self.variables)
     }
+
+    /// The shown variables that a shell can assign. A warning names each of the others.
+    fn assignable(&self, format: &str) -> impl Iterator<Item = (&String, &Variable)> {
+        self.shown().filter(move |(name, _)| {
+            let is_assignable = is_assignable(name);
+            if !is_assignable {
+                log::warn!(
+                    "{name} is left out of the {format} format: a shell cannot assign a variable of this name"
+                );
+            }
+            is_assignable
+        })
+    }
 }
 
 /// A format: a row of [`FORMATS`].
@@ -78,6 +91,12 @@ impl Format {
     pub(crate) fn suffixes() -> Vec<String> {
         FORMATS.iter().filter_map(|format| Some(format!(".{}", format.suffix?))).collect()
     }
+}
+
+/// Whether a shell can assign the variable `name` (POSIX.1-2017, 3.235 "Name").
+fn is_assignable(name: &str) -> bool {
+    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_word && name.starts_with(|first: char| !first.is_ascii_digit())
 }
 
 /// `--explain` as comment lines, which shells, systemd and the kubelet all ignore.

@@ -5,7 +5,7 @@ use super::{Document, comments};
 /// Renders the variables.
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut text = comments(document);
-    for (name, variable) in document.shown() {
+    for (name, variable) in document.assignable("sh") {
         text += &format!("export {name}='{}'\n", variable.value.replace('\'', r"'\''"));
     }
     text.into_bytes()

@@ -7,8 +7,8 @@ use crate::facts::field::{Field, Source};
 use crate::sources::environment;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
-use crate::variables::as_variable;
 use crate::variables::variable::Variable;
+use crate::variables::{Selection, as_variable};
 
 /// Keeps the value that `environment` has for `name`, unless it is empty.
 pub(crate) fn keep(name: &str, variable: &mut Variable, gathered: &Gathered, environment: &Environment) {
@@ -32,7 +32,7 @@ pub(crate) fn keep(name: &str, variable: &mut Variable, gathered: &Gathered, env
 
 /// Warns about variables that differ from the value of a higher-ranked source. The log does not show
 /// their values, which may be secrets.
-pub(crate) fn warn_of_contradictions(facts: &Facts, environment: &Environment) {
+pub(crate) fn warn_of_contradictions(facts: &Facts, selection: &Selection, environment: &Environment) {
     for field in Field::all() {
         let Some(fact) = facts.get(field).filter(|fact| fact.source != Source::Environment) else {
             continue;
@@ -43,9 +43,12 @@ pub(crate) fn warn_of_contradictions(facts: &Facts, environment: &Environment) {
             continue;
         }
         let Some((name, _)) = environment::find(&field, environment) else { continue };
+        if selection.overrides(&name) {
+            continue;
+        }
         log::warn!(
             "{name} is set, but differs from {}, which is {:?} (source: {}); \
-             it keeps its value unless --override is given",
+             it keeps its value unless --override {name} is given",
             field.path,
             known.unwrap_or_default(),
             fact.source.name(),

@@ -12,7 +12,7 @@ pub(crate) mod template;
 pub(crate) mod variable;
 
 use crate::facts::Value;
-use crate::facts::field::{Field, Kind, Source};
+use crate::facts::field::{Field, Kind};
 use crate::facts::reference::Reference;
 use crate::facts::wanted::Wanted;
 use crate::kubernetes::quantity::Quantity;
@@ -22,7 +22,7 @@ use crate::system::environment::Environment;
 use crate::variables::definition::Definition;
 use crate::variables::labels::Map;
 pub(crate) use crate::variables::missing::{explain, why_missing};
-use crate::variables::variable::{Scope, Variable, Variables, expand};
+use crate::variables::variable::{Variable, Variables};
 
 /// A required variable is not known.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +40,12 @@ pub(crate) struct Selection {
     pub(crate) annotations: bool,
     pub(crate) require: Vec<String>,
     pub(crate) otel: bool,
-    pub(crate) expand_env: Vec<String>,
-    pub(crate) replaces: bool,
+    /// The variables that are left out.
+    pub(crate) omit: Vec<String>,
+    /// Whether all variables of the table that no option names are left out.
+    pub(crate) omits_standard: bool,
+    /// The variables that replace those that the pod's author set, or `*`.
+    pub(crate) overrides: Vec<String>,
 }
 
 impl Selection {
@@ -52,6 +56,19 @@ impl Selection {
             Map::Annotations => self.annotations,
         };
         is_selected || self.require.iter().any(|name| Map::of_variable(name) == Some(map))
+    }
+
+    /// Whether the variable `name` replaces the one that the pod's author set.
+    pub(crate) fn overrides(&self, name: &str) -> bool {
+        self.overrides.iter().any(|other| other == name || other == "*")
+    }
+
+    /// Whether the variable `name` is left out.
+    fn omits(&self, name: &str) -> bool {
+        let is_named =
+            || self.require.iter().chain(self.set.iter().map(|(set, _)| set)).any(|other| other == name);
+        self.omit.iter().any(|other| other == name)
+            || (self.omits_standard && Field::of_variable(name).is_some() && !is_named())
     }
 
     /// The fields that were requested by name.
@@ -79,11 +96,9 @@ pub(crate) fn variables(
     let mut variables = of_fields(gathered);
     add_maps(&mut variables, gathered, selection);
     set::add_expressions(&mut variables, gathered, selection, environments);
-    if !selection.replaces {
-        already_set::warn_of_contradictions(&gathered.facts, environment);
-        for (name, variable) in &mut variables {
-            already_set::keep(name, variable, gathered, environment);
-        }
+    already_set::warn_of_contradictions(&gathered.facts, selection, environment);
+    for (name, variable) in variables.iter_mut().filter(|(name, _)| !selection.overrides(name)) {
+        already_set::keep(name, variable, gathered, environment);
     }
     if selection.otel {
         // Last, because it merges the attributes that are already set.
@@ -94,7 +109,8 @@ pub(crate) fn variables(
         }
     }
     set::add_templates(&mut variables, gathered, selection, environments);
-    expand_values(&mut variables, &selection.expand_env, environments);
+    // Last, because others may refer to them.
+    variables.retain(|name, _| !selection.omits(name));
     variables
 }
 
@@ -137,27 +153,6 @@ fn insert(variables: &mut Variables, name: String, variable: Variable) {
         return;
     }
     variables.insert(name, variable);
-}
-
-/// `--expand-env`: expands `$(VAR)` in the values of these variables.
-fn expand_values(variables: &mut Variables, names: &[String], environments: [&Environment; 2]) {
-    for name in names {
-        let set = || {
-            let value = environments.iter().find_map(|environment| environment.get(name))?;
-            let source = Source::Environment.name();
-            Some(Variable { is_private: true, ..Variable::new(value.to_owned(), source) })
-        };
-        let Some(before) = variables.get(name).cloned().or_else(set) else {
-            log::warn!("--expand-env {name}: the variable is not set, or its value is not UTF-8");
-            continue;
-        };
-        let scope = Scope { variables, environments };
-        let (expanded, has_private) = expand(before.value.as_bytes(), scope, name);
-        if let Ok(value) = String::from_utf8(expanded) {
-            let is_private = before.is_private || has_private;
-            variables.insert(name.clone(), Variable { value, is_private, is_set: false, ..before });
-        }
-    }
 }
 
 /// The value of the variable `name`, if it may be shown.

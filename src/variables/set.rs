@@ -45,7 +45,7 @@ pub(crate) fn add_templates(
         let Definition::Template(template) = definition else { continue };
         match render(template, Scope { variables, environments }) {
             Ok(mut variable) => {
-                if !selection.replaces {
+                if !selection.overrides(name) {
                     keep(name, &mut variable, gathered, environments[0]);
                 }
                 if variable.is_private {

@@ -248,7 +248,7 @@ fn the_author_s_variable_stays_unless_override_is_given() {
         run(command).expect_code(0).stdout
     };
     assert_eq!(told(&[], "mine"), "mine\n");
-    assert_eq!(told(&["--override"], "mine"), "app\n");
+    assert_eq!(told(&["--override=*"], "mine"), "app\n");
     assert_eq!(told(&[], ""), "app\n", "empty is unset");
 }
 

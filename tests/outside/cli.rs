@@ -23,21 +23,22 @@ fn world() -> World {
 }
 
 /// Options that change what `print` says, with their values.
-const OPTIONS: [(&str, &str); 10] = [
+const OPTIONS: [(&str, &str); 11] = [
     ("set", "A=metadata.uid"),
     ("labels", "true"),
     ("annotations", "true"),
-    ("override", "true"),
+    ("override", "POD_NAME"),
     ("explain", "true"),
     ("otel", "true"),
-    ("expand-env", "NOBODY_S"),
+    ("omit", "POD_NAME"),
+    ("standard", "false"),
     ("volume", "/mnt/other"),
     ("token-file", "/mnt/token"),
     ("container", "another"),
 ];
 
 /// Switches, which take a value only after `=`.
-const SWITCHES: [&str; 5] = ["labels", "annotations", "override", "explain", "otel"];
+const SWITCHES: [&str; 5] = ["labels", "annotations", "explain", "otel", "standard"];
 
 fn variable(option: &str) -> String {
     format!("INTROSPOD_{}", option.replace('-', "_").to_uppercase())
@@ -52,6 +53,7 @@ fn each_option_has_two_spellings_and_a_variable_and_all_mean_the_same() {
         let joined = print(&world, &[&format!("--{option}={value}")], &[]).expect_code(0);
         assert_ne!(same(&joined), same(&without), "--{option} does something");
         let apart = match SWITCHES.contains(&option) {
+            true if value == "false" => print(&world, &[&format!("--{option}=no")], &[]),
             true => print(&world, &[&format!("--{option}")], &[]),
             false => print(&world, &[&format!("--{option}"), value], &[]),
         };
@@ -98,7 +100,7 @@ fn the_options_that_are_left_have_variables_too() {
         ("INTROSPOD_FORMAT", "yaml"),
         ("INTROSPOD_SET", "A=metadata.nam"),
         ("INTROSPOD_LABELS", "maybe"),
-        ("INTROSPOD_REQUIRE", "not-a-name"),
+        ("INTROSPOD_REQUIRE", "not=a-name"),
     ] {
         let mut command = world.command(["print"]);
         command.env(variable, value);
@@ -311,14 +313,15 @@ fn help_of_no_subcommand_is_a_mistake() {
 }
 
 /// Every option with its placeholder, and the subcommands that take it.
-const DECLARED: [(&str, &[&str]); 26] = [
+const DECLARED: [(&str, &[&str]); 27] = [
     ("--set NAME=EXPR", &["exec", "write", "print", "watch"]),
     ("--labels", &["exec", "write", "print", "watch"]),
     ("--annotations", &["exec", "write", "print", "watch"]),
     ("--otel", &["exec", "write", "print", "watch"]),
     ("--require NAME", &["exec", "write", "print", "watch"]),
-    ("--override", &["exec", "write", "print", "watch"]),
-    ("--expand-env NAME", &["exec", "write", "print", "watch"]),
+    ("--override NAME", &["exec", "write", "print", "watch"]),
+    ("--omit NAME", &["exec", "write", "print", "watch"]),
+    ("--standard", &["exec", "write", "print", "watch"]),
     ("--expand", &["exec"]),
     ("--out FILE", &["exec", "write", "print", "watch"]),
     ("--mode OCTAL", &["exec", "write", "print", "watch"]),
@@ -496,8 +499,8 @@ fn print_gives_the_bare_values_of_the_variables_that_are_named() {
     for (arguments, says) in [
         (["POD_IP", "--format=json"], "--format cannot be combined with names of variables"),
         (["--explain", "POD_IP"], "--explain cannot be combined with names of variables"),
-        (["POD_IP", "POD-IP"], "NAME 2 must be the name of a variable"),
-        (["POD_IP", "1"], "NAME 2 must be the name of a variable"),
+        (["POD_IP", "POD=IP"], "NAME 2 must be the name of a variable"),
+        (["POD_IP", "Ä"], "NAME 2 must be the name of a variable"),
     ] {
         let outcome = world.run(["print"].iter().chain(&arguments)).expect_code(2);
         assert!(only_line(&outcome).contains(says), "{outcome:?}");

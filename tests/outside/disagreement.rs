@@ -25,7 +25,13 @@ fn a_memory_limit_in_a_variable_is_not_the_kernel_s() {
     );
     assert_eq!(told["sources"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "env");
     let line = only_line(&outcome);
-    for part in ["introspod: warn: ", "CONTAINER_MEMORY_LIMIT_KIBIBYTES", "65536", "cgroup", "--override"] {
+    for part in [
+        "introspod: warn: ",
+        "CONTAINER_MEMORY_LIMIT_KIBIBYTES",
+        "65536",
+        "cgroup",
+        "--override CONTAINER_MEMORY_LIMIT_KIBIBYTES",
+    ] {
         assert!(line.contains(part), "{part:?} in {line}");
     }
     assert!(!line.contains("131072"), "no value of the environment is shown: {line}");
@@ -63,7 +69,7 @@ fn a_name_in_a_variable_is_not_the_token_s() {
 fn with_override_the_fact_replaces_the_variable() {
     let world = World::recorded("downward", "main");
     world.environ(&[("POD_NAME", "other"), ("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "131072")]);
-    let (told, outcome) = json_of(&world, &["--override"]);
+    let (told, outcome) = json_of(&world, &["--override=*"]);
     assert_eq!(told["variables"]["POD_NAME"], "downward");
     assert_eq!(told["sources"]["POD_NAME"], "token");
     assert_eq!(told["variables"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "65536");
@@ -326,7 +332,7 @@ fn of_requests_the_volume_outranks_variables_and_limits_are_the_kernel_s() {
             ("CONTAINER_CPU_LIMIT_MILLICORES", "500"),
             ("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "131072"),
         ]);
-    let (told, outcome) = json_of(&world, &["--override", "--set", "REQUEST=requests.cpu/1m"]);
+    let (told, outcome) = json_of(&world, &["--override=*", "--set", "REQUEST=requests.cpu/1m"]);
     assert_eq!(told["container"]["resources"]["requests"]["cpu"], "250m");
     assert_eq!(told["container"]["resources"]["limits"], json!({"cpu": "100m", "memory": "64Mi"}));
     assert_eq!(told["variables"]["REQUEST"], "250");
@@ -342,11 +348,11 @@ fn of_requests_the_volume_outranks_variables_and_limits_are_the_kernel_s() {
 /// Everything that takes the value of a variable, with a secret in each variable that it may look at.
 #[test]
 fn a_secret_of_the_environment_is_shown_by_nothing_that_prints_or_logs() {
-    let template = ["--set=A=$(PASSWORD)", "--set=B=[$(A)]", "--expand-env=PASSWORD", "--expand-env=B"];
+    let template = ["--set=A=$(PASSWORD)", "--set=B=[$(A)]"];
     for (arguments, is_exec) in [
         (&["print", "--explain", "--format=table", "--otel", "--labels"][..], false),
         (&["print", "--explain", "--format=json", "--require=NOWHERE"], false),
-        (&["print", "--explain", "--format=env", "--override", "--require=A"], false),
+        (&["print", "--explain", "--format=env", "--override=*", "--require=A"], false),
         (&["print", "PASSWORD"], false),
         (&["print", "A", "B", "KUBERNETES_SERVICE_HOST"], false),
         (&["write", "--container=main", "--require=NOWHERE"], false),

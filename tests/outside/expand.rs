@@ -1,15 +1,12 @@
-//! `$(VAR)` in the command's arguments and in variables, by Kubernetes' rules
-//! (`third_party/forked/golang/expansion/expand.go`; `tests/fixtures/vectors/expansion.json`). The cases in arguments
-//! are in `expressions.rs`.
+//! `$(VAR)` in the command's arguments, by Kubernetes' rules (`third_party/forked/golang/expansion/expand.go`). The
+//! cases of `tests/fixtures/vectors/expansion.json` are in `expressions.rs`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-use serde_json::Value;
-
-use crate::made::{annotated, lines, only_line, output, run_with_pod};
-use crate::world::{Outcome, fixtures, introspod, run};
+use crate::made::{annotated, only_line, output, run_with_pod};
+use crate::world::{Outcome, introspod, run};
 
 /// `introspod exec OPTIONS -- printf …`, which shows its further arguments, each with a NUL after it.
 fn showing(options: &[&str]) -> Command {
@@ -23,58 +20,6 @@ fn shown(outcome: &Outcome) -> Vec<&str> {
     outcome.stdout.split_terminator('\0').collect()
 }
 
-/// The cases of Kubernetes: the input, the result, and the variables.
-struct Vectors {
-    cases: Vec<[String; 2]>,
-    variables: Vec<(String, String)>,
-}
-
-fn vectors() -> Vectors {
-    let file = std::fs::read(fixtures().join("vectors/expansion.json")).unwrap();
-    let vectors: Value = serde_json::from_slice(&file).unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let cases = vectors["cases"].as_array().unwrap().iter();
-    let variables = vectors["env"].as_object().unwrap().iter();
-    Vectors {
-        cases: cases.map(|case| [text(&case["in"]), text(&case["out"])]).collect(),
-        variables: variables.map(|(name, value)| (name.clone(), text(value))).collect(),
-    }
-}
-
-#[test]
-fn every_case_of_kubernetes_in_variables() {
-    let Vectors { cases, variables } = vectors();
-    assert!(cases.len() > 50);
-    let mut command = introspod(["exec"]);
-    command.envs(variables);
-    for (number, [before, _]) in cases.iter().enumerate() {
-        command.args(["--expand-env", &format!("CASE_{number}")]).env(format!("CASE_{number}"), before);
-    }
-    command.args(["--", "env", "-0"]);
-    let outcome = run(command).expect_code(0);
-    let all = shown(&outcome);
-    for (number, [before, after]) in cases.iter().enumerate() {
-        assert!(all.contains(&format!("CASE_{number}={after}").as_str()), "{before:?}: {all:?}");
-    }
-}
-
-#[test]
-fn the_variable_that_is_named_is_expanded_and_no_other() {
-    let mut command = introspod(["exec", "--container", "app", "--expand-env", "GREETING", "--", "sh", "-c"]);
-    command.arg("echo \"$GREETING|$PASSWORD\"");
-    command.env("GREETING", "I am $(CONTAINER_NAME), $$(X)").env("PASSWORD", "a$$b$(CONTAINER_NAME)");
-    let outcome = run(command).expect_code(0);
-    assert_eq!(outcome.stdout, "I am app, $(X)|a$$b$(CONTAINER_NAME)\n");
-    assert_eq!(outcome.stderr, "");
-}
-
-#[test]
-fn arguments_see_variables_as_they_are_expanded() {
-    let mut command = showing(&["--expand", "--expand-env=A", "--expand-env=B"]);
-    command.args(["$(A)", "$(B)"]).env("A", "$(CONTAINER_NAME)!").env("B", "<$(A)>");
-    assert_eq!(shown(&run(command).expect_code(0)), ["app!", "<app!>"]);
-}
-
 #[test]
 fn a_reference_to_a_variable_that_nobody_has_stays_with_a_warning_that_names_it() {
     let mut command = showing(&["--expand"]);
@@ -82,12 +27,6 @@ fn a_reference_to_a_variable_that_nobody_has_stays_with_a_warning_that_names_it(
     let outcome = run(command).expect_code(0);
     assert_eq!(shown(&outcome), ["-Xmx$(HEAP_MB)m"]);
     assert!(only_line(&outcome).contains("$(HEAP_MB) stays as it is in the arguments"), "{outcome:?}");
-
-    let mut command = introspod(["exec", "--expand-env=JAVA_TOOL_OPTIONS", "printenv", "JAVA_TOOL_OPTIONS"]);
-    command.env("JAVA_TOOL_OPTIONS", "-Xmx$(HEAP_MB)m");
-    let outcome = run(command).expect_code(0);
-    assert_eq!(outcome.stdout, "-Xmx$(HEAP_MB)m\n");
-    assert!(only_line(&outcome).contains("$(HEAP_MB) stays as it is in JAVA_TOOL_OPTIONS"), "{outcome:?}");
 }
 
 /// Such as a shell's substitution of a command's output.
@@ -100,22 +39,15 @@ fn what_can_be_no_variable_stays_without_a_word() {
     assert_eq!(outcome.stderr, "");
 }
 
-#[test]
-fn a_variable_that_is_not_there_cannot_be_expanded() {
-    let outcome = run(introspod(["exec", "--expand-env", "NOBODY_S", "--", "env"])).expect_code(0);
-    assert!(!outcome.stdout.contains("NOBODY_S"), "{outcome:?}");
-    assert!(only_line(&outcome).contains("NOBODY_S"), "{outcome:?}");
-}
-
 /// Whoever may annotate a pod does not get at its other variables.
 #[test]
 fn what_was_inserted_is_not_expanded_again() {
     let pod = annotated([("note", "$(SECRET) $$ $(POD_NAME)")]);
     let set = "NOTE=metadata.annotations['note']";
-    let arguments = ["--set", set, "--expand", "--expand-env=GREETING", "--", "printf", "%s", "<$(NOTE)>"];
+    let arguments = ["--set", set, "--expand", "--", "printf", "%s", "<$(NOTE)>"];
     let outcome = run_with_pod("exec", arguments, &pod).expect_code(0);
     assert_eq!(outcome.stdout, "<$(SECRET) $$ $(POD_NAME)>");
-    assert_eq!(lines(&outcome).len(), 1, "GREETING is not there: {outcome:?}");
+    assert_eq!(outcome.stderr, "");
 }
 
 #[test]
@@ -140,7 +72,7 @@ fn arguments_and_values_need_not_be_utf_8() {
 #[test]
 fn references_are_to_the_variables_that_the_application_gets() {
     for (options, expected) in
-        [(&["--expand"] as &[&str], ["own", "mine"]), (&["--expand", "--override"], ["own", "app"])]
+        [(&["--expand"] as &[&str], ["own", "mine"]), (&["--expand", "--override=*"], ["own", "app"])]
     {
         let mut command = showing(options);
         command.args(["$(OWN)", "$(CONTAINER_NAME)"]).env("OWN", "own").env("CONTAINER_NAME", "mine");

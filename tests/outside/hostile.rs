@@ -308,7 +308,7 @@ fn a_hostile_pod_sets_no_variable_but_ours_in_the_application() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("pod.json");
     std::fs::write(&file, hostile_pod().to_string()).unwrap();
-    let mut command = introspod(["exec", "--labels", "--annotations", "--override", "--pod"]);
+    let mut command = introspod(["exec", "--labels", "--annotations", "--override=*", "--pod"]);
     command.arg(file).args(["--", "/usr/bin/env", "-0"]).env("PATH", "/usr/bin:/bin");
     let outcome = run(command).expect_code(0);
     let entries: BTreeMap<&str, &str> =

@@ -214,7 +214,7 @@ fn a_word_with_a_slash_is_not_looked_up() {
 fn the_path_is_that_of_the_application() {
     let directory = file("it", SAY, 0o755);
     let pod = annotated([("path", directory.path().to_str().unwrap())]);
-    let options = ["--set", "PATH=metadata.annotations['path']", "--override", "it"];
+    let options = ["--set", "PATH=metadata.annotations['path']", "--override=*", "it"];
     let outcome = crate::made::run_with_pod("exec", options, &pod).expect_code(0);
     assert!(outcome.stdout.starts_with("ran "), "{outcome:?}");
 }

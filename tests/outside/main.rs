@@ -33,6 +33,7 @@ mod selection;
 mod server;
 mod templates;
 mod token;
+mod variables;
 mod version;
 mod volume;
 mod watch;

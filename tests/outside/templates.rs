@@ -198,7 +198,7 @@ fn a_value_that_was_set_stays_and_is_not_shown() {
         assert_eq!(told["variables"][name], Value::Null, "{name}");
     }
     assert!(!outcome.stderr.contains("swordfish"), "{outcome:?}");
-    let told = world.run([&["print", "--format=json", "--override"], &options[..]].concat()).json();
+    let told = world.run([&["print", "--format=json", "--override=*"], &options[..]].concat()).json();
     for name in ["TOKEN", "COPY", "FROM"] {
         assert_eq!(told["variables"][name], "downward", "{name}");
     }
