@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinals() {
+    fn an_ordinal_is_a_label_s_or_the_number_after_the_last_hyphen() {
         let of = |labels: &[(&str, &str)], pod: &str, is_named| concluded(labels, pod, is_named)[4].clone();
         let is = |ordinal: &str| Some(ordinal.to_owned());
         assert_eq!(of(&[("apps.kubernetes.io/pod-index", "3")], "db-4", true), is("3"));

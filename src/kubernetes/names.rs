@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
+    fn an_address_is_one_that_a_pod_can_have() {
         for address in ["10.0.0.1", "fd00::7", "127.0.0.1"] {
             assert!(is_address(address), "{address}");
         }

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes() {
+    fn a_prefix_is_there_if_a_name_begins_with_it() {
         let environment = Environment::new("AB_C=1\0Z=2\0");
         for (prefix, is_there) in
             [("AB_", true), ("AB_C", true), ("AB_D", false), ("AA", false), ("ZZ", false)]

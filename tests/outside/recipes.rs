@@ -59,12 +59,12 @@ fn assert_recipe(sets: &[&str], expected: &[(&str, &str)]) {
 
 /// Go 1.25 and later sizes GOMAXPROCS by itself, and keeps it up to date unless it is set.
 #[test]
-fn go() {
+fn go_leaves_a_tenth_of_the_limit_free() {
     assert_recipe(&["GOMEMLIMIT=limits.memory*90%"], &[("GOMEMLIMIT", "966367641")]);
 }
 
 #[test]
-fn java() {
+fn the_java_heap_is_a_share_of_the_limit() {
     assert_recipe(
         &["HEAP_MB=limits.memory*75%/1Mi", "JAVA_TOOL_OPTIONS=-Xmx$(HEAP_MB)m"],
         &[("HEAP_MB", "768"), ("JAVA_TOOL_OPTIONS", "-Xmx768m")],
@@ -72,7 +72,7 @@ fn java() {
 }
 
 #[test]
-fn node_js() {
+fn the_heap_of_node_js_is_a_share_of_the_limit() {
     assert_recipe(
         &["HEAP_MB=limits.memory*75%/1Mi", "NODE_OPTIONS=--max-old-space-size=$(HEAP_MB)"],
         &[("HEAP_MB", "768"), ("NODE_OPTIONS", "--max-old-space-size=768")],
@@ -80,7 +80,7 @@ fn node_js() {
 }
 
 #[test]
-fn open_mp() {
+fn openmp_has_a_thread_for_each_cpu_of_the_limit() {
     assert_recipe(&["OMP_NUM_THREADS=limits.cpu"], &[("OMP_NUM_THREADS", "3")]);
 }
 
@@ -186,7 +186,7 @@ const DATADOG: [&str; 6] = [
 /// Datadog's unified service tagging
 /// (docs.datadoghq.com/getting_started/tagging/unified_service_tagging), from a volume.
 #[test]
-fn datadog() {
+fn datadog_s_variables_come_from_the_labels() {
     let world = World::empty();
     let labels = ["env=\"prod\"", "service=\"checkout\"", "version=\"1.4.2\""];
     let labels = labels.map(|label| format!("tags.datadoghq.com/{label}\n"));

@@ -147,7 +147,7 @@ fn an_object_of_a_kind_without_end_is_cut() {
 }
 
 #[test]
-fn reset_before_tls() {
+fn a_reset_before_tls_is_tried_again() {
     let server = Server::resetting();
     let address = server.address().to_string();
     let world = server.world("bare", "web");
@@ -156,7 +156,7 @@ fn reset_before_tls() {
 }
 
 #[test]
-fn reset_in_the_answer() {
+fn a_reset_in_the_answer_is_tried_again() {
     for portion in [Portion::Nothing, Portion::HalfTheHead, Portion::HalfTheBody] {
         let server = fails(always(Answer::Part(portion, bare(), End::Reset)), &["127.0.0.1"]);
         assert!(server.requests().len() > 1, "not retried: {portion:?}");
@@ -164,19 +164,19 @@ fn reset_in_the_answer() {
 }
 
 #[test]
-fn reset_once() {
+fn a_reset_connection_is_made_again() {
     succeeds_after(Answer::Part(Portion::HalfTheBody, bare(), End::Reset));
 }
 
 #[test]
-fn hanging_at_connect() {
+fn connecting_that_hangs_ends_at_the_deadline() {
     let server = Unaccepting::new();
     let world = Server::silent().world("bare", "web");
     starts_without_labels(&world, &server.url(), &["connect", LIMIT]);
 }
 
 #[test]
-fn hanging_in_tls() {
+fn tls_that_hangs_ends_at_the_deadline() {
     let server = Server::silent();
     starts_without_labels(&server.world("bare", "web"), &server.url(), &["TLS", LIMIT]);
 }
@@ -191,22 +191,22 @@ fn a_replica_that_hangs_is_given_up_for_another() {
 }
 
 #[test]
-fn hanging_before_the_headers() {
+fn an_answer_that_never_begins_ends_at_the_deadline() {
     fails(always(Answer::Part(Portion::Nothing, bare(), End::Hang)), &["waiting for the response"]);
 }
 
 #[test]
-fn hanging_inside_the_headers() {
+fn headers_that_hang_end_at_the_deadline() {
     fails(always(Answer::Part(Portion::HalfTheHead, bare(), End::Hang)), &["waiting for the response"]);
 }
 
 #[test]
-fn hanging_inside_the_body() {
+fn a_body_that_hangs_ends_at_the_deadline() {
     fails(always(Answer::Part(Portion::HalfTheBody, bare(), End::Hang)), &["waiting for the response"]);
 }
 
 #[test]
-fn trickling() {
+fn an_answer_that_trickles_ends_at_the_deadline() {
     let pause = Duration::from_millis(20);
     fails(always(Answer::Trickle(pause, bare())), &["waiting for the response"]);
 }
@@ -295,13 +295,13 @@ fn a_body_of_nine_mebibytes() {
 }
 
 #[test]
-fn cut_short() {
+fn an_answer_cut_short_is_asked_for_again() {
     let server = fails(always(Answer::Part(Portion::HalfTheBody, bare(), End::Close)), &["127.0.0.1"]);
     assert!(server.requests().len() > 1, "not retried");
 }
 
 #[test]
-fn chunks_cut_short() {
+fn chunks_cut_short_are_asked_for_again() {
     let answer = Answer::Part(Portion::HalfTheBody, bare().chunked(), End::Close);
     let server = fails(always(answer), &["127.0.0.1"]);
     assert!(server.requests().len() > 1, "not retried");
@@ -313,7 +313,7 @@ fn closed_without_an_answer() {
 }
 
 #[test]
-fn not_json() {
+fn an_answer_that_is_not_json_is_not_used() {
     let page = "<html><body>Please log in to the hotel's network</body></html>";
     fails_at_once(Response::new(200, "text/html", page), &["JSON"]);
     fails_at_once(Response::new(200, "application/json", ""), &["JSON"]);
@@ -341,7 +341,7 @@ fn compressed_without_being_asked() {
 }
 
 #[test]
-fn chunked() {
+fn a_chunked_answer_is_read() {
     let server = Server::start(always(bare().chunked()));
     let outcome = exec(&server.world("bare", "web"), &server.url(), &["--labels"]).expect_code(0);
     assert_eq!(variable(&outcome, "POD_LABEL_APP"), Some("demo"));

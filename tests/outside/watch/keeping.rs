@@ -225,7 +225,7 @@ fn read_until(done: &AtomicBool, watching: &Watching) -> usize {
 }
 
 #[test]
-fn several_volumes() {
+fn a_change_in_any_of_several_volumes_is_followed() {
     let world = World::empty();
     let mut labels = Volume::new(&world, "/mnt/one", &[("labels", "team=\"red\"")]);
     let mut annotations = Volume::new(&world, "/mnt/two", &[("annotations", "a=\"1\"")]);
