@@ -16,38 +16,33 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::facts::field::{Field, Source};
-use crate::facts::reference::Reference;
 use crate::facts::subject::Asked;
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told, Value};
-use crate::kubernetes::expansion::expand;
 use crate::kubernetes::image_reference::tag_and_digest;
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
-use crate::kubernetes::resource::resource_field;
+use crate::kubernetes::resource::{is_valid_divisor, resource_field};
 use crate::render::{self, Document};
 use crate::sources::gather::{Origin, Request, Shared, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
-use crate::variables::expression::Expression;
 
 use crate::sources::api::{Settings, When};
 use crate::sources::{self, pod};
 use crate::system::mountinfo;
 use crate::system::surroundings::Surroundings;
-use crate::variables::Selection;
-use crate::variables::definition::Definition;
-use crate::variables::template::{NoValue, Template};
+use crate::variables::value::Definition;
+use crate::variables::value::template::{Stays, Template};
 use crate::variables::variable::{Variable, Variables};
+use crate::variables::{Inputs, Lookup, Selection};
 
 /// Checks a rule for any bytes, and panics if they break it.
 type Target = fn(&[u8]);
 
 /// Every target, with the name of its program and of its directory in the corpus.
-const TARGETS: [(&str, Target); 15] = [
+const TARGETS: [(&str, Target); 13] = [
     ("cgroup", cgroup),
-    ("defaults", defaults),
-    ("expansion", expansion),
     ("expression", expression),
     ("files", files),
     ("hosts", hosts),
@@ -274,102 +269,62 @@ fn calculated(text: &str) -> Option<(i64, i64)> {
     Some((per_unit(1), per_unit(1000)))
 }
 
+/// A template whose references are to facts, to variables and to nothing.
+fn inputs<'a>(environment: &'a Environment, set: &'a [(String, Definition)]) -> Inputs<'a> {
+    let selection = Selection { set, ..Selection::default() };
+    Inputs { selection, environments: [environment; 2], container: None, templates: &[] }
+}
+
 fn expression(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let (text, amount) = text.split_once('\n').unwrap_or((text, "1536Mi"));
-    let _ = Definition::parse(text);
-    let Ok(expression) = Expression::parse(text) else { return };
-    let reference = expression.references().next().expect("a field comes first").clone();
-    let plain =
-        Expression::parse(&reference.to_string()).unwrap_or_else(|error| panic!("{reference}: {error}"));
-    assert!(plain.references().eq([&reference]));
-    let (Some(resource), Ok(amount), false) =
-        (reference.resource(), Quantity::parse(amount), text.contains(":-"))
-    else {
-        return;
-    };
+    let Ok(definition) = Definition::parse(text) else { return };
+    let Ok(amount) = Quantity::parse(amount) else { return };
     let mut facts = Facts::new(4096);
-    let value = match &reference {
-        Reference::Field(_) => Value::Quantity(amount.clone()),
-        Reference::Entry(_, key) => Value::Map(BTreeMap::from([(key.clone(), amount.to_string())])),
-    };
-    facts.add(Source::Api, vec![(reference.field(), value)]);
-    let (value, _) = expression.evaluate(&facts).expect("a value, for the field is known");
-    let value: i64 = value.parse().expect("a whole number");
-    let divisor = text.split_once('/').and_then(|(_, divisor)| Quantity::parse(divisor).ok());
-    let divisor = divisor.filter(|divisor| divisor.value() != 0).unwrap_or(Quantity::from_bytes(1));
-    if !text.contains('*') {
-        assert_eq!(value.to_string(), resource_field(resource, &amount, &divisor));
-        return;
+    let labels =
+        BTreeMap::from([("team".to_owned(), "core".to_owned()), ("empty".to_owned(), String::new())]);
+    facts.add(
+        Source::Api,
+        vec![
+            (Field::POD_NAME, Value::Text("web-0".to_owned())),
+            (Field::LABELS, Value::Map(labels)),
+            (Field::CPU_LIMIT, Value::Quantity(amount.clone())),
+            (Field::MEMORY_LIMIT, Value::Quantity(amount.clone())),
+        ],
+    );
+    let environment = Environment::default();
+    let variables = Variables::default();
+    let lookup =
+        Lookup { facts: &facts, variables: &variables, inputs: &inputs(&environment, &[]), own: None };
+    let mut missed = Vec::new();
+    let Ok(known) = definition.evaluate(&lookup, &mut missed) else { return };
+    let value = String::from_utf8(known.into_text().into_owned()).expect("all inputs are UTF-8");
+    assert!(value.len() <= 1 << 20);
+    if let Some(("limits.memory", divisor)) = text.split_once('/')
+        && is_valid_divisor("memory", divisor)
+    {
+        let divisor = Quantity::parse(divisor).expect("a divisor");
+        assert_eq!(value, resource_field("memory", &amount, &divisor));
     }
-    // A percentage of a resource is at least 1, and otherwise not more than the resource.
-    let (amount, divisor) = match resource {
-        "cpu" => (amount.milli_value(), divisor.milli_value()),
-        _ => (amount.value(), divisor.value()),
-    };
-    let is_within = i128::from(value) * i128::from(divisor) <= i128::from(amount);
-    assert!(value == 1 || (value > 1 && is_within), "{value} of {amount} by {divisor}");
 }
 
-/// Each byte is an operand. The first that is known and not empty wins, else the last.
-fn defaults(data: &[u8]) {
-    const OPERANDS: [(&str, Option<&str>); 8] = [
-        ("metadata.name", Some("web-0")),
-        ("metadata.uid", None),
-        ("metadata.labels['team']", Some("core")),
-        ("metadata.labels['none']", Some("")),
-        ("2", Some("2")),
-        ("'a:-$(B)'", Some("a:-$(B)")),
-        ("''", Some("")),
-        ("limits.cpu*50%/1m", Some("750")),
-    ];
-    let chosen: Vec<_> = data.iter().map(|byte| OPERANDS[usize::from(*byte) % OPERANDS.len()]).collect();
-    let text = chosen.iter().map(|(operand, _)| *operand).collect::<Vec<_>>().join(":-");
-    let is_field = |(operand, _): &(&str, _)| operand.starts_with(|letter: char| letter.is_ascii_lowercase());
-    let expression = match Definition::parse(&text) {
-        Ok(Definition::Expression(expression)) => expression,
-        other => return assert!(!chosen.first().is_some_and(is_field), "{text}: {other:?}"),
-    };
-    let mut facts = Facts::new(4096);
-    let labels = BTreeMap::from([("team".to_owned(), "core".to_owned())]);
-    let cpu = Quantity::from_milli(1500);
-    let values = vec![
-        (Field::POD_NAME, Value::Text("web-0".to_owned())),
-        (Field::LABELS, Value::Map(labels)),
-        (Field::CPU_LIMIT, Value::Quantity(cpu)),
-    ];
-    facts.add(Source::Api, values);
-    let first = chosen.iter().find_map(|(_, value)| value.filter(|value| !value.is_empty()));
-    let expected = first.or(chosen.last().and_then(|(_, value)| *value));
-    assert_eq!(expression.evaluate(&facts).map(|(value, _)| value).as_deref(), expected, "{text}");
-}
-
+/// What has no reference stays, and each unknown reference stays as it is.
 fn template(data: &[u8]) {
-    let Ok(text) = str::from_utf8(data) else { return };
-    let Ok(template) = Template::parse(text) else { return };
-    let names: Vec<String> = template.references().map(str::to_owned).collect();
-    let itself: BTreeMap<&str, String> =
-        names.iter().map(|name| (name.as_str(), format!("$({name})"))).collect();
-    let rendered = template.render(|name| itself.get(name).map(String::as_str)).expect("all is known");
-    assert_eq!(rendered, text.replace("$$(", "$("));
-    if let Some(first) = names.first() {
-        let without = template.render(|name| (name != first).then_some("x"));
-        assert_eq!(without, Err(NoValue::Unknown(vec![first])));
+    let facts = Facts::new(4096);
+    let (variables, environment) = (Variables::default(), Environment::default());
+    let lookup =
+        Lookup { facts: &facts, variables: &variables, inputs: &inputs(&environment, &[]), own: None };
+    let (template, errors) = Template::parse(data.to_vec());
+    assert!(errors.iter().all(|error| error.offset <= data.len()));
+    let rendered = template.render(&lookup, Stays::Unknown, 1 << 20, &mut Vec::new());
+    for unknown in &rendered.unknown {
+        assert!(unknown.text.starts_with("$(") && unknown.text.ends_with(')') && !unknown.why.is_empty());
     }
-}
-
-fn expansion(data: &[u8]) {
-    let nobody = expand(data, &|_| None);
-    if !data.windows(2).any(|pair| pair == b"$$") {
-        assert_eq!(nobody.text, data);
+    if rendered.unknown.len() == template.expressions().count()
+        && !data.windows(3).any(|three| three == b"$$(")
+    {
+        assert_eq!(rendered.text, data);
     }
-    let names = std::cell::RefCell::new(Vec::new());
-    expand(data, &|name| {
-        names.borrow_mut().push(name.to_vec());
-        // References in a value are not expanded.
-        Some(b"$(AGAIN)".to_vec())
-    });
-    assert_eq!(names.into_inner(), nobody.unresolved);
 }
 
 fn image(data: &[u8]) {
@@ -416,13 +371,10 @@ fn pod_object(data: &[u8]) {
         let request = Request { asked, wanted: Wanted::default(), api: &api };
         let gathered = gather(Origin::Object(&pod), &request, &mut Shared::default());
         let selection = Selection { labels: true, annotations: true, otel: true, ..Selection::default() };
-        let variables = crate::variables::variables(
-            &gathered,
-            &selection,
-            &Environment::default(),
-            &Environment::default(),
-        );
-        for (name, variable) in &variables {
+        let environment = Environment::default();
+        let inputs = Inputs { selection, ..inputs(&environment, &[]) };
+        let variables = crate::variables::variables(&gathered, &inputs);
+        for (name, variable) in variables.iter() {
             let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
             let is_ours = Field::of_variable(name).is_some()
                 || ["POD_LABEL_", "POD_ANNOTATION_"].iter().any(|prefix| name.starts_with(prefix))

@@ -2,7 +2,7 @@
 
 use super::subcommands::SUBCOMMANDS;
 use super::values::one_of;
-use crate::variables::definition::OrderError;
+use crate::variables::value::order::OrderError;
 
 /// The command line or a variable `INTROSPOD_…` is not valid.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use crate::facts::subject::Asked;
 use crate::render::Format;
 use crate::sources::api::{Settings, When};
 use crate::variables::Selection;
-use crate::variables::definition::in_order;
+use crate::variables::value::order::in_order;
 
 /// How often an option may be given, and how its variable and the command line go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +112,10 @@ options! {
         explain: Option<bool> = "explain" "", values::boolean, { kind: Switch, excludes: &[OPERANDS] };
     }
     "Variables" for [Exec, Write, Print, Watch] {
-        /// set one more variable; EXPR is a field, such as metadata.labels['team'], a resource, such as
-        /// limits.memory*75%/1Mi, or a text with variables in it, such as '-Xmx$(HEAP_MB)m'; :- begins a
-        /// default, as in limits.cpu:-2; repeatable
-        set: Vec<Setting> = "set" "NAME=EXPR", values::setting, { kind: PerName };
+        /// set one more variable; VALUE is an expression, such as metadata.labels['team'],
+        /// limits.memory*75%/1Mi or limits.cpu:-2, or a text with expressions and variables in $( ), such as
+        /// '-Xmx$(HEAP_MB)m'; repeatable
+        set: Vec<Setting> = "set" "NAME=VALUE", values::setting, { kind: PerName };
         /// set a variable POD_LABEL_KEY for every label
         labels: Option<bool> = "labels" "", values::boolean, { kind: Switch };
         /// set a variable POD_ANNOTATION_KEY for every annotation
@@ -132,7 +132,7 @@ options! {
         overrides: Vec<String> = "override" "NAME", values::variable_name, { kind: List };
     }
     "Variables" for [Exec] {
-        /// expand $(VAR) in the arguments of COMMAND, by the rules of Kubernetes
+        /// replace each $(EXPRESSION) that is known in the arguments of COMMAND
         expand: Option<bool> = "expand" "", values::boolean, { kind: Switch };
     }
     "Files" for [Exec, Write, Print, Watch] {
@@ -201,16 +201,16 @@ const DEFAULT_MODE: u32 = 0o644;
 
 impl Options {
     /// The variables to make.
-    pub(crate) fn selection(&self) -> Selection {
+    pub(crate) fn selection(&self) -> Selection<'_> {
         Selection {
-            set: self.set.clone(),
+            set: &self.set,
             labels: self.labels == Some(true),
             annotations: self.annotations == Some(true),
-            require: self.require.clone(),
+            require: &self.require,
             otel: self.otel == Some(true),
-            omit: self.omit.clone(),
+            overrides: &self.overrides,
+            omit: &self.omit,
             omits_standard: self.standard == Some(false),
-            overrides: self.overrides.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::kubernetes::names;
 use crate::render::{FORMATS, Format};
-use crate::variables::definition::Definition;
+use crate::variables::value::Definition;
 
 /// Parses a value of a type that has a parser of its own.
 pub(super) fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
@@ -27,14 +27,16 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The NAME and the EXPR of `--set NAME=EXPR`.
+/// The NAME and the VALUE of `--set NAME=VALUE`.
 pub(crate) type Setting = (String, Definition);
 
-/// Parses NAME=EXPR.
+/// Parses NAME=VALUE.
 pub(super) fn setting(text: &str) -> Result<Setting, String> {
     let (name, definition) =
-        text.split_once('=').ok_or("must be NAME=EXPR, such as TEAM=metadata.labels['team']")?;
-    Ok((variable_name(name)?, Definition::parse(definition).map_err(|error| error.to_string())?))
+        text.split_once('=').ok_or("must be NAME=VALUE, such as TEAM=metadata.labels['team']")?;
+    let name = variable_name(name)?;
+    let definition = Definition::parse(definition).map_err(|error| error.to_string())?;
+    Ok((name, definition))
 }
 
 /// In a file's name it stands for the name of the described container.

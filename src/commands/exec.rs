@@ -8,16 +8,21 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::pipeline::Input;
+use super::pipeline::{Input, Prepared};
 use super::{CommandError, termination};
 use crate::cli::Options;
 use crate::system::environment::Environment;
 use crate::system::execve::{self, ExecError, STRING_LIMIT};
 use crate::system::exit;
 use crate::system::logging::{self, several};
-use crate::variables::VariablesError;
 use crate::variables::labels::Map;
-use crate::variables::variable::{Scope, Variable, Variables, expand};
+use crate::variables::value::evaluate::Why;
+use crate::variables::value::template::{Stays, Template};
+use crate::variables::variable::{Variable, Variables};
+use crate::variables::{Inputs, Lookup, VariablesError, reasons};
+
+/// The largest size of an argument after `--expand`, in bytes. The kernel allows less.
+const EXPANDED_LIMIT: usize = 8 << 20;
 
 /// Gathers facts, writes files and executes the command. Returns only if that fails.
 pub(super) fn run(
@@ -27,19 +32,51 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
     let input = Input::open(options, environment, clock)?;
-    let prepared = input.prepare(options, environment)?;
+    let templates = if options.expand == Some(true) { templates(command) } else { Vec::new() };
+    let prepared = input.prepare(options, environment, &templates)?;
     prepared.write_files(options)?;
     let mut command = command.to_vec();
-    if options.expand == Some(true) {
-        let scope = Scope { variables: &prepared.variables, environments: [environment; 2] };
-        for argument in command.iter_mut().skip(1) {
-            let (text, _) = expand(argument.as_bytes(), scope, "the arguments");
-            *argument = OsString::from_vec(text);
-        }
+    for (argument, template) in command.iter_mut().skip(1).zip(&templates) {
+        let inputs = input.inputs(options, environment, &templates);
+        *argument = OsString::from_vec(expand(template, &prepared, &inputs));
     }
-    let require = &options.selection().require;
+    let require = options.selection().require;
     let injected = injected(&prepared.variables, require, prepared.is_own)?;
     Ok(execute_with(&command, environment, injected, require))
+}
+
+/// The arguments of `command`, in which references are replaced.
+fn templates(command: &[OsString]) -> Vec<Template> {
+    let mut templates = Vec::with_capacity(command.len());
+    for (number, argument) in command.iter().enumerate().skip(1) {
+        let (template, errors) = Template::parse(argument.as_bytes().to_vec());
+        // Any other text in parentheses is meant for a shell.
+        if let Some(error) = errors.iter().find(|error| error.is_near_a_field()) {
+            log::warn!("--expand: a reference in argument {number} stays as it is: {}", error.problem);
+        }
+        templates.push(template);
+    }
+    templates
+}
+
+/// An argument with its references replaced. What is not known stays as it is, with a warning if a field was
+/// meant.
+fn expand(template: &Template, prepared: &Prepared, inputs: &Inputs) -> Vec<u8> {
+    let Prepared { gathered, variables, .. } = prepared;
+    let lookup = Lookup { facts: &gathered.facts, variables, inputs, own: None };
+    let rendered = template.render(&lookup, Stays::Constant, EXPANDED_LIMIT, &mut Vec::new());
+    for unknown in &rendered.unknown {
+        let is_meant =
+            |why: &&Why| !matches!(why, Why::Variable(name) if !variables.unknown.contains_key(name));
+        if unknown.why.iter().any(|why| is_meant(&why)) {
+            log::warn!(
+                "{} stays as it is in the arguments: {}",
+                unknown.text,
+                reasons(&unknown.why, gathered)
+            );
+        }
+    }
+    if rendered.is_too_long { template.text().to_vec() } else { rendered.text }
 }
 
 /// The variables to inject, sorted by name, without those that the kernel would reject.
@@ -52,7 +89,8 @@ fn injected<'a>(
     is_own: bool,
 ) -> Result<Vec<(&'a str, &'a Variable)>, CommandError> {
     // The environment of this process does not have the variables of a recorded pod.
-    let to_be_set = variables.iter().filter(|(_, variable)| !(is_own && variable.is_set));
+    let to_be_set =
+        variables.iter().filter(|(_, variable)| !(variable.is_omitted || is_own && variable.is_set));
     let is_large =
         |(name, variable): &(&str, &Variable)| name.len() + 1 + variable.value.len() > STRING_LIMIT;
     let (large, injected): (Vec<_>, Vec<_>) =

@@ -18,8 +18,9 @@ use crate::system::environment::Environment;
 use crate::system::files;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
+use crate::variables::value::template::Template;
 use crate::variables::variable::Variables;
-use crate::variables::{self, VariablesError};
+use crate::variables::{self, Inputs, VariablesError};
 
 /// The input that the options name.
 pub(super) enum Input<'a> {
@@ -66,7 +67,7 @@ impl<'a> Input<'a> {
     }
 
     /// Gathers facts, and makes variables from them. `application` is the environment that the application
-    /// has anyway.
+    /// has anyway. The fields in `templates` are requested, too.
     ///
     /// # Errors
     /// [`CommandError::Variables`] if a required variable is not known.
@@ -74,8 +75,9 @@ impl<'a> Input<'a> {
         &self,
         options: &Options,
         application: &Environment,
+        templates: &[Template],
     ) -> Result<Prepared, CommandError> {
-        let prepared = self.prepare_what_is_known(options, application);
+        let prepared = self.prepare_what_is_known(options, application, templates);
         self.require(&prepared, options)?;
         Ok(prepared)
     }
@@ -85,14 +87,17 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// [`CommandError::Variables`] if a required variable is not known for one of them.
-    pub(super) fn prepare_each(&self, each: &[Options]) -> Result<Vec<Prepared>, CommandError> {
+    pub(super) fn prepare_each<'o>(&self, each: &'o [Options]) -> Result<Vec<Prepared>, CommandError> {
         let mut shared = Shared::default();
-        let gather = |options: &Options| self.gather(options, options.beside(), &mut shared);
+        let nobody = Environment::default();
+        let inputs = |options: &'o Options| self.inputs(options, &nobody, &[]);
+        let gather =
+            |options: &'o Options| self.gather(options, &inputs(options), options.beside(), &mut shared);
         let gathered: Vec<Gathered> = each.iter().map(gather).collect();
         // The Pod object may be large.
         drop(shared);
         let prepare = |(gathered, options)| {
-            let prepared = self.with_variables(gathered, options, &Environment::default());
+            let prepared = self.with_variables(gathered, &inputs(options));
             self.require(&prepared, options)?;
             Ok(prepared)
         };
@@ -111,25 +116,41 @@ impl<'a> Input<'a> {
     }
 
     /// Like [`Input::prepare`], but without the check of `--require`.
-    pub(super) fn prepare_what_is_known(&self, options: &Options, application: &Environment) -> Prepared {
-        let gathered = self.gather(options, options.own(), &mut Shared::default());
-        self.with_variables(gathered, options, application)
+    pub(super) fn prepare_what_is_known(
+        &self,
+        options: &Options,
+        application: &Environment,
+        templates: &[Template],
+    ) -> Prepared {
+        let inputs = self.inputs(options, application, templates);
+        let gathered = self.gather(options, &inputs, options.own(), &mut Shared::default());
+        self.with_variables(gathered, &inputs)
     }
 
-    fn gather(&self, options: &Options, asked: Asked, shared: &mut Shared) -> Gathered {
+    /// What variables are made of, besides facts.
+    pub(super) fn inputs<'i>(
+        &'i self,
+        options: &'i Options,
+        application: &'i Environment,
+        templates: &'i [Template],
+    ) -> Inputs<'i> {
+        let environments = [self.environment(), application];
+        Inputs { selection: options.selection(), environments, container: self.surroundings(), templates }
+    }
+
+    fn gather(&self, options: &Options, inputs: &Inputs, asked: Asked, shared: &mut Shared) -> Gathered {
         let origin = match self {
             Input::Container(surroundings) => Origin::Container(surroundings),
             Input::Object(pod, _) => Origin::Object(pod),
         };
-        let request = Request { asked, wanted: options.selection().wanted(), api: &options.api() };
+        let request = Request { asked, wanted: inputs.wanted(), api: &options.api() };
         let gathered = gather(origin, &request, shared);
         gathered.warn(shared);
         gathered
     }
 
-    fn with_variables(&self, gathered: Gathered, options: &Options, application: &Environment) -> Prepared {
-        let variables =
-            variables::variables(&gathered, &options.selection(), self.environment(), application);
+    fn with_variables(&self, gathered: Gathered, inputs: &Inputs) -> Prepared {
+        let variables = variables::variables(&gathered, inputs);
         let is_own = self.surroundings().is_some_and(|surroundings| surroundings.root.is_system());
         Prepared { gathered, variables, is_own }
     }

@@ -11,7 +11,8 @@ use crate::facts::field::Field;
 use crate::render;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
-use crate::variables::{Selection, explain, shown_value};
+use crate::variables::variable::Variable;
+use crate::variables::{explain, shown_value};
 
 /// Gathers facts, and prints the variables.
 pub(super) fn run(
@@ -20,10 +21,10 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
     let input = Input::open(options, environment, clock)?;
-    let prepared = input.prepare_what_is_known(options, &Environment::default());
+    let prepared = input.prepare_what_is_known(options, &Environment::default(), &[]);
     if !options.operands.is_empty() {
         input.require(&prepared, options)?;
-        to_standard_output(values(&options.operands, &input, &prepared, &options.selection())?.as_bytes())?;
+        to_standard_output(values(&options.operands, &input, &prepared)?.as_bytes())?;
         return prepared.write_files(options);
     }
     let format = options.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
@@ -49,7 +50,7 @@ fn unknown(options: &Options, input: &Input, prepared: &Prepared) -> BTreeMap<St
     let of_table = Field::all().filter_map(|field| field.variable).map(str::to_owned);
     let names = of_table.chain(selection.set.iter().map(|(name, _)| name.clone()));
     let names = names.chain(selection.require.iter().cloned());
-    let is_shown = |name: &str| variables.get(name).is_some_and(|variable| !variable.is_private);
+    let is_shown = |name: &str| variables.get(name).is_some_and(Variable::is_shown);
     names
         .filter(|name| !is_shown(name))
         .map(|name| {
@@ -60,16 +61,11 @@ fn unknown(options: &Options, input: &Input, prepared: &Prepared) -> BTreeMap<St
 }
 
 /// The values of these variables, one on each line.
-fn values(
-    names: &[String],
-    input: &Input,
-    prepared: &Prepared,
-    selection: &Selection,
-) -> Result<String, CommandError> {
+fn values(names: &[String], input: &Input, prepared: &Prepared) -> Result<String, CommandError> {
     let Prepared { gathered, variables, .. } = prepared;
     let mut text = String::new();
     for name in names {
-        text += shown_value(name, variables, gathered, selection, input.environment())?;
+        text += shown_value(name, variables, gathered, input.environment())?;
         text.push('\n');
     }
     Ok(text)

@@ -2,6 +2,9 @@
 
 use crate::facts::field::{Field, Kind, Source};
 use crate::facts::{Facts, Value};
+use crate::kubernetes::qualified_name::KeyError;
+use crate::kubernetes::quantity::Quantity;
+use crate::system::suggest;
 
 /// The prefix of the labels that a cluster copies from nodes onto pods.
 const TOPOLOGY: &str = "topology.kubernetes.io/";
@@ -15,7 +18,41 @@ pub(crate) enum Reference {
     Entry(Field, String),
 }
 
+/// A text is not a reference. No message contains the text, which may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ReferenceError {
+    #[error("not a field (introspod help fields){hint}", hint = hint(.0))]
+    Unknown(String),
+    #[error("a key must be in single quotes: {0}['KEY']")]
+    UnquotedKey(&'static str),
+    #[error("invalid key: {0}")]
+    InvalidKey(KeyError),
+    #[error("{0} takes no key; only labels, annotations and resources do, as in metadata.labels['KEY']")]
+    Subscript(&'static str),
+}
+
 impl Reference {
+    /// Parses a field or an entry of a map: `metadata.name`, `metadata.labels['KEY']`.
+    pub(crate) fn parse(path: &str) -> Result<Self, ReferenceError> {
+        if let Some((map, key)) = path.strip_suffix("']").and_then(|rest| rest.split_once("['")) {
+            return parse_entry(path, map, key);
+        }
+        if let Some(field) = Field::of_path(path).filter(|field| !field.needs_key) {
+            return Ok(Reference::Field(field));
+        }
+        if let Some(map) = path.strip_suffix(']').and_then(|path| Field::of_path(path.split_once('[')?.0)) {
+            let error =
+                if map.keys.is_some() { ReferenceError::UnquotedKey } else { ReferenceError::Subscript };
+            return Err(error(map.path));
+        }
+        let resource = [Field::LIMITS, Field::REQUESTS].into_iter().find_map(|list| {
+            let name = path.strip_prefix(list.path)?.strip_prefix('.')?;
+            let is_known = name == "ephemeral-storage" || is_hugepages(name);
+            is_known.then(|| Reference::Entry(list, name.to_owned()))
+        });
+        resource.ok_or_else(|| ReferenceError::Unknown(path.to_owned()))
+    }
+
     /// The field that it refers to.
     pub(crate) fn field(&self) -> Field {
         match self {
@@ -30,6 +67,47 @@ impl Reference {
             Reference::Entry(field, key) => (field.kind == Kind::Quantities).then_some(key),
         }
     }
+}
+
+fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, ReferenceError> {
+    let field = Field::of_path(map).ok_or_else(|| ReferenceError::Unknown(path.to_owned()))?;
+    let check = field.keys.ok_or(ReferenceError::Subscript(field.path))?;
+    check(key).map_err(ReferenceError::InvalidKey)?;
+    // CPU and memory are fields of their own: limits['cpu'] is limits.cpu.
+    Ok(field.at(key).map_or_else(|| Reference::Entry(field, key.to_owned()), Reference::Field))
+}
+
+fn is_hugepages(resource: &str) -> bool {
+    let size = resource.strip_prefix("hugepages-").map(Quantity::parse);
+    size.is_some_and(|size| size.is_ok_and(|size| size.value() > 0))
+}
+
+impl ReferenceError {
+    /// The field that is nearest to the misspelt one, if one is near.
+    pub(crate) fn nearest(&self) -> Option<String> {
+        match self {
+            ReferenceError::Unknown(path) => nearest(path),
+            _ => None,
+        }
+    }
+}
+
+fn hint(path: &str) -> String {
+    nearest(path).map_or(String::new(), |near| format!("; did you mean {near}?"))
+}
+
+fn nearest(path: &str) -> Option<String> {
+    const RESOURCES: [&str; 3] =
+        ["limits.ephemeral-storage", "requests.ephemeral-storage", "limits.hugepages-2Mi"];
+    // The key does not help to guess the map.
+    let (map, has_key) = path.split_once('[').map_or((path, false), |(map, _)| (map, true));
+    let fields = Field::all().filter(|field| !has_key || field.keys.is_some());
+    let paths = fields.map(|field| field.path).chain(RESOURCES.into_iter().filter(|_| !has_key));
+    suggest::nearest(map, paths).map(|near| {
+        let needs_key =
+            Field::of_path(near).is_some_and(|field| field.needs_key || (has_key && field.keys.is_some()));
+        format!("{near}{}", if needs_key { "['KEY']" } else { "" })
+    })
 }
 
 impl std::fmt::Display for Reference {

@@ -1,5 +1,4 @@
 //! Exact numbers: fractions of 128-bit integers.
-#![allow(dead_code)] // TEMPORARY: the evaluator of values uses it next.
 
 /// A reduced fraction. Every operation is exact; one whose result does not fit has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +34,9 @@ impl Fraction {
 
     /// Parses digits with an optional point and digits after it, such as `0.5`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || text.matches('.').count() > 1 {
+            return None;
+        }
         let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
         let digits = whole.bytes().chain(decimals.bytes()).skip_while(|digit| *digit == b'0');
         let mut digits = digits.map(|digit| i128::from(digit - b'0'));
@@ -70,11 +72,6 @@ impl Fraction {
     /// The largest whole number that is not above it.
     pub(crate) fn floor(self) -> i128 {
         self.numerator.div_euclid(self.denominator)
-    }
-
-    /// The smallest whole number that is not below it.
-    pub(crate) fn ceil(self) -> i128 {
-        self.floor() + i128::from(self.denominator != 1)
     }
 
     /// Whether it is 0.

@@ -2,7 +2,6 @@
 //!
 //! These modules only convert text and values. They do not use files or the network.
 
-pub(crate) mod expansion;
 pub(crate) mod fraction;
 pub(crate) mod image_reference;
 pub(crate) mod key_value;

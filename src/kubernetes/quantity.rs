@@ -125,8 +125,19 @@ impl Quantity {
         self.nanos == 0
     }
 
+    /// The number that a suffix such as `Mi` stands for; without a suffix it is 1.
+    pub(crate) fn unit(suffix: &str) -> Option<Fraction> {
+        match interpret(suffix)? {
+            (Format::DecimalExponent, _) => None,
+            (Format::BinarySi, exponent) => Some(Fraction::from(1 << exponent)),
+            (Format::DecimalSi, exponent) => {
+                let power = 10i128.pow(exponent.unsigned_abs() as u32);
+                if exponent < 0 { Fraction::new(1, power) } else { Fraction::new(power, 1) }
+            }
+        }
+    }
+
     /// The exact amount in units.
-    #[allow(dead_code)] // TEMPORARY: the evaluator of values uses it next.
     pub(crate) fn amount(&self) -> Fraction {
         Fraction::new(self.nanos, NANOS).unwrap_or_default()
     }

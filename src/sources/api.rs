@@ -294,7 +294,8 @@ fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: 
             (Some(name), _) => pod::has_container(pod, name),
         }
     };
-    let mut fields = wanted.awaited(facts).map(Reference::field);
+    let awaited = wanted.awaited(facts);
+    let mut fields = awaited.iter().map(Reference::field);
     fields.any(|field| field.is_late_in_api && can_come(field))
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Request<'a> {
     /// The command line's choice of the container.
     pub(crate) asked: Asked,
     /// The fields that the user requested.
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: Wanted<'a>,
     pub(crate) api: &'a api::Settings,
 }
 

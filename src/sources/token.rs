@@ -27,6 +27,15 @@ const TOKEN_FILE: &str = "_TOKEN_FILE";
 /// The largest token in bytes. The API server accepts 1 MiB of headers (Go's `http.DefaultMaxHeaderBytes`).
 const SIZE_LIMIT: usize = 1 << 20;
 
+/// Whether `content` is a service account token, this pod's own or a projected one.
+pub(crate) fn is_token(surroundings: &Surroundings, content: &[u8]) -> bool {
+    let has_claims = |claims: Json| {
+        claims.as_object().is_some_and(|claims| claims.keys().any(|name| name.starts_with("kubernetes.io")))
+    };
+    let own = surroundings.root.read(&Surroundings::service_account_file("token"));
+    decode(content).is_ok_and(has_claims) || own.is_ok_and(|own| own.trim_ascii() == content.trim_ascii())
+}
+
 /// Reads the claims of the first token that names a pod. If none does, it reads only a namespace, and that also
 /// from the file beside the token.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {

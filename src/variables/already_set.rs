@@ -5,22 +5,20 @@ use std::borrow::Cow;
 use crate::facts::Facts;
 use crate::facts::field::{Field, Source};
 use crate::sources::environment;
-use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
 use crate::variables::variable::Variable;
-use crate::variables::{Selection, as_variable};
+use crate::variables::{Inputs, as_variable};
 
-/// Keeps the value that `environment` has for `name`, unless it is empty.
-pub(crate) fn keep(name: &str, variable: &mut Variable, gathered: &Gathered, environment: &Environment) {
+/// Keeps the value that `environment` has for `name`. `is_own` says that this is the environment of the
+/// described container.
+pub(crate) fn keep(name: &str, variable: &mut Variable, is_own: bool, environment: &Environment) {
     let field = Field::of_variable(name);
     // The environment of this container says nothing about another container.
-    if !gathered.subject.is_own() && field.is_some_and(|field| field.is_of_container) {
+    if !is_own && field.is_some_and(|field| field.is_of_container) {
         return;
     }
-    let set = environment.get_bytes(name.as_bytes()).filter(|value| !value.is_empty());
-    let Some(set) = set.map(String::from_utf8_lossy) else { return };
+    let Some(set) = environment.get_bytes(name.as_bytes()).map(String::from_utf8_lossy) else { return };
     if variable.value != set {
-        log::info!("{name} keeps the value that was set");
         let can_be_fact =
             |field: Field| field.sources.contains(&Source::Environment) && field.kind.accepts(&set);
         variable.is_private = !field.is_some_and(can_be_fact);
@@ -32,7 +30,8 @@ pub(crate) fn keep(name: &str, variable: &mut Variable, gathered: &Gathered, env
 
 /// Warns about variables that differ from the value of a higher-ranked source. The log does not show
 /// their values, which may be secrets.
-pub(crate) fn warn_of_contradictions(facts: &Facts, selection: &Selection, environment: &Environment) {
+pub(crate) fn warn_of_contradictions(facts: &Facts, inputs: &Inputs) {
+    let environment = inputs.environments[0];
     for field in Field::all() {
         let Some(fact) = facts.get(field).filter(|fact| fact.source != Source::Environment) else {
             continue;
@@ -43,7 +42,7 @@ pub(crate) fn warn_of_contradictions(facts: &Facts, selection: &Selection, envir
             continue;
         }
         let Some((name, _)) = environment::find(&field, environment) else { continue };
-        if selection.overrides(&name) {
+        if inputs.selection.overrides(&name) {
             continue;
         }
         log::warn!(

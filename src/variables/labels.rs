@@ -134,7 +134,7 @@ mod tests {
     fn a_key_whose_value_no_variable_can_have_does_not_take_a_name() {
         let entries = [("a-b", "x\0"), ("a.b", "1"), ("a_b", "2")];
         let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut variables = Variables::new();
+        let mut variables = Variables::default();
         Map::Annotations.add(&BTreeMap::from(entries), Source::Volume, &mut variables);
         assert_eq!(variables["POD_ANNOTATION_A_B"].value, "1");
         assert_eq!(variables.len(), 1);

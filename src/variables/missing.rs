@@ -9,11 +9,9 @@ use crate::sources::api::NotQueried;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
 use crate::variables::Selection;
-use crate::variables::definition::Definition;
-use crate::variables::expression::Expression;
 use crate::variables::labels::Map;
-use crate::variables::template::NoValue;
-use crate::variables::variable::{Scope, Variables};
+use crate::variables::value::evaluate::Why;
+use crate::variables::variable::Variables;
 
 const FROM_ENVIRONMENT: &str = "its value comes from the environment; it is not shown";
 const MOUNT_TOKEN: &str = "mount the service account token";
@@ -23,7 +21,6 @@ pub(crate) fn why_missing(
     name: &str,
     variables: &Variables,
     gathered: &Gathered,
-    selection: &Selection,
     environment: &Environment,
 ) -> String {
     if variables.get(name).is_some_and(|variable| variable.is_private) {
@@ -32,19 +29,8 @@ pub(crate) fn why_missing(
             None => FROM_ENVIRONMENT.to_owned(),
         };
     }
-    if let Some((_, definition)) = selection.set.iter().find(|(set, _)| set == name) {
-        return match definition {
-            Definition::Expression(expression) => why_no_value(expression, gathered),
-            Definition::Template(template) => {
-                let nobody = Environment::default();
-                let scope = Scope { variables, environments: [&nobody; 2] };
-                let value = |name: &str| std::str::from_utf8(scope.get(name.as_bytes())?.0).ok();
-                match template.render(value) {
-                    Err(no_value) => why_not_rendered(&no_value, gathered, selection),
-                    Ok(_) => "its value contains NUL, which no variable can contain".to_owned(),
-                }
-            }
-        };
+    if let Some(why) = variables.unknown.get(name) {
+        return reasons(why, gathered);
     }
     if let Some(field) = Field::of_variable(name) {
         return why_unknown(&Reference::Field(field), gathered);
@@ -59,24 +45,11 @@ pub(crate) fn why_missing(
     }
 }
 
-/// Why no operand of `expression` has a value.
-pub(crate) fn why_no_value(expression: &Expression, gathered: &Gathered) -> String {
-    let reasons: Vec<String> =
-        expression.references().map(|reference| why_unknown(reference, gathered)).collect();
-    reasons.join("; ")
-}
-
-/// Why a template has no value.
-pub(crate) fn why_not_rendered(no_value: &NoValue, gathered: &Gathered, selection: &Selection) -> String {
-    let NoValue::Unknown(names) = no_value else {
-        return "its value would be longer than 1 MiB".to_owned();
-    };
-    let reasons = names.iter().map(|name| {
-        let is_set = selection.set.iter().any(|(set, _)| set == name);
-        match Field::of_variable(name).filter(|_| !is_set) {
-            Some(field) => format!("$({name}): {}", why_unknown(&Reference::Field(field), gathered)),
-            None => format!("$({name}) is not set"),
-        }
+/// Why a value of `--set` or a reference is not known.
+pub(crate) fn reasons(why: &[Why], gathered: &Gathered) -> String {
+    let reasons = why.iter().map(|why| match why {
+        Why::Field(reference) => why_unknown(reference, gathered),
+        why => why.to_string(),
     });
     reasons.collect::<Vec<_>>().join("; ")
 }
@@ -145,7 +118,7 @@ pub(crate) fn explain(
     selection: &Selection,
     environment: &Environment,
 ) -> String {
-    let why = why_missing(name, variables, gathered, selection, environment);
+    let why = why_missing(name, variables, gathered, environment);
     let is_set = selection.set.iter().any(|(set, _)| set == name);
     let field = Field::of_variable(name).filter(|field| !is_set && !gathered.facts.is_settled(*field));
     match field.map(|field| ways_to_know(field, name, gathered)) {

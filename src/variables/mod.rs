@@ -1,27 +1,31 @@
 //! Makes environment variables from facts.
 
 mod already_set;
-pub(crate) mod definition;
-pub(crate) mod expression;
 pub(crate) mod labels;
 mod missing;
-mod operand;
 pub(crate) mod otel;
 mod set;
-pub(crate) mod template;
+pub(crate) mod value;
 pub(crate) mod variable;
 
-use crate::facts::Value;
+use std::rc::Rc;
+
 use crate::facts::field::{Field, Kind};
 use crate::facts::reference::Reference;
-use crate::facts::wanted::Wanted;
+use crate::facts::wanted::{FindMissed, Missed, Wanted};
+use crate::facts::{Facts, Value};
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::resource_field;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
-use crate::variables::definition::Definition;
+use crate::system::surroundings::Surroundings;
 use crate::variables::labels::Map;
-pub(crate) use crate::variables::missing::{explain, why_missing};
+pub(crate) use crate::variables::missing::{explain, reasons, why_missing};
+pub(crate) use crate::variables::set::Lookup;
+use crate::variables::value::Definition;
+use crate::variables::value::evaluate::evaluate;
+use crate::variables::value::parse::Node;
+use crate::variables::value::template::Template;
 use crate::variables::variable::{Variable, Variables};
 
 /// A required variable is not known.
@@ -32,23 +36,46 @@ pub(crate) enum VariablesError {
 }
 
 /// The variables to make beside the standard ones.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Selection {
-    /// Names and definitions. Each comes after those that it refers to ([`definition::in_order`]).
-    pub(crate) set: Vec<(String, Definition)>,
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Selection<'a> {
+    /// Names and definitions. Each comes after those that it refers to ([`value::order`]).
+    pub(crate) set: &'a [(String, Definition)],
     pub(crate) labels: bool,
     pub(crate) annotations: bool,
-    pub(crate) require: Vec<String>,
+    pub(crate) require: &'a [String],
     pub(crate) otel: bool,
-    /// The variables that are left out.
-    pub(crate) omit: Vec<String>,
-    /// Whether all variables of the table that no option names are left out.
+    /// `--override`: the names of variables that are replaced if they are set, or `*`.
+    pub(crate) overrides: &'a [String],
+    /// `--omit`: the names of variables that only others refer to.
+    pub(crate) omit: &'a [String],
+    /// `--standard=false`: so are the standard variables that are not required.
     pub(crate) omits_standard: bool,
-    /// The variables that replace those that the pod's author set, or `*`.
-    pub(crate) overrides: Vec<String>,
 }
 
-impl Selection {
+/// What variables are made of, besides facts.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) selection: Selection<'a>,
+    /// What the pod's author set, and what the application has anyway.
+    pub(crate) environments: [&'a Environment; 2],
+    /// The container whose files can be read.
+    pub(crate) container: Option<&'a Surroundings<'a>>,
+    /// Other texts whose references are requested.
+    pub(crate) templates: &'a [Template],
+}
+
+impl Selection<'_> {
+    /// Whether a value replaces that of the variable `name` that is already set.
+    pub(crate) fn overrides(&self, name: &str) -> bool {
+        self.overrides.iter().any(|overridden| overridden == name || overridden == "*")
+    }
+
+    fn omits(&self, name: &str) -> bool {
+        let has = |names: &[String]| names.iter().any(|known| known == name);
+        let is_standard = Field::of_variable(name).is_some() && !self.set.iter().any(|(set, _)| set == name);
+        has(self.omit) || (self.omits_standard && is_standard && !has(self.require))
+    }
+
     /// Whether every entry of `map` becomes a variable: by its option, or because one is required.
     fn has_all(&self, map: Map) -> bool {
         let is_selected = match map {
@@ -57,60 +84,69 @@ impl Selection {
         };
         is_selected || self.require.iter().any(|name| Map::of_variable(name) == Some(map))
     }
+}
 
-    /// Whether the variable `name` replaces the one that the pod's author set.
-    pub(crate) fn overrides(&self, name: &str) -> bool {
-        self.overrides.iter().any(|other| other == name || other == "*")
-    }
-
-    /// Whether the variable `name` is left out.
-    fn omits(&self, name: &str) -> bool {
-        let is_named =
-            || self.require.iter().chain(self.set.iter().map(|(set, _)| set)).any(|other| other == name);
-        self.omit.iter().any(|other| other == name)
-            || (self.omits_standard && Field::of_variable(name).is_some() && !is_named())
-    }
-
+impl Inputs<'_> {
     /// The fields that were requested by name.
-    pub(crate) fn wanted(&self) -> Wanted {
-        let set = self.set.iter().flat_map(|(_, definition)| definition.wanted());
-        let maps = Map::ALL.into_iter().filter(|map| self.has_all(*map)).map(Map::field);
-        let required = self.require.iter().filter_map(|name| Field::of_variable(name));
-        let fields = maps.chain(required);
-        let welcome = self.otel.then_some(otel::wanted as _);
-        let awaited = set.chain(fields.map(|field| vec![Reference::Field(field)])).collect();
-        Wanted { awaited, welcome, ..Wanted::default() }
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        let maps = Map::ALL.into_iter().filter(|map| self.selection.has_all(*map)).map(Map::field);
+        let required = self.selection.require.iter().filter_map(|name| Field::of_variable(name));
+        let fields = maps.chain(required).map(Reference::Field).collect();
+        let welcome = self.selection.otel.then_some(otel::wanted as _);
+        let has_values = !self.selection.set.is_empty() || !self.templates.is_empty();
+        let missed = has_values.then(|| Rc::new(|facts: &Facts| self.missed(facts)) as FindMissed);
+        Wanted { fields, missed, named: self.named(), welcome, of_nobody: false }
+    }
+
+    /// The fields that options and values name, themselves or their variables.
+    fn named(&self) -> Vec<Field> {
+        let mut named: Vec<_> =
+            self.selection.require.iter().filter_map(|name| Field::of_variable(name)).collect();
+        let mut visit = |node: &Node| match node {
+            Node::Field(reference) => named.push(reference.field()),
+            Node::Resource(resource) => named.push(resource.0.field()),
+            Node::Variable(name) => named.extend(Field::of_variable(name)),
+            _ => {}
+        };
+        self.selection.set.iter().for_each(|(_, definition)| definition.each(&mut visit));
+        self.templates.iter().flat_map(Template::expressions).for_each(|node| node.each(&mut visit));
+        named
+    }
+
+    /// The fields that the values of `--set` and the templates need, and that `facts` do not have.
+    fn missed(&self, facts: &Facts) -> Vec<Missed> {
+        let mut missed = Vec::new();
+        let mut variables = of_fields(facts);
+        set::add(&mut variables, facts, self, true, &mut missed);
+        let lookup = Lookup { facts, variables: &variables, inputs: self, own: None };
+        for node in self.templates.iter().flat_map(Template::expressions) {
+            // Only what it misses counts.
+            let _ = evaluate(node, &lookup, &mut missed);
+        }
+        missed
     }
 }
 
 /// Makes the variables for the application.
-///
-/// `environment` is what the pod's author set. `application` is what the application has anyway.
-pub(crate) fn variables(
-    gathered: &Gathered,
-    selection: &Selection,
-    environment: &Environment,
-    application: &Environment,
-) -> Variables {
-    let environments = [environment, application];
-    let mut variables = of_fields(gathered);
+pub(crate) fn variables(gathered: &Gathered, inputs: &Inputs) -> Variables {
+    let selection = &inputs.selection;
+    let environment = inputs.environments[0];
+    let is_own = gathered.subject.is_own();
+    let mut variables = of_fields(&gathered.facts);
     add_maps(&mut variables, gathered, selection);
-    set::add_expressions(&mut variables, gathered, selection, environments);
-    already_set::warn_of_contradictions(&gathered.facts, selection, environment);
+    already_set::warn_of_contradictions(&gathered.facts, inputs);
     for (name, variable) in variables.iter_mut().filter(|(name, _)| !selection.overrides(name)) {
-        already_set::keep(name, variable, gathered, environment);
+        already_set::keep(name, variable, is_own, environment);
     }
     if selection.otel {
-        // Last, because it merges the attributes that are already set.
         let is_named = selection.set.iter().any(|(name, _)| name == otel::SERVICE_NAME);
-        for (name, variable) in otel::variables(&gathered.facts, environment, is_named) {
-            // --set wins.
-            variables.entry(name).or_insert(variable);
-        }
+        variables.extend(otel::variables(&gathered.facts, environment, is_named));
     }
-    set::add_templates(&mut variables, gathered, selection, environments);
-    // Last, because others may refer to them.
-    variables.retain(|name, _| !selection.omits(name));
+    set::add(&mut variables, &gathered.facts, inputs, is_own, &mut Vec::new());
+    set::report(&variables, gathered, inputs);
+    for (name, variable) in variables.iter_mut() {
+        variable.is_omitted = selection.omits(name);
+    }
     variables
 }
 
@@ -126,10 +162,10 @@ pub(crate) fn as_variable(field: Field, value: &Value) -> Option<String> {
 }
 
 /// The variables of the table of fields.
-fn of_fields(gathered: &Gathered) -> Variables {
-    let mut variables = Variables::new();
+fn of_fields(facts: &Facts) -> Variables {
+    let mut variables = Variables::default();
     for field in Field::all() {
-        let (Some(name), Some(fact)) = (field.variable, gathered.facts.get(field)) else { continue };
+        let (Some(name), Some(fact)) = (field.variable, facts.get(field)) else { continue };
         if let Some(value) = as_variable(field, &fact.value) {
             insert(&mut variables, name.to_owned(), Variable::new(value, fact.source.name()));
         }
@@ -160,13 +196,12 @@ pub(crate) fn shown_value<'a>(
     name: &str,
     variables: &'a Variables,
     gathered: &Gathered,
-    selection: &Selection,
     environment: &Environment,
 ) -> Result<&'a str, VariablesError> {
-    let shown = variables.get(name).filter(|variable| !variable.is_private);
+    let shown = variables.get(name).filter(|variable| variable.is_shown());
     shown.map(|variable| variable.value.as_str()).ok_or_else(|| VariablesError::Required {
         name: name.to_owned(),
-        why: why_missing(name, variables, gathered, selection, environment),
+        why: why_missing(name, variables, gathered, environment),
     })
 }
 
@@ -180,12 +215,12 @@ pub(crate) fn missing_required(
     let is_missing = |name: &&String| {
         let is_of_table = Field::of_variable(name).is_some() || Map::of_variable(name).is_some();
         let is_defined = is_of_table || selection.set.iter().any(|(set, _)| set == *name);
-        let is_set = !is_defined && environment.get_nonempty(name).is_some();
+        let is_set = !is_defined && environment.get_bytes(name.as_bytes()).is_some();
         !variables.contains_key(*name) && !is_set
     };
     let error = |name: &String| VariablesError::Required {
         name: name.clone(),
-        why: why_missing(name, variables, gathered, selection, environment),
+        why: why_missing(name, variables, gathered, environment),
     };
     selection.require.iter().filter(is_missing).map(error).collect()
 }

@@ -1,84 +1,170 @@
 //! `--set`: variables made from facts and from other variables.
 
+use std::path::Path;
+
+use crate::facts::field::{Field, Kind};
+use crate::facts::reference::{Reference, topology_label};
+use crate::facts::wanted::Missed;
+use crate::facts::{Facts, Value};
+use crate::kubernetes::fraction::Fraction;
+use crate::kubernetes::quantity::Quantity;
 use crate::sources::gather::Gathered;
-use crate::system::environment::Environment;
-use crate::variables::already_set::keep;
-use crate::variables::definition::Definition;
-use crate::variables::missing::{why_no_value, why_not_rendered};
-use crate::variables::template::{NoValue, Template};
-use crate::variables::variable::{Scope, Variable, Variables};
-use crate::variables::{Selection, insert};
+use crate::sources::token;
+use crate::variables::missing::reasons;
+use crate::variables::value::Definition;
+use crate::variables::value::SIZE_LIMIT;
+use crate::variables::value::evaluate::{Content, Known, Scope, Why};
+use crate::variables::variable::{Variable, Variables};
+use crate::variables::{Inputs, already_set};
 
-/// The source of a template's value, in `--explain` and JSON.
-const TEMPLATE: &str = "template";
+/// The largest size of all values of `--set` together, in bytes.
+const TOTAL_LIMIT: usize = 8 * SIZE_LIMIT;
 
-/// Adds the variables of expressions. If an expression has no value, its variable is removed.
-pub(crate) fn add_expressions(
-    variables: &mut Variables,
-    gathered: &Gathered,
-    selection: &Selection,
-    environments: [&Environment; 2],
-) {
-    for (name, definition) in &selection.set {
-        let Definition::Expression(expression) = definition else { continue };
-        match expression.evaluate(&gathered.facts) {
-            Some((value, source)) => insert(variables, name.clone(), Variable::new(value, source)),
+/// The source of a value without a field in it, in `--explain` and JSON.
+const DEFAULT: &str = "default";
+
+/// The variables that every runtime sets.
+const OF_RUNTIMES: [&str; 3] = ["HOME", "HOSTNAME", "PATH"];
+
+/// What a value can refer to.
+pub(crate) struct Lookup<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) variables: &'a Variables,
+    pub(crate) inputs: &'a Inputs<'a>,
+    /// The variable whose value is computed. It means the value that it would have otherwise.
+    pub(crate) own: Option<&'a str>,
+}
+
+impl Scope for Lookup<'_> {
+    fn field(&self, reference: &Reference) -> Option<Known<'_>> {
+        if let Some((label, source)) = topology_label(reference, self.facts) {
+            return Some(Known { sources: vec![source.name()], ..Known::text(label.into_bytes()) });
+        }
+        let fact = self.facts.get(reference.field())?;
+        let content = match (reference, &fact.value) {
+            (Reference::Entry(_, key), Value::Map(map)) => match (map.get(key)?, reference.resource()) {
+                (amount, Some(_)) => Content::Quantity(Quantity::parse(amount).ok()?),
+                (text, None) => Content::Text(text.as_bytes().into()),
+            },
+            (_, Value::Map(map)) => Content::Map(map),
+            (_, Value::Text(text)) => {
+                match Fraction::parse(text).filter(|_| reference.field().kind == Kind::Ordinal) {
+                    Some(number) => Content::Number(number, Some(text)),
+                    None => Content::Text(text.as_bytes().into()),
+                }
+            }
+            (_, Value::Quantity(quantity)) => Content::Quantity(quantity.clone()),
+            _ => return None,
+        };
+        Some(Known { sources: vec![fact.source.name()], ..Known::of(content) })
+    }
+
+    fn variable(&self, name: &str) -> Result<Known<'_>, Why> {
+        if let Some(variable) = self.variables.get(name) {
+            return Ok(Known { is_private: variable.is_private, ..Known::text(variable.value.as_bytes()) });
+        }
+        let mut set =
+            self.inputs.environments.iter().filter_map(|environment| environment.get_bytes(name.as_bytes()));
+        match set.next() {
+            Some(value) => Ok(Known { is_private: true, ..Known::text(value) }),
+            None if self.own == Some(name) => Ok(Known::text(&b""[..])),
             None => {
-                variables.remove(name);
-                warn(name, &why_no_value(expression, gathered), selection, environments);
+                Err(match Field::of_variable(name).filter(|_| !self.variables.unknown.contains_key(name)) {
+                    Some(field) => Why::Field(Reference::Field(field)),
+                    None => Why::Variable(name.to_owned()),
+                })
             }
         }
     }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        let container = self.inputs.container.ok_or("no files are read with --pod")?;
+        let content = container.root.read(Path::new(path)).map_err(|error| error.to_string())?;
+        if content.len() > SIZE_LIMIT {
+            return Err("larger than 1 MiB".to_owned());
+        }
+        if token::is_token(container, &content) {
+            return Err("this is a service account token, which no variable may have".to_owned());
+        }
+        let mut text = String::from_utf8(content).map_err(|_| "not valid UTF-8")?;
+        if text.ends_with('\n') {
+            text.pop();
+            text.truncate(text.len() - usize::from(text.ends_with('\r')));
+        }
+        Ok(text)
+    }
 }
 
-/// Adds the variables of templates. If a template has no value, its variable is removed.
-///
-/// A template refers to `variables` or, for other names, to `environments`.
-pub(crate) fn add_templates(
+/// Adds the variables of `--set`. If one has no value, its variable is removed. Adds the fields to `missed`
+/// that would have to be known before. `is_own` is as in [`already_set::keep`]. It logs nothing.
+pub(crate) fn add(
     variables: &mut Variables,
-    gathered: &Gathered,
-    selection: &Selection,
-    environments: [&Environment; 2],
+    facts: &Facts,
+    inputs: &Inputs,
+    is_own: bool,
+    missed: &mut Vec<Missed>,
 ) {
-    // The definitions are sorted: each comes after those that it refers to.
-    for (name, definition) in &selection.set {
-        let Definition::Template(template) = definition else { continue };
-        match render(template, Scope { variables, environments }) {
+    let mut left = TOTAL_LIMIT;
+    // They are sorted: each comes after those that it refers to.
+    for (name, definition) in inputs.selection.set {
+        let lookup = Lookup { facts, variables, inputs, own: Some(name) };
+        let made = made(definition, &lookup, missed).and_then(|variable| {
+            left = left.checked_sub(variable.value.len()).ok_or_else(|| vec![Why::TooLong])?;
+            Ok(variable)
+        });
+        match made {
             Ok(mut variable) => {
-                if !selection.overrides(name) {
-                    keep(name, &mut variable, gathered, environments[0]);
+                if !inputs.selection.overrides(name) && !definition.variables().contains(&&**name) {
+                    already_set::keep(name, &mut variable, is_own, inputs.environments[0]);
                 }
-                if variable.is_private {
-                    log::info!("{name} is not printed or written: its value comes from the environment");
-                }
-                insert(variables, name.clone(), variable);
+                variables.insert(name.clone(), variable);
             }
-            Err(no_value) => {
+            Err(mut why) => {
+                why.dedup();
                 variables.remove(name);
-                warn(name, &why_not_rendered(&no_value, gathered, selection), selection, environments);
+                variables.unknown.insert(name.clone(), why);
             }
         }
     }
 }
 
-fn render<'a>(template: &'a Template, scope: Scope) -> Result<Variable, NoValue<'a>> {
-    // An empty variable of the environment counts as unset; an empty gathered variable is a value.
-    let get = |name: &str| {
-        scope
-            .get(name.as_bytes())
-            .filter(|(value, _)| scope.variables.contains_key(name) || !value.is_empty())
-    };
-    let value = template.render(|name| std::str::from_utf8(get(name)?.0).ok())?;
-    let is_private = template.references().any(|name| get(name).is_some_and(|(_, is_private)| is_private));
-    Ok(Variable { is_private, ..Variable::new(value, TEMPLATE) })
+fn made(definition: &Definition, lookup: &Lookup, missed: &mut Vec<Missed>) -> Result<Variable, Vec<Why>> {
+    let known = definition.evaluate(lookup, missed)?;
+    let source = if known.sources.is_empty() { DEFAULT.to_owned() } else { known.sources.join(",") };
+    let is_private = known.is_private;
+    let text = String::from_utf8(known.into_text().into_owned());
+    let value = text.map_err(|_| vec![Why::NotUtf8("its value".to_owned())])?;
+    if value.contains('\0') {
+        return Err(vec![Why::Nul]);
+    }
+    Ok(Variable { is_private, ..Variable::new(value, source) })
 }
 
-fn warn(name: &str, why: &str, selection: &Selection, environments: [&Environment; 2]) {
-    // If the variable is required, an error reports the reason.
-    if selection.require.iter().any(|required| required == name) {
-        return;
+/// Logs which values of `--set` the application does not get, and why.
+pub(crate) fn report(variables: &Variables, gathered: &Gathered, inputs: &Inputs) {
+    for (name, _) in inputs.selection.set {
+        let is_set =
+            inputs.environments.iter().any(|environment| environment.get_bytes(name.as_bytes()).is_some());
+        match (variables.get(name), variables.unknown.get(name)) {
+            (Some(variable), _) if variable.is_set && OF_RUNTIMES.contains(&&**name) => {
+                log::warn!(
+                    "--set {name} has no effect, because every runtime sets {name}; add --override {name}"
+                );
+            }
+            (Some(variable), _) if variable.is_set => {
+                log::info!("{name} keeps the value that was set, not that of --set {name}");
+            }
+            (Some(variable), _) if variable.is_private => {
+                log::info!(
+                    "{name} is not printed or written: it contains text of the environment or of a file"
+                );
+            }
+            // If the variable is required, an error reports the reason.
+            (None, Some(why)) if !inputs.selection.require.contains(name) => {
+                let outcome = if is_set { "keeps the value that was set" } else { "is not set" };
+                log::warn!("{name} {outcome}: {}", reasons(why, gathered));
+            }
+            _ => {}
+        }
     }
-    let is_set = environments.iter().any(|environment| environment.get_nonempty(name).is_some());
-    let outcome = if is_set { "keeps the value that was set" } else { "is not set" };
-    log::warn!("{name} {outcome}: {why}");
 }

@@ -314,7 +314,7 @@ fn help_of_no_subcommand_is_a_mistake() {
 
 /// Every option with its placeholder, and the subcommands that take it.
 const DECLARED: [(&str, &[&str]); 27] = [
-    ("--set NAME=EXPR", &["exec", "write", "print", "watch"]),
+    ("--set NAME=VALUE", &["exec", "write", "print", "watch"]),
     ("--labels", &["exec", "write", "print", "watch"]),
     ("--annotations", &["exec", "write", "print", "watch"]),
     ("--otel", &["exec", "write", "print", "watch"]),

@@ -267,12 +267,12 @@ fn the_own_name_wins_over_spellings() {
 }
 
 #[test]
-fn empty_is_unset() {
+fn empty_tells_nothing_and_stays() {
     let world = World::recorded("bare", "web");
     world.environ(&[("POD_NAME", ""), ("POD_IP", ""), ("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "")]);
     let told = document(&world, [] as [&str; 0]);
-    assert_eq!(told["variables"]["POD_NAME"], "bare");
-    assert_eq!(told["variables"]["POD_IP"], "10.244.0.5");
+    assert_eq!((&told["pod"]["name"], &told["pod"]["ip"]), (&json!("bare"), &json!("10.244.0.5")));
+    assert_eq!((&told["variables"]["POD_NAME"], &told["variables"]["POD_IP"]), (&Value::Null, &Value::Null));
     assert_eq!(told["variables"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], Value::Null);
 }
 

@@ -1,11 +1,13 @@
-//! `$(VAR)` in the command's arguments, by Kubernetes' rules (`third_party/forked/golang/expansion/expand.go`). The
-//! cases of `tests/fixtures/vectors/expansion.json` are in `expressions.rs`.
+//! `--expand`: `$(expression)` in the command's arguments. The
+//! cases of Kubernetes (`tests/fixtures/vectors/expansion.json`) are in `expressions.rs`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-use crate::made::{annotated, only_line, output, run_with_pod};
+use serde_json::json;
+
+use crate::made::{annotated, lines, output, run_with_pod, with_resources};
 use crate::world::{Outcome, introspod, run};
 
 /// `introspod exec OPTIONS -- printf …`, which shows its further arguments, each with a NUL after it.
@@ -21,22 +23,68 @@ fn shown(outcome: &Outcome) -> Vec<&str> {
 }
 
 #[test]
-fn a_reference_to_a_variable_that_nobody_has_stays_with_a_warning_that_names_it() {
-    let mut command = showing(&["--expand"]);
-    command.arg("-Xmx$(HEAP_MB)m");
-    let outcome = run(command).expect_code(0);
-    assert_eq!(shown(&outcome), ["-Xmx$(HEAP_MB)m"]);
-    assert!(only_line(&outcome).contains("$(HEAP_MB) stays as it is in the arguments"), "{outcome:?}");
+fn a_reference_to_a_field_that_is_not_known_stays_with_a_warning_that_names_it() {
+    for (argument, says) in [
+        ("--node=$(NODE_NAME)", "$(NODE_NAME) stays as it is in the arguments: "),
+        ("-Xmx$(limits.memory*75%/1Mi)m", "$(limits.memory*75%/1Mi) stays as it is in the arguments: "),
+        ("-Xmx$(HEAP)m", "$(HEAP) stays as it is in the arguments: "),
+        (
+            "$(metadata.nam)",
+            "argument 2 stays as it is: not a field (introspod help fields); did you mean metadata.name?",
+        ),
+    ] {
+        let mut command = showing(&["--api=never", "--expand", "--set=HEAP=metadata.labels['x']"]);
+        command.arg(argument);
+        let outcome = run(command).expect_code(0);
+        assert_eq!(shown(&outcome), [argument]);
+        assert!(lines(&outcome).iter().any(|line| line.contains(says)), "{outcome:?}");
+    }
 }
 
 /// Such as a shell's substitution of a command's output.
 #[test]
-fn what_can_be_no_variable_stays_without_a_word() {
+fn what_is_meant_for_a_shell_stays_without_a_word() {
     let mut command = showing(&["--expand"]);
-    command.args(["$(date +%s)", "$()", "$(1)"]);
+    let arguments = [
+        "$(date)",
+        "$(date +%s)",
+        "$()",
+        "$(1)",
+        "$('x')",
+        "$(cat /etc/hosts)",
+        "$((1+1))",
+        "$(echo $(CONTAINER_NAME))",
+        "$(echo ')' $(CONTAINER_NAME))",
+        "$(awk '{print $(CONTAINER_NAME)}')",
+        "kill $$",
+        "$(HEAP_MB",
+        "$(a.b)",
+    ];
+    command.args(arguments);
     let outcome = run(command).expect_code(0);
-    assert_eq!(shown(&outcome), ["$(date +%s)", "$()", "$(1)"]);
+    assert_eq!(shown(&outcome), arguments);
     assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn expressions_in_arguments_are_computed() {
+    let pod = with_resources(json!({"limits": {"memory": "1Gi", "cpu": "1500m"}}));
+    let arguments = [
+        "-Xmx$(limits.memory*75%/1Mi)m",
+        "$(limits.cpu*2 + 1)$$(X)",
+        "$(NONE:-metadata.name)",
+        "$(file('/x'):-'no')",
+    ];
+    let outcome = run_with_pod("exec", [&["--expand", "--", "printf", "%s,"], &arguments[..]].concat(), &pod);
+    assert_eq!(outcome.expect_code(0).stdout, "-Xmx768m,4$(X),web-0,no,");
+}
+
+/// It may be large.
+#[test]
+fn a_large_argument_takes_linear_time() {
+    let mut command = introspod(["exec", "--expand", "--", "true"]);
+    command.args(["$(".repeat(50_000), "$(a)".repeat(25_000), "$((((".repeat(20_000)]);
+    run(command).expect_code(0);
 }
 
 /// Whoever may annotate a pod does not get at its other variables.

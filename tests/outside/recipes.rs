@@ -198,13 +198,12 @@ fn datadog_s_variables_come_from_the_labels() {
     assert_eq!(outcome.stderr, "");
 }
 
-/// As in the downward API. To Datadog's libraries an empty variable is none.
 #[test]
-fn datadog_s_labels_that_are_not_there_are_empty() {
+fn datadog_s_labels_that_are_not_there_are_unset() {
     let pod = pod(json!({"labels": {"tags.datadoghq.com/service": "checkout"}}));
     let variables = crate::made::variables(DATADOG, &pod);
     assert_eq!(variables["DD_SERVICE"], "checkout");
-    assert_eq!(variables["DD_ENV"], "");
+    assert_eq!(variables["DD_ENV"], serde_json::Value::Null);
 }
 
 /// What README's manifest says in `env`.

@@ -89,11 +89,11 @@ fn any_other_label_of_the_pod_is_not_the_nodes() {
 }
 
 #[test]
-fn a_label_that_the_node_does_not_have_is_empty() {
+fn a_label_that_the_node_does_not_have_is_unset() {
     let server = Server::start(cluster(node()));
     let options = ["--set", "GPU=node.labels['gpu']"];
     let outcome = exec(&server.world("bare", "web"), &server.url(), &options).expect_code(0);
-    assert_eq!(variable(&outcome, "GPU"), Some(""));
+    assert_eq!(variable(&outcome, "GPU"), None);
 }
 
 #[test]

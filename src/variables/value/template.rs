@@ -1,0 +1,178 @@
+//! Templates: text with `$(expression)` in it.
+
+use std::ops::Range;
+
+use super::evaluate::{Outcome, Scope, Why, evaluate};
+use super::parse::{Node, ParseError, Problem, reference};
+use crate::facts::wanted::Missed;
+
+/// Text with references. It need not be UTF-8.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Template {
+    text: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    /// These bytes of the text.
+    Text(Range<usize>),
+    /// A reference, and its place in the text.
+    Reference(Range<usize>, Node),
+}
+
+/// What references stay as they are written.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Stays {
+    /// Those that are not known.
+    Unknown,
+    /// Those, and those to no field, variable or file, which are another program's: `$((1 + 1))`.
+    Constant,
+    /// Those that are not known, and those that are private.
+    #[allow(dead_code)] // print --template
+    Private,
+}
+
+/// A rendered template.
+#[derive(Debug, Default)]
+pub(crate) struct Rendered<'t> {
+    pub(crate) text: Vec<u8>,
+    /// A private value is in it.
+    pub(crate) is_private: bool,
+    /// The references that are not known.
+    pub(crate) unknown: Vec<Unknown<'t>>,
+    /// The rest was left out, because the text would have been longer than the limit.
+    pub(crate) is_too_long: bool,
+}
+
+/// A reference that is not known.
+#[derive(Debug)]
+pub(crate) struct Unknown<'t> {
+    /// The number of its line, from 1.
+    #[allow(dead_code)] // Files from templates name it.
+    pub(crate) line: usize,
+    /// The reference as it is written: `$(NAME)`.
+    pub(crate) text: &'t str,
+    pub(crate) why: Vec<Why>,
+}
+
+impl Template {
+    /// Parses a template: `$(expression)` is a reference, and `$$(` is the text `$(`. All other text is literal.
+    ///
+    /// What is not valid stays literal up to its closing parenthesis or, without one, to the end of its line.
+    /// The errors have their offsets in `text`.
+    pub(crate) fn parse(text: Vec<u8>) -> (Self, Vec<ParseError>) {
+        let (mut parts, mut errors) = (Vec::new(), Vec::new());
+        let finder = memchr::memmem::Finder::new(b"$(");
+        let (mut literal, mut at) = (0, 0);
+        while let Some(found) = finder.find(&text[at..]).map(|found| at + found) {
+            if found > literal && text[found - 1] == b'$' {
+                parts.push(Part::Text(literal..found));
+                (literal, at) = (found + 1, found + 2);
+                continue;
+            }
+            match reference(&text, found + 2) {
+                Ok((node, end)) => {
+                    parts.extend([Part::Text(literal..found), Part::Reference(found..end, node)]);
+                    (literal, at) = (end, end);
+                }
+                Err(error) => {
+                    let end = closing(&text, found + 2);
+                    at = end.unwrap_or_else(|end| end);
+                    let unclosed = ParseError { offset: found, problem: Problem::Unclosed, is_of_form: true };
+                    errors.push(if end.is_ok() { error } else { unclosed });
+                }
+            }
+        }
+        parts.push(Part::Text(literal..text.len()));
+        (Template { text, parts }, errors)
+    }
+
+    /// The text as it is written.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The expressions of its references.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Node> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Reference(_, node) => Some(node),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// The text with the value of each reference, which may have `limit` bytes. Adds the fields to `missed`
+    /// that would have to be known before.
+    pub(crate) fn render<'t>(
+        &'t self,
+        scope: &'t dyn Scope,
+        stays: Stays,
+        limit: usize,
+        missed: &mut Vec<Missed>,
+    ) -> Rendered<'t> {
+        let mut rendered =
+            Rendered { text: Vec::with_capacity(self.text.len().min(limit)), ..Rendered::default() };
+        let mut line = (1, 0);
+        for part in &self.parts {
+            let (range, node) = match part {
+                Part::Text(range) => {
+                    rendered.add(&self.text[range.clone()], limit);
+                    continue;
+                }
+                Part::Reference(range, node) => (range, node),
+            };
+            let written = &self.text[range.clone()];
+            if stays == Stays::Constant && node.is_constant() {
+                rendered.add(written, limit);
+                continue;
+            }
+            let outcome: Outcome = evaluate(node, scope, missed);
+            match outcome {
+                Ok(known) if known.is_private && stays == Stays::Private => rendered.add(written, limit),
+                Ok(known) => {
+                    rendered.is_private |= known.is_private;
+                    rendered.add(&known.into_text(), limit);
+                }
+                Err(why) => {
+                    line.0 += memchr::memchr_iter(b'\n', &self.text[line.1..range.start]).count();
+                    line.1 = range.start;
+                    let text = std::str::from_utf8(written).unwrap_or_default();
+                    rendered.unknown.push(Unknown { line: line.0, text, why });
+                    rendered.add(written, limit);
+                }
+            }
+            if rendered.is_too_long {
+                break;
+            }
+        }
+        rendered
+    }
+}
+
+impl Rendered<'_> {
+    fn add(&mut self, text: &[u8], limit: usize) {
+        self.is_too_long |= self.text.len() + text.len() > limit;
+        if !self.is_too_long {
+            self.text.extend_from_slice(text);
+        }
+    }
+}
+
+/// The offset after the parenthesis that closes the one before `start`. In single quotes, parentheses do not
+/// count. Without one, it is the end of the line as an error.
+fn closing(text: &[u8], start: usize) -> Result<usize, usize> {
+    let (mut depth, mut is_quoted) = (1, false);
+    for (position, byte) in text.iter().enumerate().skip(start) {
+        match byte {
+            b'\n' => return Err(position),
+            b'\'' => is_quoted = !is_quoted,
+            b'(' if !is_quoted => depth += 1,
+            b')' if !is_quoted => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Ok(position + 1);
+        }
+    }
+    Err(text.len())
+}
