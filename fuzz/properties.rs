@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::facts::field::{Field, Source};
-use crate::facts::subject::Asked;
+use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Told, Value};
 use crate::kubernetes::image_reference::tag_and_digest;
@@ -64,7 +64,7 @@ pub fn run(name: &str, data: &[u8]) {
 }
 
 /// The report of a source for a container that has only these files.
-fn told(tell: sources::Tell, files: &[(&str, &[u8])], environment: Environment) -> Told {
+fn told(tell: fn(&Surroundings) -> Told, files: &[(&str, &[u8])], environment: Environment) -> Told {
     let directory = tempfile::tempdir().expect("a temporary directory");
     for (path, content) in files {
         let path = directory.path().join(path);
@@ -346,7 +346,7 @@ fn volume(data: &[u8]) {
     let environment = Environment::new(entries);
     let both = |surroundings: &Surroundings| {
         let mut both = sources::environment::tell(surroundings);
-        both.values.extend(sources::volume::tell(surroundings).values);
+        both.values.extend(sources::volume::tell(surroundings, &Subject::Own { name: None }).values);
         both
     };
     let mut facts = Facts::new(4096);

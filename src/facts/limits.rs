@@ -1,9 +1,10 @@
 //! Chooses the value of a limit: the cgroup's value overrides all others.
 //!
 //! The control group has the limit that the kernel enforces now, but the kernel has rounded it. The
-//! other sources have the exact number of the manifest. But they may be out of date and, without a
+//! other sources have the number of the manifest. But they may be out of date and, without a
 //! limit, they report the size of the node. So the number of another source is used only if the kernel
-//! would round it to the value in the control group.
+//! would round it to the value in the control group; where there is no control group to read, only if it
+//! cannot be the size of the node.
 
 use crate::facts::field::{Field, Source};
 use crate::facts::{Fact, Value};
@@ -14,7 +15,42 @@ const MINIMUM_QUOTA: u64 = 1_000;
 /// systemd rounds a quota up to a multiple of this, in thousandths of a CPU (runc's `systemd/cpu.go`).
 const SYSTEMD_STEP: u64 = 10;
 
-const KIBIBYTE: i64 = 1024;
+/// What the machine has, as far as it was read. In a sandbox it is the virtual machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Machine {
+    /// The kernel rounds memory limits to multiples of this, in bytes.
+    pub(crate) page_size: u64,
+    /// All of its memory, in bytes.
+    pub(crate) memory: Option<u64>,
+    /// The number of its CPUs.
+    pub(crate) cpus: Option<u64>,
+    /// The number of CPUs in the cpuset of this container, if there are fewer than the machine has.
+    pub(crate) cpuset: Option<u64>,
+}
+
+impl Machine {
+    /// Whether the limit `told` cannot be the node's size, which the kubelet reports where no limit is set. A node's
+    /// allocatable is more than half of the node. Only a sandbox has exactly what its limit says.
+    fn is_limit(&self, field: Field, told: &Quantity) -> bool {
+        let (all, told, is_all) = if field == Field::CPU_LIMIT {
+            let (all, told) =
+                (self.cpus.map(|cpus| cpus.saturating_mul(1000)), non_negative(told.milli_value()));
+            (all, told, all == Some(told))
+        } else {
+            // The kernel and the kubelet's variables have KiB.
+            let told = non_negative(told.value());
+            let is_all = |all: u64| all / 1024 == told / 1024 || all / 1024 == told.div_ceil(1024);
+            (self.memory, told, self.memory.is_some_and(is_all))
+        };
+        is_all || all.is_none_or(|all| told < all / 2)
+    }
+
+    /// Whether the static CPU manager gave the container so many CPUs, without a quota
+    /// (`pkg/kubelet/cm/cpumanager/policy_static.go`).
+    fn is_exclusive(&self, told: &Quantity) -> bool {
+        self.cpuset.is_some_and(|cpus| non_negative(told.milli_value()) == cpus.saturating_mul(1000))
+    }
+}
 
 /// A CPU bandwidth limit: the running time in each period, both in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,46 +76,40 @@ impl Quota {
 }
 
 /// Chooses the value of the resource `field` from those that the sources reported.
-pub(crate) fn resolve(field: Field, told: &[&Fact], page_size: u64) -> Option<Fact> {
+pub(crate) fn resolve(field: Field, told: &[&Fact], machine: &Machine) -> Option<Fact> {
     let enforced = told.iter().find(|fact| fact.source == Source::Cgroup).map(|fact| &fact.value);
     match enforced {
-        None => first_told(field, told),
+        None if matches!(field, Field::CPU_LIMIT | Field::MEMORY_LIMIT) => {
+            first_told(field, told, |limit| machine.is_limit(field, limit))
+        }
+        None => first_told(field, told, |_| true),
         Some(Value::Quota(quota)) => {
             let enforced = Quantity::from_milli(quota.milli());
-            Some(refine(enforced, told, |_, told| quota.is_from(non_negative(told.milli_value()))))
+            Some(refine(enforced, told, |told| quota.is_from(non_negative(told.milli_value()))))
         }
         Some(Value::Quantity(limit)) => {
+            let page = i64::try_from(machine.page_size).unwrap_or(1);
             let bytes = limit.value();
-            let page = i64::try_from(page_size).unwrap_or(1);
-            Some(refine(limit.clone(), told, |source, told| {
-                let slack = page.saturating_add(rounding(source, told));
-                told.value().checked_sub(bytes).is_some_and(|over| (0..slack).contains(&over))
+            Some(refine(limit.clone(), told, |told| {
+                told.value().checked_sub(bytes).is_some_and(|over| (0..page).contains(&over))
             }))
         }
-        Some(_) if field == Field::CPU_LIMIT => {
-            // There may be a limit without a quota: with exclusive CPUs, or with cpuCFSQuota off.
-            told.iter().find(|fact| fact.source == Source::Api).copied().cloned()
-        }
+        // There may be a limit without a quota: with exclusive CPUs, or with cpuCFSQuota off.
+        Some(_) if field == Field::CPU_LIMIT => first_told(field, told, |limit| machine.is_exclusive(limit)),
         Some(_) => Some(Fact { value: Value::Nothing, source: Source::Cgroup }),
     }
 }
 
 /// The limit that the kernel enforces, or the exact number of a source that agrees with it.
-fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(Source, &Quantity) -> bool) -> Fact {
+fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Fact {
     let enforced = Fact { value: Value::Quantity(enforced), source: Source::Cgroup };
-    match closest(told, agrees) {
+    let others = told.iter().filter(|fact| fact.source != Source::Cgroup);
+    let exact = others.filter(|fact| matches!(&fact.value, Value::Quantity(exact) if agrees(exact)));
+    let exact = exact.min_by_key(|fact| amount(fact));
+    match exact {
+        Some(exact) if amount(exact) != amount(&enforced) => (*exact).clone(),
+        Some(exact) => Fact { source: Source::Cgroup, value: exact.value.clone() },
         None => enforced,
-        Some(exact) if amount(&exact) == amount(&enforced) => Fact { source: Source::Cgroup, ..exact },
-        Some(exact) => exact,
-    }
-}
-
-/// The number of bytes by which a number of `source` may exceed the manifest's. The variable is in KiB, and
-/// the kubelet rounds up.
-fn rounding(source: Source, told: &Quantity) -> i64 {
-    match source {
-        Source::Environment if told.value() % KIBIBYTE == 0 => KIBIBYTE - 1,
-        _ => 0,
     }
 }
 
@@ -87,39 +117,48 @@ fn non_negative(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn first_told(field: Field, told: &[&Fact]) -> Option<Fact> {
-    field.sources.iter().find_map(|source| {
+/// The value of the first source. What the author's manifest says counts only if `is_limit`.
+fn first_told(field: Field, told: &[&Fact], is_limit: impl Fn(&Quantity) -> bool) -> Option<Fact> {
+    field.sources.iter().filter(|source| **source != Source::Cgroup).find_map(|source| {
+        let is_certain = |fact: &&&Fact| match quantity(&fact.value) {
+            Some(limit) if matches!(source, Source::Volume | Source::Environment) => is_limit(limit),
+            _ => true,
+        };
+        let same = told.iter().filter(|fact| fact.source == *source).filter(is_certain);
         // A volume may have the limit in several units. The kubelet rounded each up: the least is nearest.
-        let same = told.iter().filter(|fact| fact.source == *source);
-        same.min_by_key(|fact| amount(fact)).copied().cloned()
+        let fact = same.min_by_key(|fact| amount(fact))?;
+        let value = quantity(&fact.value).map_or(Value::Nothing, |exact| Value::Quantity(exact.clone()));
+        Some(Fact { value, source: *source })
     })
 }
 
-/// The least of the numbers that agree with the kernel, because the kubelet rounds up.
-fn closest(told: &[&Fact], agrees: impl Fn(Source, &Quantity) -> bool) -> Option<Fact> {
-    let others = told.iter().filter(|fact| fact.source != Source::Cgroup);
-    let agreeing = others.filter(|fact| match &fact.value {
-        Value::Quantity(quantity) => agrees(fact.source, quantity),
-        _ => false,
-    });
-    agreeing.min_by_key(|fact| amount(fact)).copied().cloned()
+fn quantity(value: &Value) -> Option<&Quantity> {
+    match value {
+        Value::Quantity(quantity) | Value::Rounded(quantity) => Some(quantity),
+        _ => None,
+    }
 }
 
 fn amount(fact: &Fact) -> (i64, i64) {
-    match &fact.value {
-        Value::Quantity(quantity) => (quantity.value(), quantity.milli_value()),
-        _ => (i64::MAX, i64::MAX),
-    }
+    let of = |quantity: &Quantity| (quantity.value(), quantity.milli_value());
+    quantity(&fact.value).map_or((i64::MAX, i64::MAX), of)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PAGE: u64 = 4096;
+    /// A machine of 16 CPUs and 32 GB.
+    fn machine() -> Machine {
+        Machine { page_size: 4096, memory: Some(31_250_000 << 10), cpus: Some(16), cpuset: None }
+    }
 
     fn told(source: Source, quantity: &str) -> Fact {
         Fact { value: Value::Quantity(Quantity::parse(quantity).unwrap()), source }
+    }
+
+    fn rounded(quantity: &str) -> Fact {
+        Fact { value: Value::Rounded(Quantity::parse(quantity).unwrap()), source: Source::Environment }
     }
 
     fn quota(quota: u64, period: u64) -> Fact {
@@ -130,7 +169,11 @@ mod tests {
 
     fn limit(field: Field, told: &[Fact]) -> Option<(String, Source)> {
         let told: Vec<&Fact> = told.iter().collect();
-        match resolve(field, &told, PAGE)? {
+        on(&machine(), field, &told)
+    }
+
+    fn on(machine: &Machine, field: Field, told: &[&Fact]) -> Option<(String, Source)> {
+        match resolve(field, told, machine)? {
             Fact { value: Value::Quantity(quantity), source } => Some((quantity.to_string(), source)),
             _ => None,
         }
@@ -147,21 +190,16 @@ mod tests {
             Fact { value: Value::Quantity(Quantity::from_bytes(99_999_744)), source: Source::Cgroup };
         let resolved = limit(Field::MEMORY_LIMIT, &[enforced.clone(), told(Source::Api, "100M")]);
         assert_eq!(resolved, is("100M", Source::Api));
-        // The variable in KiB was rounded up: the API's number is nearer.
-        let kibibytes = told(Source::Environment, "97657Ki");
-        let resolved = limit(Field::MEMORY_LIMIT, &[enforced.clone(), kibibytes, told(Source::Api, "100M")]);
-        assert_eq!(resolved, is("100M", Source::Api));
-        // 3G is 732421.9 pages, and 2929687.5 KiB.
+        // A number that was rounded itself agrees, and is not the manifest's: 3G is 732421.9 pages, and 2929687.5 KiB.
         let three =
             Fact { value: Value::Quantity(Quantity::from_bytes(2_999_996_416)), source: Source::Cgroup };
-        let kibibytes = told(Source::Environment, "2929688Ki");
-        let resolved = limit(Field::MEMORY_LIMIT, &[three.clone(), kibibytes]);
-        assert_eq!(resolved, is("2929688Ki", Source::Environment));
-        // The API's number was not rounded: one page more is a resize that is not there yet.
+        let kibibytes = rounded("2929688Ki");
+        assert_eq!(limit(Field::MEMORY_LIMIT, &[three.clone(), kibibytes]), is("2929684Ki", Source::Cgroup));
+        // One page more is a resize that is not there yet.
         let resolved = limit(Field::MEMORY_LIMIT, &[three, told(Source::Api, "2929688Ki")]);
         assert_eq!(resolved, is("2929684Ki", Source::Cgroup));
         // A number that would have been rounded to another page is older, or another container's.
-        let resolved = limit(Field::MEMORY_LIMIT, &[enforced, told(Source::Environment, "64Mi")]);
+        let resolved = limit(Field::MEMORY_LIMIT, &[enforced, told(Source::Volume, "64Mi")]);
         assert_eq!(resolved, is("97656Ki", Source::Cgroup));
     }
 
@@ -199,6 +237,45 @@ mod tests {
     fn no_quota_proves_nothing_but_only_the_api_is_believed() {
         let env = told(Source::Environment, "2");
         assert_eq!(limit(Field::CPU_LIMIT, &[UNLIMITED, env.clone()]), None);
-        assert_eq!(limit(Field::CPU_LIMIT, &[UNLIMITED, env, told(Source::Api, "4")]), is("4", Source::Api));
+        let resolved = limit(Field::CPU_LIMIT, &[UNLIMITED, env, told(Source::Api, "4")]);
+        assert_eq!(resolved, is("4", Source::Api));
+    }
+
+    #[test]
+    fn exclusive_cpus_are_as_many_as_the_manifest_says() {
+        let pinned = Machine { cpuset: Some(4), ..machine() };
+        for (cpus, is_limit) in [("4", true), ("3", false), ("3500m", false), ("16", false)] {
+            for source in [Source::Volume, Source::Environment] {
+                let expected = is(cpus, source).filter(|_| is_limit);
+                assert_eq!(
+                    on(&pinned, Field::CPU_LIMIT, &[&UNLIMITED, &told(source, cpus)]),
+                    expected,
+                    "{cpus}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_may_be_the_node_s_size_is_no_limit() {
+        for (field, number, is_limit) in [
+            (Field::MEMORY_LIMIT, "14Gi", true),
+            (Field::MEMORY_LIMIT, "16Gi", false),
+            (Field::MEMORY_LIMIT, "29Gi", false),
+            (Field::MEMORY_LIMIT, "31250000Ki", true),
+            (Field::MEMORY_LIMIT, "31999999999", true),
+            (Field::MEMORY_LIMIT, "64Gi", false),
+            (Field::CPU_LIMIT, "7999m", true),
+            (Field::CPU_LIMIT, "8", false),
+            (Field::CPU_LIMIT, "15890m", false),
+            (Field::CPU_LIMIT, "16", true),
+        ] {
+            for source in [Source::Volume, Source::Environment, Source::Api] {
+                let known = limit(field, &[told(source, number)]);
+                assert_eq!(known.is_some(), is_limit || source == Source::Api, "{number}");
+            }
+        }
+        let unknown = Machine::default();
+        assert!(on(&unknown, Field::MEMORY_LIMIT, &[&told(Source::Volume, "64Gi")]).is_some());
     }
 }

@@ -13,7 +13,7 @@ pub(crate) mod wanted;
 use std::collections::BTreeMap;
 
 use crate::facts::field::{Field, Kind, Source, TABLE};
-use crate::facts::limits::Quota;
+use crate::facts::limits::{Machine, Quota};
 use crate::facts::owner::Ownership;
 use crate::kubernetes::quantity::Quantity;
 
@@ -23,6 +23,8 @@ pub(crate) enum Value {
     Text(String),
     Map(BTreeMap<String, String>),
     Quantity(Quantity),
+    /// A quantity that the kubelet rounded up to a larger unit.
+    Rounded(Quantity),
     /// A CPU limit in the kernel's form.
     Quota(Quota),
     /// The field is known to have no value, such as a limit that is not set.
@@ -135,8 +137,8 @@ pub(crate) struct Facts {
     known: Vec<(Field, Fact)>,
     /// The values that did not win and, for resources, every reported value.
     told: Vec<(Field, Fact)>,
-    /// The kernel rounds memory limits to multiples of this, in bytes.
-    page_size: u64,
+    /// The machine, for the choice of a limit.
+    pub(crate) machine: Machine,
     /// When the pod was created, in minutes since 1970: at the latest, if only the token says it.
     pub(crate) created: u64,
     /// What the API says about the pod's owners.
@@ -145,10 +147,11 @@ pub(crate) struct Facts {
 
 impl Facts {
     pub(crate) fn new(page_size: u64) -> Self {
+        let machine = Machine { page_size, ..Machine::default() };
         Facts {
             known: Vec::with_capacity(TABLE.len()),
             told: Vec::with_capacity(TABLE.len()),
-            page_size,
+            machine,
             ..Facts::default()
         }
     }
@@ -188,7 +191,7 @@ impl Facts {
         self.told.push((field, fact));
         let of_field = self.told.iter().filter(|(told, _)| *told == field);
         let told: Vec<&Fact> = of_field.map(|(_, fact)| fact).collect();
-        let known = limits::resolve(field, &told, self.page_size);
+        let known = limits::resolve(field, &told, &self.machine);
         self.known.retain(|(known, _)| *known != field);
         self.known.extend(known.map(|fact| (field, fact)));
     }

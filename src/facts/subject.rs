@@ -40,6 +40,15 @@ impl Subject {
         }
     }
 
+    /// The name of the described container, if it is known.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Subject::Own { name } => name.as_deref(),
+            Subject::Other { name, .. } => Some(name),
+            Subject::Pod => None,
+        }
+    }
+
     /// Whether the facts describe the container of this process. Then its control group, environment
     /// and volumes belong to the described container.
     pub(crate) fn is_own(&self) -> bool {

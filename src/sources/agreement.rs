@@ -11,14 +11,8 @@ use crate::system::surroundings::Surroundings;
 /// (`truncatePodHostnameIfNeeded` in `pkg/kubelet/kubelet_pods.go`).
 const HOSTNAME_LIMIT: usize = 63;
 
-/// Drops what is about another pod. `authors` are the sources that the pod's author writes.
-pub(crate) fn settle(
-    surroundings: &Surroundings,
-    token: &mut Told,
-    kubelet: &mut Told,
-    cgroup: &mut Told,
-    authors: [&Told; 2],
-) {
+/// Drops what is about another pod.
+pub(crate) fn settle(surroundings: &Surroundings, token: &mut Told, kubelet: &mut Told, cgroup: &mut Told) {
     if differ(token, kubelet) {
         if is_virtual_cluster(surroundings, token) {
             // Its API server knows the pod by the token's UID; the mounts and the control group have the host's.
@@ -40,9 +34,13 @@ pub(crate) fn settle(
         *token = Told::default();
         token.broken(why);
     }
-    // A token without a pod may be of another namespace.
-    let namespace = |told: &&Told| told.text_of(Field::POD_NAMESPACE).is_some();
-    if token.text_of(Field::POD_NAME).is_none() && authors.iter().any(namespace) {
+}
+
+/// Ranks the namespace of a token without a pod after those that the pod's author set: the token may belong to
+/// another namespace.
+pub(crate) fn rank_namespace(token: &mut Told, authors: [&Told; 2]) {
+    let is_told = authors.iter().any(|told| told.text_of(Field::POD_NAMESPACE).is_some());
+    if is_told && token.text_of(Field::POD_NAME).is_none() {
         token.drop(&[Field::POD_NAMESPACE]);
     }
 }

@@ -4,7 +4,7 @@ use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
 use crate::facts::field::Field;
-use crate::facts::limits::Quota;
+use crate::facts::limits::{Machine, Quota};
 use crate::facts::{Told, Value};
 use crate::kubernetes::quantity::Quantity;
 use crate::system::mountinfo::{Mount, visible};
@@ -26,6 +26,63 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
         Err(error) => told.absent(error.to_string()),
     }
     told
+}
+
+/// What is needed to choose between the limits that the control group and the manifest's author tell. `cgroup` is what
+/// [`tell`] answered, and `authors` are the sources that the pod's author writes.
+pub(crate) fn measure(
+    surroundings: &Surroundings,
+    cgroup: &Told,
+    authors: [&Told; 2],
+    machine: &mut Machine,
+) {
+    let of = |told: &Told, field| told.values.iter().any(|(it, _)| *it == field);
+    let is_open = |field| !of(cgroup, field) && authors.iter().any(|told| of(told, field));
+    if is_open(Field::MEMORY_LIMIT) {
+        machine.memory = memory_of_machine(surroundings);
+    }
+    let has_no_quota = cgroup.values.contains(&(Field::CPU_LIMIT, Value::Nothing));
+    let is_told = authors.iter().any(|told| of(told, Field::CPU_LIMIT));
+    if is_open(Field::CPU_LIMIT) || (has_no_quota && is_told) {
+        machine.cpus = read_cpus(surroundings, Path::new("/sys/devices/system/cpu/online"));
+    }
+    if has_no_quota && is_told {
+        machine.cpuset = cpuset(surroundings).filter(|cpus| machine.cpus.is_some_and(|all| *cpus < all));
+    }
+}
+
+/// All memory of the machine, in bytes (`proc_meminfo(5)`).
+fn memory_of_machine(surroundings: &Surroundings) -> Option<u64> {
+    let text = surroundings.read_text(Path::new("/proc/meminfo")).ok()?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The number of CPUs that the cpuset of this process has.
+fn cpuset(surroundings: &Surroundings) -> Option<u64> {
+    let text = surroundings.read_process("cgroup").ok()?;
+    let groups = of_pod(text.lines().filter_map(parse_line).collect());
+    let mounts: Vec<Mount> = surroundings.mounts().ok()?.collect();
+    let hierarchy = Hierarchy::find(surroundings, &groups, &control_groups(&mounts), "cpuset").ok()?;
+    let files: &[&str] = if hierarchy.is_unified {
+        &["cpuset.cpus.effective"]
+    } else {
+        &["cpuset.effective_cpus", "cpuset.cpus"]
+    };
+    let paths =
+        hierarchy.directories.iter().flat_map(|directory| files.iter().map(|file| directory.join(file)));
+    paths.filter_map(|path| read_cpus(surroundings, &path)).next()
+}
+
+/// The number of CPUs in a file with a list such as `0-3,8` (`cpuset(7)`).
+fn read_cpus(surroundings: &Surroundings, path: &Path) -> Option<u64> {
+    let text = surroundings.read_text(path).ok()?;
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    text.trim().split(',').map(count).sum()
 }
 
 /// A line of `/proc/self/cgroup`: `hierarchy-ID:controller-list:cgroup-path`.
@@ -177,8 +234,7 @@ fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
         Ok(mounts) => mounts.collect(),
         Err(error) => return told.absent(format!("limits are not known: {error}")),
     };
-    let is_control_group = |mount: &Mount| matches!(mount.file_system, "cgroup2" | "cgroup");
-    let mounts = visible(&mounts, is_control_group);
+    let mounts = control_groups(&mounts);
     let hierarchy = |controller| Hierarchy::find(surroundings, groups, &mounts, controller);
     match hierarchy("memory").and_then(|memory| memory.least(memory_limit)) {
         Ok(Some(bytes)) => told.value(Field::MEMORY_LIMIT, Value::Quantity(Quantity::from_bytes(bytes))),
@@ -190,6 +246,11 @@ fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
         Ok(None) => told.value(Field::CPU_LIMIT, Value::Nothing),
         Err(error) => told.absent(format!("the CPU limit is not known: {error}")),
     }
+}
+
+/// The file systems of control groups that no other mount covers.
+fn control_groups<'m, 'a>(mounts: &'m [Mount<'a>]) -> Vec<&'m Mount<'a>> {
+    visible(mounts, |mount| matches!(mount.file_system, "cgroup2" | "cgroup"))
 }
 
 /// A limit is not known.

@@ -45,6 +45,7 @@ fn prefixes(environment: &Environment) -> Vec<&'static str> {
     PREFIXES.into_iter().filter(|prefix| environment.has_prefix(prefix)).collect()
 }
 
+/// The first variable with a valid value, else the first one.
 fn find_with<'a>(
     prefixes: &[&str],
     row: &Row,
@@ -54,17 +55,27 @@ fn find_with<'a>(
         let value = environment.get_nonempty(&name)?;
         Some((name, value))
     };
-    if row.kind == Kind::Ordinal
-        && let Some(index) = get(Cow::Borrowed(COMPLETION_INDEX))
-    {
-        return Some(index);
-    }
-    row.variable.iter().chain(row.spellings).find_map(|spelling| {
-        prefixes.iter().find_map(|prefix| match prefix.is_empty() {
-            true => get(Cow::Borrowed(spelling)),
+    let index = (row.kind == Kind::Ordinal).then(|| get(Cow::Borrowed(COMPLETION_INDEX))).flatten();
+    let spelled = row.variable.iter().chain(row.spellings).flat_map(|spelling| {
+        prefixes.iter().filter_map(move |prefix| match prefix.is_empty() {
+            true => get(Cow::Borrowed(*spelling)),
             false => get(Cow::Owned(format!("{prefix}{spelling}"))),
         })
+    });
+    let mut first = None;
+    let mut all = index.into_iter().chain(spelled);
+    all.find(|(name, value)| {
+        let is_valid = row.kind.accepts(value);
+        first.get_or_insert_with(|| (name.clone(), *value));
+        is_valid
     })
+    .or(first)
+}
+
+/// A quantity that the kubelet rounded up to multiples of `unit`. Below one byte or one thousandth of a CPU there is
+/// nothing to round.
+pub(crate) fn in_unit(quantity: Quantity, unit: &str) -> Value {
+    if matches!(unit, "1" | "1m") { Value::Quantity(quantity) } else { Value::Rounded(quantity) }
 }
 
 /// Converts `text` to a value of the row's kind.
@@ -73,7 +84,7 @@ fn value(row: &Row, text: &str) -> Option<Value> {
         // Without a request, the kubelet sets the variable to 0.
         Kind::Resource { unit, .. } => {
             let quantity = Quantity::of_units(text.parse().ok()?, unit)?;
-            (!quantity.is_zero()).then_some(Value::Quantity(quantity))
+            (!quantity.is_zero()).then(|| in_unit(quantity, unit))
         }
         Kind::Ordinal => Some(Value::Text(text.parse::<u32>().ok()?.to_string())),
         _ => Some(Value::Text(text.to_owned())),

@@ -10,7 +10,7 @@ use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
 use crate::facts::{Facts, Note, Told, Value};
 use crate::sources::api::NotQueried;
-use crate::sources::{Tell, agreement, api, cgroup, environment, kubelet, pod, token, volume};
+use crate::sources::{agreement, api, cgroup, environment, kubelet, pod, token, volume};
 use crate::system::surroundings::Surroundings;
 
 /// What to gather.
@@ -126,18 +126,20 @@ fn start(facts: Facts, asked: &Asked, own: Option<&str>) -> Gathered {
 
 /// Gathers from all sources except the API server. The kubelet's mounts show which container this is.
 fn gather_local(surroundings: &Surroundings, asked: &Asked) -> Gathered {
-    let ask = |source, tell: Tell| ask(source, surroundings, tell);
-    let mut kubelet = ask(Source::Kubelet, kubelet::tell);
-    let mut token = ask(Source::Token, token::tell);
-    let mut cgroup = ask(Source::Cgroup, cgroup::tell);
-    let environment = ask(Source::Environment, environment::tell);
-    let volume = ask(Source::Volume, volume::tell);
-    agreement::settle(surroundings, &mut token, &mut kubelet, &mut cgroup, [&environment, &volume]);
-    let issued = surroundings.issued.get().map(|seconds| UNIX_EPOCH + Duration::from_secs(*seconds));
-    let created = minutes(issued.unwrap_or_else(SystemTime::now));
-    let mut facts = Facts::new(surroundings.page_size);
-    facts.created = created;
+    let mut kubelet = ask(Source::Kubelet, surroundings, kubelet::tell);
+    let mut token = ask(Source::Token, surroundings, token::tell);
+    let mut cgroup = ask(Source::Cgroup, surroundings, cgroup::tell);
+    agreement::settle(surroundings, &mut token, &mut kubelet, &mut cgroup);
+    let facts = Facts::new(surroundings.page_size);
     let mut gathered = start(facts, asked, kubelet.text_of(Field::CONTAINER_NAME));
+    let environment = ask(Source::Environment, surroundings, environment::tell);
+    let volume = ask(Source::Volume, surroundings, |all| volume::tell(all, &gathered.subject));
+    agreement::rank_namespace(&mut token, [&environment, &volume]);
+    let nobody = Told::default();
+    let own = if gathered.subject.is_own() { &cgroup } else { &nobody };
+    cgroup::measure(surroundings, own, [&environment, &volume], &mut gathered.facts.machine);
+    let issued = surroundings.issued.get().map(|seconds| UNIX_EPOCH + Duration::from_secs(*seconds));
+    gathered.facts.created = minutes(issued.unwrap_or_else(SystemTime::now));
     for (source, told) in [
         (Source::Token, token),
         (Source::Kubelet, kubelet),
@@ -154,7 +156,7 @@ fn minutes(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 60)
 }
 
-fn ask(source: Source, surroundings: &Surroundings, tell: Tell) -> Told {
+fn ask(source: Source, surroundings: &Surroundings, tell: impl Fn(&Surroundings) -> Told) -> Told {
     let started = (surroundings.clock)();
     let told = tell(surroundings);
     log_told(source, &told, started, surroundings.clock);

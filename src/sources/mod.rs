@@ -12,9 +12,3 @@ pub(crate) mod kubelet;
 pub(crate) mod pod;
 pub(crate) mod token;
 pub(crate) mod volume;
-
-use crate::facts::Told;
-use crate::system::surroundings::Surroundings;
-
-/// A source that reads only files and variables.
-pub(crate) type Tell = fn(&Surroundings) -> Told;

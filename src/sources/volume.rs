@@ -4,9 +4,12 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::facts::field::{Field, Kind};
+use crate::facts::subject::Subject;
 use crate::facts::{Told, Value};
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
+use crate::sources::environment::in_unit;
+use crate::sources::token::unreadable_by_user;
 use crate::system::root::Directory;
 use crate::system::surroundings::Surroundings;
 
@@ -31,12 +34,12 @@ pub(crate) fn is_of_kubelet(key: &str) -> bool {
     key.starts_with(KUBELET_ANNOTATIONS)
 }
 
-/// Reads the files of the volumes.
-pub(crate) fn tell(surroundings: &Surroundings) -> Told {
+/// Reads the files of the volumes that are about the pod or `subject`.
+pub(crate) fn tell(surroundings: &Surroundings, subject: &Subject) -> Told {
     let mut told = Told::default();
     let places = places(surroundings);
     for place in &places {
-        if let Err(error) = tell_volume(surroundings, place, &mut told) {
+        if let Err(error) = tell_volume(surroundings, place, subject, &mut told) {
             let place = surroundings.root.display(place);
             match error.kind() {
                 io::ErrorKind::NotFound if surroundings.volumes.is_empty() => {}
@@ -68,13 +71,18 @@ fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
     }
 }
 
-fn tell_volume(surroundings: &Surroundings, place: &Path, told: &mut Told) -> io::Result<()> {
+fn tell_volume(
+    surroundings: &Surroundings,
+    place: &Path,
+    subject: &Subject,
+    told: &mut Told,
+) -> io::Result<()> {
     let volume = surroundings.root.directory(place)?;
     // The open directory stays the same when the kubelet replaces the link, but then the kubelet empties
     // it. If the link still leads to the same directory after the read, all files are of one version.
     for _ in 0..ATTEMPTS {
         let data = data(&volume)?;
-        let read = read_version(data.as_ref().unwrap_or(&volume), surroundings, place)?;
+        let read = read_version(data.as_ref().unwrap_or(&volume), surroundings, place, subject)?;
         if !is_swapped(&volume, data.as_ref()) {
             told.values.extend(read.values);
             told.notes.extend(read.notes);
@@ -102,14 +110,25 @@ fn is_swapped(volume: &Directory, data: Option<&Directory>) -> bool {
     volume.directory(DATA).map_or(true, |now| !now.is(data))
 }
 
-fn read_version(directory: &Directory, surroundings: &Surroundings, place: &Path) -> io::Result<Told> {
+fn read_version(
+    directory: &Directory,
+    surroundings: &Surroundings,
+    place: &Path,
+    subject: &Subject,
+) -> io::Result<Told> {
     let mut told = Told::default();
+    let mut unreadable = Vec::new();
     for name in directory.names()? {
-        let Some(meaning) = meaning(&name) else { continue };
+        let Some(meaning) = meaning_for(&name, subject) else { continue };
         let path = || surroundings.root.display(&place.join(&name));
-        if let Err(error) = meaning.tell(&path, directory, &name, &mut told) {
-            told.broken(format!("{}: {}; not used", path(), describe(&error)));
+        match meaning.tell(&path, directory, &name, &mut told) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => unreadable.push(path()),
+            Err(error) => told.broken(format!("{}: {}; not used", path(), describe(&error))),
+            Ok(()) => {}
         }
+    }
+    if !unreadable.is_empty() {
+        told.broken(unreadable_by_user(&unreadable));
     }
     Ok(told)
 }
@@ -128,6 +147,18 @@ enum Meaning {
     Map(Field),
     Resource(Field, &'static str),
     WithoutUnit,
+}
+
+/// The meaning of the file `name` for `subject`. Before a dot a name says whose resource it is, as an item with
+/// `containerName` has it; without one it is that of the container that mounts the volume.
+fn meaning_for(name: &str, subject: &Subject) -> Option<Meaning> {
+    match (name.split_once('.'), subject) {
+        (Some((container, file)), subject) => {
+            resource_file(file).filter(|_| subject.name() == Some(container))
+        }
+        (None, Subject::Own { .. }) => meaning(name),
+        (None, _) => meaning(name).filter(|meaning| matches!(meaning, Meaning::Text(_) | Meaning::Map(_))),
+    }
 }
 
 fn meaning(name: &str) -> Option<Meaning> {
@@ -200,7 +231,7 @@ impl Meaning {
                     Ok(number) => {
                         // 0 means that no request is set.
                         let quantity = Quantity::of_units(number, unit).filter(|it| !it.is_zero());
-                        told.values.extend(quantity.map(|quantity| (field, Value::Quantity(quantity))));
+                        told.values.extend(quantity.map(|quantity| (field, in_unit(quantity, unit))));
                     }
                     Err(_) => told.broken(format!("{}: {text:?} is not a number; not used", path())),
                 }
