@@ -132,6 +132,15 @@ fn first_told(field: Field, told: &[&Fact], is_limit: impl Fn(&Quantity) -> bool
     })
 }
 
+/// Whether `told` is the number `known`, or what the kubelet made of it: the kernel rounded one of them down, and the
+/// kubelet the other one up to KiB.
+pub(crate) fn agree(known: &Value, told: &Value, machine: &Machine) -> bool {
+    let is_same = quantity(known).is_some() && quantity(known) == quantity(told);
+    let (Value::Quantity(known), Value::Rounded(told)) = (known, told) else { return is_same };
+    let over = told.value().saturating_sub(known.value());
+    is_same || (over >= 0 && non_negative(over) < machine.page_size + 1023)
+}
+
 fn quantity(value: &Value) -> Option<&Quantity> {
     match value {
         Value::Quantity(quantity) | Value::Rounded(quantity) => Some(quantity),
@@ -239,6 +248,15 @@ mod tests {
         assert_eq!(limit(Field::CPU_LIMIT, &[UNLIMITED, env.clone()]), None);
         let resolved = limit(Field::CPU_LIMIT, &[UNLIMITED, env, told(Source::Api, "4")]);
         assert_eq!(resolved, is("4", Source::Api));
+    }
+
+    #[test]
+    fn a_variable_in_kibibytes_does_not_contradict_what_the_kernel_rounded() {
+        let known = |bytes| Value::Quantity(Quantity::from_bytes(bytes));
+        let does_agree = |bytes, kibibytes: &str| agree(&known(bytes), &rounded(kibibytes).value, &machine());
+        assert!(does_agree(99_999_744, "97657Ki") && does_agree(100_000_000, "97657Ki"));
+        assert!(does_agree(67_108_864, "64Mi"));
+        assert!(!does_agree(67_108_864, "65Mi") && !does_agree(67_108_864, "63Mi"));
     }
 
     #[test]

@@ -223,6 +223,11 @@ impl Facts {
         self.known.iter().find(|(known, _)| *known == field).map(|(_, fact)| fact)
     }
 
+    /// Whether `told` is the value `known` of the same field, as another source writes it.
+    pub(crate) fn agree(&self, known: &Value, told: &Value) -> bool {
+        known == told || limits::agree(known, told, &self.machine)
+    }
+
     /// The value that `source` reported for `field`, even if it did not win.
     pub(crate) fn told_by(&self, source: Source, field: Field) -> Option<&Value> {
         // The known value of a resource may combine two sources.

@@ -37,10 +37,10 @@ pub(crate) fn warn_of_contradictions(facts: &Facts, inputs: &Inputs) {
             continue;
         };
         let Some(told) = facts.told_by(Source::Environment, field) else { continue };
-        let known = as_variable(field, &fact.value);
-        if as_variable(field, told) == known {
+        if facts.agree(&fact.value, told) {
             continue;
         }
+        let known = as_variable(field, &fact.value);
         let Some((name, _)) = environment::find(&field, environment) else { continue };
         if inputs.selection.overrides(&name) {
             continue;

@@ -115,12 +115,12 @@ fn a_memory_limit_is_rounded_down_to_a_page_and_refined_by_what_agrees() {
     assert_eq!(bytes(&enforced()), "99999744");
     let by_variable = enforced();
     by_variable.environ(&[("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "97657")]);
-    assert_eq!(bytes(&by_variable), "100000768", "in KiB, rounded up");
+    assert_eq!(bytes(&by_variable), "99999744", "the kubelet rounded the variable up to KiB");
     let by_volume = enforced();
     by_volume.write("etc/podinfo/containerMemoryLimitBytes", "100000000");
     assert_eq!(bytes(&by_volume), "100000000");
     by_volume.environ(&[("CONTAINER_MEMORY_LIMIT_KIBIBYTES", "97657")]);
-    assert_eq!(bytes(&by_volume), "100000000", "the nearer of two that agree");
+    assert_eq!(bytes(&by_volume), "100000000");
     by_volume.write("etc/podinfo/containerMemoryLimitBytes", "100003840");
     by_volume.write("proc/self/environ", "");
     assert_eq!(bytes(&by_volume), "99999744", "another page, so another limit");
