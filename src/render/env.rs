@@ -4,15 +4,12 @@
 //! (`pkg/kubelet/util/env/env_util.go`). The kubelet's parser is the strictest: it accepts only single
 //! quotes, has no escape sequences, and stops at the first line that it cannot parse.
 
-use super::{Document, comments};
-
-/// The longest line that the kubelet accepts, in bytes without the newline (`bufio.MaxScanTokenSize`).
-const LINE_LIMIT: usize = 65_535;
+use super::{Document, LINE_LIMIT, comments, is_assignable};
 
 /// Renders the variables that this format can represent. A warning names each of the others.
 pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut text = comments(document);
-    for (name, variable) in document.assignable("env") {
+    for (name, variable) in document.named("env", is_assignable) {
         let line = format!("{name}='{}'", variable.value);
         match obstacle(&variable.value, &line) {
             None => text += &(line + "\n"),

@@ -2,6 +2,7 @@
 
 mod env;
 mod json;
+mod list;
 mod sh;
 mod table;
 
@@ -35,16 +36,16 @@ impl Document<'_> {
         shown(self.variables)
     }
 
-    /// The shown variables that a shell can assign. A warning names each of the others.
-    fn assignable(&self, format: &str) -> impl Iterator<Item = (&String, &Variable)> {
+    /// The shown variables whose names are valid in `format`. A warning names each of the others.
+    fn named(&self, format: &str, is_valid: fn(&str) -> bool) -> impl Iterator<Item = (&String, &Variable)> {
         self.shown().filter(move |(name, _)| {
-            let is_assignable = is_assignable(name);
-            if !is_assignable {
+            let is_valid = is_valid(name);
+            if !is_valid {
                 log::warn!(
-                    "{name} is left out of the {format} format: a shell cannot assign a variable of this name"
+                    "{name} is left out of the {format} format, whose readers do not accept this name"
                 );
             }
-            is_assignable
+            is_valid
         })
     }
 }
@@ -64,11 +65,13 @@ pub(crate) const TABLE: Format = Format { name: "table", suffix: None, render: t
 pub(crate) const ENV: Format = Format { name: "env", suffix: Some("env"), render: env::render };
 /// Lines `export NAME='value'`.
 pub(crate) const SH: Format = Format { name: "sh", suffix: Some("sh"), render: sh::render };
+/// Lines `NAME=value`.
+pub(crate) const LIST: Format = Format { name: "list", suffix: Some("list"), render: list::render };
 /// One object.
 pub(crate) const JSON: Format = Format { name: "json", suffix: Some("json"), render: json::render };
 
 /// Every format.
-pub(crate) const FORMATS: [Format; 4] = [TABLE, ENV, SH, JSON];
+pub(crate) const FORMATS: [Format; 5] = [TABLE, ENV, SH, LIST, JSON];
 
 impl Format {
     /// The document in this format. It ends in a newline unless it is empty.
@@ -76,9 +79,9 @@ impl Format {
         (self.render)(document)
     }
 
-    /// The format for the suffix of the file `path`.
+    /// The format for the suffix of the file `path`, which may be its whole name: `.env`.
     pub(crate) fn of_file(path: &Path) -> Option<Self> {
-        let suffix = path.extension()?.to_str()?;
+        let (_, suffix) = path.file_name()?.to_str()?.rsplit_once('.')?;
         FORMATS.into_iter().find(|format| format.suffix == Some(suffix))
     }
 
@@ -92,6 +95,9 @@ impl Format {
         FORMATS.iter().filter_map(|format| Some(format!(".{}", format.suffix?))).collect()
     }
 }
+
+/// The longest line that readers in Go accept, in bytes without the newline (`bufio.MaxScanTokenSize`).
+const LINE_LIMIT: usize = 65_535;
 
 /// Whether a shell can assign the variable `name` (POSIX.1-2017, 3.235 "Name").
 fn is_assignable(name: &str) -> bool {

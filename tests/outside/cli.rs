@@ -372,8 +372,8 @@ fn help_has_one_note_about_variables_formats_and_exit_codes() {
         };
         assert!(codes.iter().all(|code| help.contains(code)), "{help}");
     }
-    assert!(unwrapped("exec").contains("suffix: .env, .sh or .json"));
-    assert!(unwrapped("print").contains("output: table, env, sh or json"));
+    assert!(unwrapped("exec").contains("suffix: .env, .sh, .list or .json"));
+    assert!(unwrapped("print").contains("output: table, env, sh, list or json"));
     assert!(unwrapped("print").contains("print does not read INTROSPOD_OUT"));
     assert!(unwrapped("get").contains("'/api/v1/namespaces/{namespace}/pods'"));
 }
@@ -538,7 +538,7 @@ fn the_format_has_a_short_form() {
         assert_eq!(world.run(["print"].iter().chain(short)).expect_code(0).stdout, long, "{short:?}");
     }
     let outcome = world.run(["print", "-o", "yaml"]).expect_code(2);
-    assert!(only_line(&outcome).ends_with("--format must be table, env, sh or json"), "{outcome:?}");
+    assert!(only_line(&outcome).ends_with("--format must be table, env, sh, list or json"), "{outcome:?}");
     let outcome = run(introspod(["exec", "-o", "json", "true"])).expect_code(125);
     assert!(only_line(&outcome).contains("unknown option -o"), "{outcome:?}");
 }

@@ -15,6 +15,7 @@ mod faults;
 mod formats;
 mod hostile;
 mod kubelet_env;
+mod list;
 mod lookup;
 mod made;
 mod manifests;

@@ -101,10 +101,13 @@ fn exec_and_print_write_files_too() {
 
 #[test]
 fn an_unknown_suffix_is_a_usage_error() {
-    for name in ["x.txt", "x", "x.yaml", "x.ENV", "x.env.", ".env"] {
+    for name in ["x.txt", "x", "x.yaml", "x.ENV", "x.env.", "env"] {
         let place = place();
         let outcome = place.write(name, &[]).expect_code(2);
-        assert!(only_line(&outcome).contains("must name files that end in .env, .sh or .json"), "{name}");
+        assert!(
+            only_line(&outcome).contains("must name files that end in .env, .sh, .list or .json"),
+            "{name}"
+        );
         assert!(place.names().is_empty());
     }
 }
