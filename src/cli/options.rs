@@ -8,7 +8,7 @@ use super::subcommands::Row;
 use super::subcommands::Subcommand::{self, Exec, Get, Print, Watch, Write};
 use super::values::{self, Out, Setting};
 use crate::client::ApiUrl;
-use crate::client::notify::NotifyUrl;
+use crate::client::notify::Notify;
 use crate::facts::subject::Asked;
 use crate::render::Format;
 use crate::sources::api::{Settings, When};
@@ -143,9 +143,9 @@ options! {
         mode: Option<u32> = "mode" "OCTAL", values::mode, { kind: Once };
     }
     "Files" for [Watch] {
-        /// send a POST to URL after each change; URL must be on loopback, such as
-        /// http://127.0.0.1:9090/-/reload
-        notify: Option<NotifyUrl> = "notify" "URL", values::parsed, { kind: Once };
+        /// after each change, send a POST to a URL on loopback, such as http://127.0.0.1:9090/-/reload, or a
+        /// signal to the oldest process of a name, such as signal:HUP@nginx
+        notify: Option<Notify> = "notify" "URL", values::parsed, { kind: Once };
     }
     "API server" for [Exec, Write, Print, Watch] {
         /// when to query the API server: auto (only for requested values that no other source knows), always

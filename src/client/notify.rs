@@ -1,16 +1,21 @@
-//! Notifies the application of changed files with a POST to a loopback URL.
+//! Notifies the application of changed files: with a POST to a loopback URL, or with a signal.
 
+use std::fmt::{Display, Formatter};
+use std::str::FromStr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_LENGTH;
 
 use super::connection::plain_http;
 use super::failure::{Failure, deepest};
-pub(crate) use super::url::NotifyUrl;
-use super::url::shown;
+use super::url::{NotifyUrl, UrlError, shown};
 use crate::system::backoff::Backoff;
+use crate::system::target;
 
 /// Changes within this time cause one notification.
 const BURST: Duration = Duration::from_millis(100);
@@ -18,6 +23,48 @@ const BURST: Duration = Duration::from_millis(100);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 const RETRY_LIMIT: Duration = Duration::from_secs(60);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+
+/// How to notify the application (`--notify`).
+#[derive(Clone, Debug)]
+pub(crate) enum Notify {
+    /// `http://127.0.0.1:9090/-/reload`
+    Url(NotifyUrl),
+    /// `signal:HUP@nginx`: the oldest process of this name. The containers must share the namespace of processes.
+    Signal(Signal, String),
+}
+
+/// The value of `--notify` is not valid.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotifyValueError {
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error("must name a signal and a process, such as signal:HUP@nginx")]
+    Signal,
+}
+
+impl FromStr for Notify {
+    type Err = NotifyValueError;
+
+    fn from_str(text: &str) -> Result<Self, NotifyValueError> {
+        let Some(rest) = text.strip_prefix("signal:") else { return Ok(Notify::Url(text.parse()?)) };
+        let (signal, process) = rest.split_once('@').ok_or(NotifyValueError::Signal)?;
+        let signal = format!("SIG{}", signal.strip_prefix("SIG").unwrap_or(signal)).parse();
+        let is_name = !process.is_empty() && !process.contains('/');
+        signal
+            .ok()
+            .filter(|_| is_name)
+            .map_or(Err(NotifyValueError::Signal), |signal| Ok(Notify::Signal(signal, process.to_owned())))
+    }
+}
+
+impl Display for Notify {
+    fn fmt(&self, formatter: &mut Formatter) -> std::fmt::Result {
+        match self {
+            Notify::Url(url) => formatter.write_str(&shown(url.url())),
+            Notify::Signal(signal, process) => write!(formatter, "{signal} to {process}"),
+        }
+    }
+}
 
 /// Notifies the application from a thread, so that a slow application does not delay the files.
 pub(crate) struct Notifier {
@@ -29,10 +76,10 @@ impl Notifier {
     ///
     /// # Errors
     /// Those of `pthread_create(3)`.
-    pub(crate) fn start(url: NotifyUrl, clock: fn() -> Instant) -> std::io::Result<Self> {
+    pub(crate) fn start(notify: Notify, clock: fn() -> Instant) -> std::io::Result<Self> {
         let (changes, received) = mpsc::channel();
         let thread = std::thread::Builder::new().name("notify".to_owned()).stack_size(128 << 10);
-        thread.spawn(move || while tell_next(&url, &received, clock) {})?;
+        thread.spawn(move || while tell_next(&notify, &received, clock) {})?;
         Ok(Notifier { changes })
     }
 
@@ -44,7 +91,7 @@ impl Notifier {
 }
 
 /// Waits for a burst of changes, and sends one notification. Answers whether more changes can come.
-fn tell_next(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) -> bool {
+fn tell_next(notify: &Notify, changes: &Receiver<()>, clock: fn() -> Instant) -> bool {
     if changes.recv().is_err() {
         return false;
     }
@@ -56,48 +103,97 @@ fn tell_next(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) ->
             Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
-    tell(url, changes, clock);
+    tell(notify, changes, clock);
     true
 }
 
 /// Sends the notification until the application accepts it, or for a minute after the last change.
-fn tell(url: &NotifyUrl, changes: &Receiver<()>, clock: fn() -> Instant) {
+fn tell(notify: &Notify, changes: &Receiver<()>, clock: fn() -> Instant) {
     let mut until = clock() + RETRY_LIMIT;
     let mut backoff = BACKOFF;
-    let shown = shown(url.url());
     loop {
         // This attempt also covers the changes since the last one, which restart the minute.
         while changes.try_recv().is_ok() {
             until = clock() + RETRY_LIMIT;
         }
-        let why = match post(url) {
-            Ok(status) if status.is_success() => return log::info!("{shown}: notified"),
-            Ok(status) => format!("the application answered {status}"),
-            Err(failure) => failure.to_string(),
+        let sent = match notify {
+            Notify::Url(url) => post(url),
+            Notify::Signal(signal, process) => send(*signal, process),
+        };
+        let why = match sent {
+            Ok(()) => return log::info!("{notify}: notified"),
+            Err(error @ NotifyError::NotPermitted { .. }) => {
+                return log::warn!("{notify}: not notified: {error}");
+            }
+            Err(error) => error,
         };
         let pause = backoff.pause();
         if clock() + pause >= until {
-            return log::warn!("{shown}: not notified after a minute of attempts: {why}");
+            return log::warn!("{notify}: not notified after a minute of attempts: {why}");
         }
-        log::info!("{shown}: {why}; trying again");
+        log::info!("{notify}: {why}; trying again");
         std::thread::sleep(pause);
     }
 }
 
 /// Sends one POST without a body. The client is dropped after it, so that its thread ends.
-fn post(url: &NotifyUrl) -> Result<StatusCode, NotifyError> {
+fn post(url: &NotifyUrl) -> Result<(), NotifyError> {
     let client = plain_http()?;
     // Some servers answer 411 to a request without a length.
     let request = client.post(url.url().clone()).header(CONTENT_LENGTH, "0").timeout(ATTEMPT_LIMIT);
     let response = request.send().map_err(|error| NotifyError::Send(error.without_url()))?;
-    Ok(response.status())
+    let status = response.status();
+    if status.is_success() { Ok(()) } else { Err(NotifyError::Answer(status)) }
 }
 
-/// A notification got no answer.
+/// Sends the signal to the oldest process of this name.
+fn send(signal: Signal, name: &str) -> Result<(), NotifyError> {
+    let pid = target::oldest(name).ok_or_else(|| NotifyError::NoProcess { name: name.to_owned() })?;
+    kill(pid, signal).map_err(|errno| match errno {
+        Errno::EPERM => NotifyError::NotPermitted { pid },
+        errno => NotifyError::Kill(errno),
+    })
+}
+
+/// A notification was not accepted.
 #[derive(Debug, thiserror::Error)]
 enum NotifyError {
     #[error(transparent)]
     NoClient(#[from] Failure),
     #[error("{}", deepest(.0))]
     Send(#[source] reqwest::Error),
+    #[error("the application answered {0}")]
+    Answer(StatusCode),
+    #[error("no process is named {name}: does the pod have shareProcessNamespace: true?")]
+    NoProcess { name: String },
+    #[error(
+        "no permission to signal the process {pid}: introspod must run as the same user (runAsUser), or as root \
+         with the capability KILL"
+    )]
+    NotPermitted { pid: Pid },
+    #[error("{0}")]
+    Kill(#[source] Errno),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_has_a_name_and_a_process() {
+        for text in ["signal:HUP@nginx", "signal:SIGHUP@nginx"] {
+            assert_eq!(text.parse::<Notify>().unwrap().to_string(), "SIGHUP to nginx");
+        }
+        for text in [
+            "signal:",
+            "signal:HUP",
+            "signal:HUP@",
+            "signal:@nginx",
+            "signal:NOPE@nginx",
+            "signal:1@a",
+            "signal:HUP@/bin/a",
+        ] {
+            assert!(matches!(text.parse::<Notify>(), Err(NotifyValueError::Signal)), "{text}");
+        }
+    }
 }

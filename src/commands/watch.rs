@@ -1,22 +1,22 @@
 //! `watch`: a sidecar that keeps files up to date.
 //!
-//! It sleeps until a volume changes, and then writes the files as `write` does. It does not start or
-//! signal processes.
+//! It sleeps until a volume changes, and then writes the files as `write` does.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::CommandError;
 use super::pipeline::{Input, Prepared};
 use crate::cli::Options;
 use crate::client::notify::Notifier;
-use crate::facts::Value;
-use crate::facts::field::Field;
+use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
-use crate::sources::changes::Volumes;
-use crate::sources::gather::Gathered;
+use crate::facts::{Facts, Value};
+use crate::sources::changes::{LOOK, Watches};
+use crate::sources::gather::{self, Gathered};
 use crate::sources::volume::DEFAULT_PLACES;
+use crate::system::backoff::Backoff;
 use crate::system::environment::Environment;
 use crate::system::files;
 use crate::system::root::Root;
@@ -33,24 +33,25 @@ pub(super) fn run(
         // A Pod object does not change.
         return write_what_differs(&each, &input.prepare_each(&each)?).map(drop);
     };
+    let root = &surroundings.root;
     // The watch starts before the first read, so that no change is missed.
-    let mut volumes = Volumes::watch(surroundings, places(options, &surroundings.root))?;
-    let prepare = |volumes: &mut Volumes| {
-        let prepared = input.prepare_each(&each);
-        // If a volume disappeared during the read, the facts may be incomplete.
-        volumes.check()?;
-        prepared
-    };
-    let mut shown = {
-        let prepared = prepare(&mut volumes)?;
-        write_what_differs(&each, &prepared)?;
-        shown(&prepared)
-    };
-    let start = |url| Notifier::start(url, clock).map_err(CommandError::Notify);
+    let places = places(options, root).into_iter().map(|place| (root, place)).collect();
+    let mut watches = Watches::start(surroundings, places)?;
+    let mut rendered = input.prepare_each(&each)?;
+    write_what_differs(&each, &rendered)?;
+    let start = |notify| Notifier::start(notify, clock).map_err(CommandError::Notify);
     let notifier = options.notify.clone().map(start).transpose()?;
+    let mut is_doubtful = root.had_fault();
+    let mut resize: Option<Resize> = None;
     loop {
-        volumes.wait()?;
-        let prepared = match prepare(&mut volumes) {
+        let pause = resize.as_mut().and_then(|resize| resize.pause(clock()));
+        let is_changed = watches.wait(pause.or(is_doubtful.then_some(LOOK)));
+        let is_enforced = || pause.is_some() && !is_behind(&gather::identity(surroundings));
+        if !(is_changed || is_doubtful || is_enforced()) {
+            continue;
+        }
+        root.had_fault();
+        let prepared = match input.prepare_each(&each) {
             // The required variable may be known after another change.
             Err(CommandError::Variables(error)) => {
                 log::error!("{error}; keeping the files as they are");
@@ -58,13 +59,81 @@ pub(super) fn run(
             }
             prepared => prepared?,
         };
-        let is_changed = write_what_differs(&each, &prepared)?;
-        let before = std::mem::replace(&mut shown, self::shown(&prepared));
-        if is_changed {
-            log::info!("changed: {}", difference(&before, &shown));
+        let is_faulty = root.had_fault() || is_poorer(&rendered, &prepared);
+        let was_doubtful = std::mem::replace(&mut is_doubtful, is_faulty);
+        // If a volume disappeared during the read, the facts may be incomplete.
+        if !watches.is_whole() {
+            continue;
+        }
+        if is_doubtful {
+            if !was_doubtful {
+                log::warn!("not everything could be read; keeping the files as they are and trying again");
+            }
+            continue;
+        }
+        if write_what_differs(&each, &prepared)? {
+            log::info!("changed: {}", difference(&shown(&rendered), &shown(&prepared)));
             notifier.iter().for_each(Notifier::changed);
         }
+        let is_behind = prepared.iter().any(|prepared| is_behind(&prepared.gathered.facts));
+        if !is_behind || of_volume(&prepared) != of_volume(&rendered) {
+            resize = is_behind.then(|| Resize::new(clock()));
+        }
+        rendered = prepared;
     }
+}
+
+/// A resize in place: the kubelet rewrites the volume's resource files before it changes the control group, which
+/// sends no event.
+struct Resize {
+    pauses: Backoff,
+    until: Instant,
+}
+
+impl Resize {
+    fn new(now: Instant) -> Self {
+        let pauses = Backoff::new(Duration::from_secs(1), Duration::from_secs(16));
+        Resize { pauses, until: now + Duration::from_secs(120) }
+    }
+
+    /// The time before the control group is read again; none if it has taken too long.
+    fn pause(&mut self, now: Instant) -> Option<Duration> {
+        (now < self.until).then(|| self.pauses.pause())
+    }
+}
+
+const LIMITS: [Field; 2] = [Field::CPU_LIMIT, Field::MEMORY_LIMIT];
+
+/// Whether the kernel enforces another limit than the volume's, as the kernel rounds it.
+fn is_behind(facts: &Facts) -> bool {
+    LIMITS.into_iter().any(|field| match facts.told_by(Source::Volume, field) {
+        Some(told) if facts.told_by(Source::Cgroup, field).is_some() => {
+            facts.get(field).map(|fact| amount(&fact.value)) != Some(amount(told))
+        }
+        _ => false,
+    })
+}
+
+fn amount(value: &Value) -> Option<(i64, i64)> {
+    match value {
+        Value::Quantity(quantity) => Some((quantity.value(), quantity.milli_value())),
+        _ => None,
+    }
+}
+
+/// The limits that the volume has, for each container.
+fn of_volume(prepared: &[Prepared]) -> Vec<Option<&Value>> {
+    let all = prepared.iter().flat_map(|prepared| LIMITS.map(|field| (&prepared.gathered.facts, field)));
+    all.map(|(facts, field)| facts.told_by(Source::Volume, field)).collect()
+}
+
+/// Whether the API server has failed, and something that it told is missing now.
+fn is_poorer(before: &[Prepared], after: &[Prepared]) -> bool {
+    before.iter().zip(after).any(|(before, after)| {
+        let mut notes = after.gathered.notes.iter();
+        let has_failed = notes.any(|(source, note)| *source == Source::Api && note.is_broken);
+        has_failed && before.variables.keys().any(|name| !after.variables.contains_key(name))
+    })
 }
 
 /// The volumes of `--volume`, else the default places that exist, else all default places.
@@ -127,5 +196,23 @@ fn difference(before: &Shown, after: &Shown) -> String {
     match names.is_empty() {
         true => "no field; another process had changed a file, which is now restored".to_owned(),
         false => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_group_is_read_again_for_two_minutes() {
+        let start = Instant::now();
+        let mut resize = Resize::new(start);
+        let mut now = start;
+        let mut pauses = Vec::new();
+        while let Some(pause) = resize.pause(now) {
+            now += pause;
+            pauses.push(pause.as_secs());
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 16, 16, 16, 16, 16, 16]);
     }
 }

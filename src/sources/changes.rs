@@ -1,120 +1,290 @@
-//! Waits for changes of downwardAPI volumes with `inotify(7)`.
+//! Waits for changes of directories: downwardAPI volumes, mounted ConfigMaps, plain directories.
 //!
-//! To publish a new version of a volume, the kubelet renames a link to `..data`
-//! (`pkg/volume/util/atomic_writer.go`). In a plain directory a change of any file counts.
+//! The kernel reports changes by `inotify(7)`. To publish a new version of a volume, the kubelet renames a link to
+//! `..data` (`pkg/volume/util/atomic_writer.go`). Where events cannot be had, the directories are looked at from
+//! time to time.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
 use super::volume::DATA;
-use crate::system::root::{Directory, Root};
+use crate::system::root::{Directory, Root, Stamp};
 use crate::system::surroundings::Surroundings;
 
-/// Adds events to an existing watch: a directory may be watched for two reasons.
-const ADD: AddWatchFlags = AddWatchFlags::from_bits_retain(nix::libc::IN_MASK_ADD);
-/// The events of a volume or plain directory whose content changes or disappears.
-const CHANGED: AddWatchFlags = AddWatchFlags::IN_MOVED_TO
+/// The time between two looks where the kernel reports no changes.
+pub(crate) const LOOK: Duration = Duration::from_secs(10);
+
+/// The events after which the content of a directory may be another one.
+const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_MOVED_FROM)
     .union(AddWatchFlags::IN_CLOSE_WRITE)
+    .union(AddWatchFlags::IN_ATTRIB)
     .union(AddWatchFlags::IN_DELETE)
     .union(AddWatchFlags::IN_DELETE_SELF)
     .union(AddWatchFlags::IN_MOVE_SELF)
-    .union(AddWatchFlags::IN_ONLYDIR)
-    .union(ADD);
-/// The events of a directory in which another directory may have appeared.
-const APPEARED: AddWatchFlags =
-    AddWatchFlags::IN_CREATE.union(AddWatchFlags::IN_MOVED_TO).union(AddWatchFlags::IN_ONLYDIR).union(ADD);
+    .union(AddWatchFlags::IN_ONLYDIR);
 
-/// A volume cannot be watched, or no longer exists.
+/// A place to watch is something else than a directory.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WatchError {
-    #[error("cannot watch {place}: {}", advice(*source))]
-    Unwatchable { place: String, source: Errno },
-    #[error(
-        "{place}: the volume is gone: it was emptied, removed or unmounted; keeping the files as they are"
-    )]
-    Gone { place: String },
+#[error("cannot watch {place}: Not a directory")]
+pub(crate) struct WatchError {
+    place: String,
 }
 
-fn advice(errno: Errno) -> &'static str {
-    match errno {
-        Errno::EMFILE => "too many inotify instances; raise fs.inotify.max_user_instances on the node",
-        Errno::ENOSPC => "too many inotify watches; raise fs.inotify.max_user_watches on the node",
-        errno => errno.desc(),
-    }
+/// Directories, and the watches on them.
+pub(crate) struct Watches<'a> {
+    /// None if the kernel gives no instance.
+    inotify: Option<Inotify>,
+    watches: Vec<Watch>,
+    directories: Vec<Watched<'a>>,
+    /// Not all changes are reported as events.
+    is_blind: bool,
 }
 
-/// Volumes, and the watches on them.
-pub(crate) struct Volumes<'a> {
+/// A watch of the kernel, with the directory in [`Watches`] that it is for.
+#[derive(Clone, Copy, PartialEq)]
+struct Watch {
+    descriptor: WatchDescriptor,
+    of: usize,
+    role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    /// The nearest directory above one that does not exist.
+    Above,
+    /// The directory itself.
+    Itself,
+    /// The version that a volume's link leads to.
+    Version,
+}
+
+/// A directory that is watched, and may be missing.
+struct Watched<'a> {
     root: &'a Root,
-    inotify: Inotify,
-    volumes: Vec<Volume>,
+    place: PathBuf,
+    content: Content,
+    stamp: Stamp,
+    is_missed: bool,
 }
 
-impl<'a> Volumes<'a> {
-    /// Watches the volumes at `places`. If a directory does not exist yet, it watches for it.
+/// The content of a directory. While it is less than it was, the directory is being made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Content {
+    Nothing,
+    Files,
+    /// A link to a version with files: a volume of the kubelet.
+    Version,
+}
+
+impl<'a> Watches<'a> {
+    /// Watches these directories. One that does not exist yet may appear later.
     ///
     /// # Errors
-    /// Those of `inotify_init(2)` and `inotify_add_watch(2)`; a place is not a directory.
-    pub(crate) fn watch(surroundings: &'a Surroundings, places: Vec<PathBuf>) -> Result<Self, WatchError> {
-        let root = &surroundings.root;
+    /// A place is not a directory.
+    pub(crate) fn start(
+        surroundings: &'a Surroundings,
+        places: Vec<(&'a Root, PathBuf)>,
+    ) -> Result<Self, WatchError> {
         warn_of_sub_paths(surroundings, &places);
-        let failed = |source| WatchError::Unwatchable { place: "volumes".to_owned(), source };
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).map_err(failed)?;
-        let mut volumes: Vec<_> = places.into_iter().map(Volume::new).collect();
-        for volume in &mut volumes {
-            if !volume.appears(&inotify, root)? {
-                log::warn!("{}: no such directory yet; waiting for it", root.display(&volume.place));
+        let is_blind = places.iter().any(|(_, place)| is_silent(surroundings, place));
+        let directories = places.into_iter().map(|(root, place)| Watched::new(root, place)).collect();
+        let (inotify, failure) = match Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) {
+            Ok(inotify) => (Some(inotify), None),
+            Err(errno) => (None, Some(errno)),
+        };
+        let mut watches = Watches { inotify, watches: Vec::new(), directories, is_blind };
+        if let Some(errno) = failure {
+            watches.be_blind(errno);
+        }
+        watches.renew();
+        watches.has_another_stamp();
+        watches.is_whole();
+        for watched in &watches.directories {
+            match watched.root.directory(&watched.place).map_err(|error| error.kind()) {
+                Err(io::ErrorKind::NotADirectory) => return Err(WatchError { place: watched.name() }),
+                Err(_) => log::warn!("{}: no such directory yet; waiting for it", watched.name()),
+                Ok(_) => {}
             }
         }
-        Ok(Volumes { root, inotify, volumes })
+        Ok(watches)
     }
 
-    /// Sleeps until the content of a volume may have changed.
-    ///
-    /// # Errors
-    /// A volume is gone; those of `read(2)`.
-    pub(crate) fn wait(&mut self) -> Result<(), WatchError> {
-        let failed = |source| WatchError::Unwatchable { place: "volumes".to_owned(), source };
-        loop {
-            let events = match self.inotify.read_events() {
-                Err(Errno::EINTR) => continue,
-                events => events.map_err(failed)?,
+    /// Sleeps until the content of a directory may have changed, but at most for `timeout`. Answers whether it may
+    /// have changed.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> bool {
+        let is_looking = self.is_blind || self.directories.iter().any(|watched| watched.is_missed);
+        let look = is_looking.then_some(LOOK);
+        let least = timeout.into_iter().chain(look).min();
+        let events = self.events(least);
+        let mut is_changed = events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW));
+        if is_changed {
+            log::info!("inotify(7) dropped events because its queue was full; reading everything again");
+        }
+        is_changed |= self.watches.iter().any(|watch| events.iter().any(|event| watch.concerns(event)));
+        is_changed |= self.renew();
+        let was_missed = self.directories.iter().any(|watched| watched.is_missed);
+        let is_whole = self.is_whole();
+        is_changed |= was_missed || (is_looking && self.has_another_stamp());
+        is_changed && is_whole
+    }
+
+    /// Whether every directory has as much content as it had: links, files or at least a place. What is less is
+    /// being made again, and its facts would be incomplete.
+    pub(crate) fn is_whole(&mut self) -> bool {
+        // Each is looked at, and warned of.
+        self.directories.iter_mut().map(Watched::is_whole).filter(|is_whole| !is_whole).count() == 0
+    }
+
+    /// The events of at most this time.
+    fn events(&self, timeout: Option<Duration>) -> Vec<InotifyEvent> {
+        let Some(inotify) = &self.inotify else {
+            std::thread::sleep(timeout.unwrap_or(LOOK));
+            return Vec::new();
+        };
+        let timeout = timeout.map(|timeout| PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX));
+        let _ = poll(&mut [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)], timeout);
+        inotify.read_events().unwrap_or_default()
+    }
+
+    /// Watches the directories that have these names now. Answers whether there is a new one among them.
+    fn renew(&mut self) -> bool {
+        let Some(inotify) = &self.inotify else { return false };
+        let mut watches = Vec::new();
+        let mut failure = None;
+        for (of, watched) in self.directories.iter().enumerate() {
+            for (directory, role) in watched.to_watch() {
+                match inotify.add_watch(directory.path().as_str(), CHANGES) {
+                    Ok(descriptor) => watches.push(Watch { descriptor, of, role }),
+                    Err(errno) => failure = Some(errno),
+                }
+            }
+        }
+        let is_new = watches.iter().any(|watch| watch.role != Role::Above && !self.watches.contains(watch));
+        for old in &self.watches {
+            if !watches.iter().any(|watch| watch.descriptor == old.descriptor) {
+                // The kernel has removed it already if its directory is gone.
+                let _ = inotify.rm_watch(old.descriptor);
+            }
+        }
+        self.watches = watches;
+        if let Some(errno) = failure {
+            self.be_blind(errno);
+        }
+        is_new
+    }
+
+    /// Warns once that changes are found by looking.
+    fn be_blind(&mut self, errno: Errno) {
+        if !std::mem::replace(&mut self.is_blind, true) {
+            let why = match errno {
+                Errno::EMFILE => {
+                    "too many inotify instances; raise fs.inotify.max_user_instances on the node"
+                }
+                Errno::ENOSPC => "too many inotify watches; raise fs.inotify.max_user_watches on the node",
+                errno => errno.desc(),
             };
-            let mut may_have_changed = events.iter().any(is_overflow);
-            if may_have_changed {
-                log::info!("inotify(7) dropped events because its queue was full; reading everything again");
-            }
-            for volume in &mut self.volumes {
-                may_have_changed |= volume.may_have_changed(&events, &self.inotify, self.root)?;
-            }
-            if may_have_changed {
-                return Ok(());
-            }
+            log::warn!("cannot watch for changes: {why}; looking for them every {} seconds", LOOK.as_secs());
         }
     }
 
-    /// Checks that every volume still exists.
-    ///
-    /// # Errors
-    /// A volume is gone.
-    pub(crate) fn check(&mut self) -> Result<(), WatchError> {
-        self.volumes.iter_mut().try_for_each(|volume| volume.check(&self.inotify, self.root))
+    fn has_another_stamp(&mut self) -> bool {
+        self.directories.iter_mut().map(Watched::has_another_stamp).filter(|is_another| *is_another).count()
+            > 0
     }
 }
 
-fn is_overflow(event: &InotifyEvent) -> bool {
-    event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)
+impl Watch {
+    /// Whether `event` is about this watch, and about what the directory contains.
+    fn concerns(&self, event: &InotifyEvent) -> bool {
+        let name = event.name.as_deref().map(|name| name.to_string_lossy());
+        // In a volume the kubelet makes and removes versions, whose names begin with two dots.
+        let is_version = name.is_some_and(|name| name.starts_with("..") && name != DATA);
+        let is_content = match self.role {
+            Role::Above => false,
+            Role::Itself => !is_version,
+            Role::Version => true,
+        };
+        event.wd == self.descriptor && is_content && !event.mask.contains(AddWatchFlags::IN_IGNORED)
+    }
+}
+
+impl<'a> Watched<'a> {
+    fn new(root: &'a Root, place: PathBuf) -> Self {
+        Watched { root, place, content: Content::Nothing, stamp: Stamp::default(), is_missed: false }
+    }
+
+    fn name(&self) -> String {
+        self.root.display(&self.place)
+    }
+
+    /// The open directories to watch.
+    fn to_watch(&self) -> Vec<(Directory, Role)> {
+        if let Ok(directory) = self.root.directory(&self.place) {
+            let version = directory.directory(DATA).ok().map(|version| (version, Role::Version));
+            return [(directory, Role::Itself)].into_iter().chain(version).collect();
+        }
+        let mut above = self.place.ancestors().skip(1);
+        let nearest = above.find_map(|above| self.root.directory(above).ok());
+        nearest.into_iter().map(|nearest| (nearest, Role::Above)).collect()
+    }
+
+    fn is_whole(&mut self) -> bool {
+        let content = self.root.directory(&self.place).and_then(|directory| Content::of(&directory));
+        let is_missed = content.as_ref().unwrap_or(&Content::Nothing) < &self.content;
+        if is_missed && !std::mem::replace(&mut self.is_missed, is_missed) {
+            let why = match &content {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => error.to_string(),
+                _ => "the volume is gone: it was emptied, removed or unmounted".to_owned(),
+            };
+            log::warn!("{}: {why}; keeping the files as they are until it is back", self.name());
+        }
+        self.is_missed = is_missed;
+        self.content = self.content.max(content.unwrap_or(Content::Nothing));
+        !is_missed
+    }
+
+    fn has_another_stamp(&mut self) -> bool {
+        let directory = self.root.directory(&self.place);
+        let stamp = directory.and_then(|directory| directory.stamp()).unwrap_or_default();
+        let is_another = stamp != self.stamp;
+        self.stamp = stamp;
+        is_another
+    }
+}
+
+impl Content {
+    fn of(directory: &Directory) -> io::Result<Self> {
+        let names = directory.names()?;
+        if directory.directory(DATA).is_ok_and(|data| data.names().is_ok_and(|names| !names.is_empty())) {
+            return Ok(Content::Version);
+        }
+        Ok(if names.is_empty() { Content::Nothing } else { Content::Files })
+    }
+}
+
+/// Whether the file system at `place` sends no events: the share of a sandbox, whose files change outside.
+fn is_silent(surroundings: &Surroundings, place: &Path) -> bool {
+    let mounts = surroundings.mounts().into_iter().flatten();
+    let around = mounts.filter(|mount| place.starts_with(&*mount.mount_point()));
+    // The last of several mounts at one mount point is on top.
+    let nearest = around.max_by_key(|mount| mount.mount_point().len());
+    nearest.is_some_and(|mount| mount.is_shared_by_sandbox())
 }
 
 /// Warns about subPath mounts, which never get updates (`volumeMounts[].subPath`, Kubernetes API reference).
-fn warn_of_sub_paths(surroundings: &Surroundings, places: &[PathBuf]) {
+fn warn_of_sub_paths(surroundings: &Surroundings, places: &[(&Root, PathBuf)]) {
     for mount in surroundings.mounts().into_iter().flatten() {
         let point = mount.mount_point().into_owned();
         let point = Path::new(&point);
-        let is_ours = places.iter().any(|place| point == place || point.parent() == Some(place));
+        let is_ours = places.iter().any(|(_, place)| point == place || point.parent() == Some(place));
         // Only volumes that the kubelet updates have versions. A subPath of an emptyDir does change.
         let is_version = mount.root().split('/').any(|part| part.starts_with(".."));
         if is_ours && is_version {
@@ -124,102 +294,4 @@ fn warn_of_sub_paths(surroundings: &Surroundings, places: &[PathBuf]) {
             );
         }
     }
-}
-
-/// The content of a volume. It never decreases while the volume exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Content {
-    Nothing,
-    Files,
-    /// A link to the current version: the kubelet's volume.
-    Version,
-}
-
-impl Content {
-    fn of(directory: &Directory) -> io::Result<Self> {
-        let names = directory.names()?;
-        Ok(match names.iter().any(|name| name == DATA) {
-            true => Content::Version,
-            false if names.is_empty() => Content::Nothing,
-            false => Content::Files,
-        })
-    }
-}
-
-struct Volume {
-    place: PathBuf,
-    content: Content,
-    /// The watch on the directory, once it exists.
-    watch: Option<WatchDescriptor>,
-    /// The watch on the nearest directory above it, until it exists.
-    above: Option<WatchDescriptor>,
-}
-
-impl Volume {
-    fn new(place: PathBuf) -> Self {
-        Volume { place, content: Content::Nothing, watch: None, above: None }
-    }
-
-    /// Watches the directory or, if it does not exist, the nearest one above it. Answers whether it exists.
-    fn appears(&mut self, inotify: &Inotify, root: &Root) -> Result<bool, WatchError> {
-        let failed = |source| WatchError::Unwatchable { place: root.display(&self.place), source };
-        let add = |directory: &Directory, flags| {
-            inotify.add_watch(directory.path().as_str(), flags).map_err(failed)
-        };
-        loop {
-            match root.directory(&self.place) {
-                Ok(directory) => {
-                    self.watch = Some(add(&directory, CHANGED)?);
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(errno(&error))),
-            }
-            let nearest = self.place.ancestors().skip(1).find_map(|above| root.directory(above).ok());
-            let above = Some(add(&nearest.ok_or_else(|| failed(Errno::ENOENT))?, APPEARED)?);
-            // A nearer directory may have appeared before the watch was added.
-            if above == self.above {
-                return Ok(false);
-            }
-            self.above = above;
-        }
-    }
-
-    /// Checks that the volume still exists.
-    ///
-    /// # Errors
-    /// The volume has disappeared, lost content, or been replaced by another one.
-    fn check(&mut self, inotify: &Inotify, root: &Root) -> Result<(), WatchError> {
-        if self.watch.is_none() {
-            return Ok(());
-        }
-        let directory = root.directory(&self.place).ok();
-        // A second watch on the same directory has the same descriptor.
-        let watch = directory.as_ref().and_then(|it| inotify.add_watch(it.path().as_str(), CHANGED).ok());
-        let content = directory.as_ref().and_then(|it| Content::of(it).ok());
-        let there = content.filter(|content| watch == self.watch && *content >= self.content);
-        self.content = there.ok_or_else(|| WatchError::Gone { place: root.display(&self.place) })?;
-        Ok(())
-    }
-
-    /// Whether the content may have changed according to `events`.
-    fn may_have_changed(
-        &mut self,
-        events: &[InotifyEvent],
-        inotify: &Inotify,
-        root: &Root,
-    ) -> Result<bool, WatchError> {
-        if self.watch.is_none() {
-            return self.appears(inotify, root);
-        }
-        self.check(inotify, root)?;
-        // In a volume of the kubelet only the rename to `..data` changes the content.
-        let is_of_version = |event: &&InotifyEvent| event.name.as_deref().is_some_and(|name| name == DATA);
-        let mut own = events.iter().filter(|event| Some(event.wd) == self.watch);
-        Ok(own.any(|event| self.content != Content::Version || is_of_version(&event)))
-    }
-}
-
-fn errno(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }

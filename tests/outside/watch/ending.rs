@@ -62,6 +62,18 @@ fn a_signal_ends_it_as_pid_1_too() {
     }
 }
 
+#[test]
+fn another_signal_ends_it_with_its_number() {
+    for signal in [Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGWINCH] {
+        let (world, _volume) = labelled();
+        let mut command = Command::new("env");
+        command.args(["--default-signal", INTROSPOD]);
+        let watching = Watching::spawn(&world, command, [""; 0]);
+        watching.wait_for_label("red");
+        assert_eq!(watching.end(signal), Some(128 + signal as i32), "{signal}");
+    }
+}
+
 /// Whether `pid` has a handler for SIGTERM (`SigCgt` in `proc_pid_status(5)`).
 fn hears(pid: Pid) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -282,6 +282,30 @@ pub fn resources_of_a_volume_that_change() {
     assert!(line.ends_with("changed: limits.cpu, requests.cpu"), "{line}");
 }
 
+/// The kubelet rewrites the volume before it changes the control group, which sends no event.
+#[test]
+fn a_limit_that_the_kernel_enforces_later_is_found() {
+    const GROUP: &str = "kubepods/burstable/pod3f1c2a4e-9f0e-4a58-8a51-0d3c1b3b8a77";
+    let world = World::empty();
+    let group = format!("{GROUP}/{}", "0a".repeat(32));
+    let enforce = |bytes: &str| {
+        world.write(&format!("sys/fs/cgroup/{group}/memory.max"), bytes);
+    };
+    let mounts = "8 1 0:6 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
+    world.write("proc/self/mountinfo", mounts_of("main") + mounts);
+    world.write("proc/self/cgroup", format!("0::/{group}\n"));
+    enforce("67108864\n");
+    let mut volume = Volume::new(&world, "/etc/podinfo", &[("containerMemoryLimitBytes", "67108864")]);
+    let watching = Watching::start(&world, ["--container", "main"]);
+    let limit = "/container/resources/limits/memory";
+    watching.wait_for_value(limit, "64Mi");
+    watching.after(|| volume.publish(&[("containerMemoryLimitBytes", "134217728")]));
+    watching.wait_for_value(limit, "64Mi");
+    enforce("134217728\n");
+    watching.wait_for_value(limit, "128Mi");
+    assert_eq!(watching.complaints(), [""; 0]);
+}
+
 /// The kubelet's mount that says in which container a process runs.
 fn mounts_of(container: &str) -> String {
     format!(

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
+use crate::needs::{is_root, needs};
 
 /// A request as it arrived, and the way to answer it.
 struct Told {
@@ -266,5 +267,96 @@ fn an_address_that_is_none_is_an_error_of_usage_without_its_secrets() {
         let outcome = world.run(["watch", "--out", "/nowhere/x.env", "--notify", url]).expect_code(2);
         assert!(outcome.stderr.contains("--notify") && outcome.stderr.contains(words), "{outcome:#?}");
         assert!(!outcome.stderr.contains("hunter2"), "{outcome:#?}");
+    }
+}
+
+/// A process with this name that writes a line to `log` for each SIGHUP; killed when dropped.
+struct Named(Child);
+
+impl Named {
+    fn start(world: &World, name: &str, log: &Path) -> Self {
+        let program = world.path().join(name);
+        let script = "#!/bin/sh\ntrap 'echo hup >>\"$0.log\"' HUP\n: >\"$0.log\"\nwhile :; do sleep 1 & wait $!; done\n";
+        if !program.exists() {
+            crate::world::write_executable(&program, script, 0o755);
+        }
+        let child = Command::new(program).stdin(Stdio::piped()).spawn().unwrap();
+        wait_for("its trap", || log.exists().then_some(()));
+        Named(child)
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_signal_goes_to_the_oldest_process_of_that_name() {
+    let (world, mut volume) = labelled();
+    // The kernel keeps 15 bytes of a name.
+    let name = format!("ngx-{}-long-name", std::process::id());
+    let log = world.path().join(format!("{name}.log"));
+    let watching = Watching::start(&world, [format!("--notify=signal:HUP@{name}")]);
+    watching.wait_for_label("red");
+    volume.label("blue");
+    let line = watching.wait_for_lines(1, "trying again");
+    assert!(line.contains("shareProcessNamespace"), "{line}");
+    let oldest = Named::start(&world, &name, &log);
+    watching.wait_for_lines(1, &format!("SIGHUP to {name}: notified"));
+    wait_for("the signal", || (fs::read_to_string(&log).unwrap() == "hup\n").then_some(()));
+    let younger = Named::start(&world, &name, &log);
+    fs::remove_file(&log).unwrap();
+    watching.after(|| volume.label("green"));
+    watching.wait_for_lines(2, ": notified");
+    wait_for("the signal", || (fs::read_to_string(&log).is_ok_and(|text| text == "hup\n")).then_some(()));
+    assert_eq!(watching.complaints(), [""; 0]);
+    drop((oldest, younger));
+}
+
+#[test]
+fn a_signal_without_permission_says_what_it_needs() {
+    if !needs("root", is_root) {
+        return;
+    }
+    let (world, mut volume) = labelled();
+    let name = format!("ngy-{}", std::process::id());
+    let mut application = Command::new("setpriv");
+    application.args([
+        "--reuid=65534",
+        "--clear-groups",
+        "sh",
+        "-c",
+        "echo $1 >/proc/$$/comm; read line",
+        "sh",
+    ]);
+    let mut application = application.arg(&name).stdin(Stdio::piped()).spawn().unwrap();
+    let comm = format!("/proc/{}/comm", application.id());
+    wait_for("its name", || (fs::read_to_string(&comm).unwrap().trim() == name).then_some(()));
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-kill", INTROSPOD]);
+    let watching = Watching::spawn(&world, command, [format!("--notify=signal:SIGHUP@{name}")]);
+    watching.wait_for_label("red");
+    volume.label("blue");
+    let line = watching.wait_for_lines(1, "not notified");
+    assert!(
+        line.starts_with("introspod: warn: ") && line.contains("runAsUser") && line.contains("KILL"),
+        "{line}"
+    );
+    application.kill().unwrap();
+    application.wait().unwrap();
+}
+
+#[test]
+fn a_signal_that_is_none_is_an_error_of_usage() {
+    let world = World::empty();
+    for value in ["signal:", "signal:HUP", "signal:HUP@", "signal:NOPE@nginx", "signal:HUP@/usr/sbin/nginx"] {
+        let outcome = world.run(["watch", "--out", "/nowhere/x.env", "--notify", value]).expect_code(2);
+        assert!(
+            outcome.stderr.contains("must name a signal and a process, such as signal:HUP@nginx"),
+            "{outcome:#?}"
+        );
     }
 }

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::*;
 use crate::made::in_mount_namespace;
 use crate::needs::{needs, succeeds};
-use crate::world::run;
 
 #[test]
 fn a_directory_that_appears_later() {
@@ -80,17 +79,17 @@ fn a_volume_that_was_named_and_is_none() {
 }
 
 #[test]
-fn a_volume_that_is_gone_is_the_end_and_the_files_stay() {
-    ends_it("emptied", |volume| {
+fn a_volume_that_is_gone_leaves_the_files_and_may_come_back() {
+    outlives("emptied", |volume| {
         for entry in fs::read_dir(volume).unwrap() {
             let path = entry.unwrap().path();
             if path.is_symlink() { fs::remove_file(path).unwrap() } else { fs::remove_dir_all(path).unwrap() }
         }
     });
-    ends_it("removed", |volume| fs::remove_dir_all(volume).unwrap());
-    ends_it("without its link", |volume| fs::remove_file(volume.join("..data")).unwrap());
-    ends_it("moved", |volume| fs::rename(volume, volume.with_extension("old")).unwrap());
-    ends_it("replaced", |volume| {
+    outlives("removed", |volume| fs::remove_dir_all(volume).unwrap());
+    outlives("without its link", |volume| fs::remove_file(volume.join("..data")).unwrap());
+    outlives("moved", |volume| fs::rename(volume, volume.with_extension("old")).unwrap());
+    outlives("replaced", |volume| {
         let other = volume.with_extension("new");
         fs::create_dir_all(other.join("..1")).unwrap();
         symlink("..1", other.join("..data")).unwrap();
@@ -99,9 +98,9 @@ fn a_volume_that_is_gone_is_the_end_and_the_files_stay() {
     });
 }
 
-/// What becomes of a volume ends it, and is not rendered because of another volume's change either.
+/// What becomes of a volume is not rendered, because of another volume's change either.
 #[track_caller]
-fn ends_it(what: &str, becomes: impl FnOnce(&Path)) {
+fn outlives(what: &str, becomes: impl FnOnce(&Path)) {
     let (world, volume) = labelled();
     let mut other = Volume::new(&world, "/mnt/other", &[("podName", "web-0")]);
     let watching = Watching::start(&world, ["--volume", "/etc/podinfo", "--volume", "/mnt/other"]);
@@ -110,47 +109,179 @@ fn ends_it(what: &str, becomes: impl FnOnce(&Path)) {
     other.publish(&[("podName", "web-1")]);
     becomes(&volume.directory);
     watching.resume();
-    let (code, line) = watching.ends();
-    assert_eq!(code, Some(1), "{what}: {line}");
-    let place = volume.directory.display();
-    assert!(line.starts_with(&format!("introspod: error: {place}: the volume is gone")), "{what}: {line}");
+    let line = watching.wait_for_lines(1, "the volume is gone");
+    assert!(
+        line.starts_with(&format!("introspod: warn: {}: ", volume.directory.display())),
+        "{what}: {line}"
+    );
+    assert!(line.ends_with("; keeping the files as they are until it is back"), "{what}: {line}");
     let left = fs::read_to_string(world.path().join("out/pod.json")).unwrap();
     assert!(left.contains("red") && left.contains("web-0"), "{what}: {left}");
+    let mut volume = Volume { directory: volume.directory, version: None, count: 7 };
+    fs::create_dir_all(&volume.directory).unwrap();
+    volume.label("blue");
+    let document = watching.wait_for_label("blue");
+    assert_eq!(document["pod"]["name"], "web-1", "{what}");
+    assert_eq!(watching.end(Signal::SIGTERM), Some(0));
 }
 
 #[test]
-fn a_plain_directory_that_is_emptied_is_the_end() {
+fn a_plain_directory_that_is_emptied_leaves_the_files_and_may_come_back() {
     let world = World::empty();
     world.write("etc/podinfo/labels", "team=\"red\"");
     let watching = Watching::start(&world, [""; 0]);
     watching.wait_for_label("red");
     world.remove("etc/podinfo/labels");
-    let (code, line) = watching.ends();
-    assert_eq!(code, Some(1), "{line}");
-    assert!(fs::read_to_string(world.path().join("out/pod.json")).unwrap().contains("red"));
+    watching.wait_for_lines(1, "the volume is gone");
+    watching.wait_for_label("red");
+    world.write("etc/podinfo/labels", "team=\"blue\"");
+    watching.wait_for_label("blue");
+}
+
+/// Not only the kubelet writes a volume: CSI drivers, sidecars and people do it in other ways.
+#[test]
+fn whatever_way_the_files_change_the_result_is_right() {
+    type Change = fn(&Path);
+    let ways: [(&str, Change); 6] = [
+        ("a file below the link is replaced", |volume| {
+            fs::write(volume.join("..data/next"), "team=\"blue\"").unwrap();
+            fs::rename(volume.join("..data/next"), volume.join("..data/labels")).unwrap();
+        }),
+        ("a file below the link is written", |volume| {
+            fs::write(volume.join("..data/labels"), "team=\"blue\"").unwrap();
+        }),
+        ("a new version by a link that is removed and made", |volume| {
+            fs::create_dir(volume.join("..new")).unwrap();
+            fs::write(volume.join("..new/labels"), "team=\"blue\"").unwrap();
+            fs::remove_file(volume.join("..data")).unwrap();
+            symlink("..new", volume.join("..data")).unwrap();
+        }),
+        ("a link before its files", |volume| {
+            fs::remove_file(volume.join("..data")).unwrap();
+            symlink("..new", volume.join("..data")).unwrap();
+            fs::create_dir(volume.join("..new")).unwrap();
+            fs::write(volume.join("..new/labels"), "team=\"blue\"").unwrap();
+        }),
+        ("a plain file in place of the link", |volume| {
+            fs::remove_file(volume.join("labels")).unwrap();
+            fs::write(volume.join("..data/labels"), "team=\"blue\"").unwrap();
+            symlink("..data/labels", volume.join("labels")).unwrap();
+        }),
+        ("a file that may not be read at first", |volume| {
+            fs::remove_file(volume.join("..data/labels")).unwrap();
+            fs::create_dir(volume.join("..data/labels")).unwrap();
+            fs::remove_dir(volume.join("..data/labels")).unwrap();
+            fs::write(volume.join("..data/labels"), "team=\"blue\"").unwrap();
+        }),
+    ];
+    for (what, change) in ways {
+        for is_slow in [false, true] {
+            println!("{what}");
+            let (world, mut volume) = labelled();
+            let watching = Watching::start(&world, [""; 0]);
+            watching.wait_for_label("red");
+            if !is_slow {
+                watching.stop();
+            }
+            change(&volume.directory);
+            watching.resume();
+            watching.wait_for_label("blue");
+            volume.label("green");
+            watching.wait_for_label("green");
+        }
+    }
 }
 
 #[test]
-fn a_volume_that_is_unmounted_is_the_end() {
+fn links_are_made_in_an_empty_volume_in_any_order() {
+    type Make = fn(&Path);
+    let makes: [Make; 3] = [
+        |volume| {
+            fs::create_dir(volume.join("..1")).unwrap();
+            fs::write(volume.join("..1/labels"), "team=\"red\"").unwrap();
+            symlink("..1", volume.join("..data")).unwrap();
+            symlink("..data/labels", volume.join("labels")).unwrap();
+        },
+        |volume| {
+            symlink("..data/labels", volume.join("labels")).unwrap();
+            symlink("..1", volume.join("..data")).unwrap();
+            fs::create_dir(volume.join("..1")).unwrap();
+            fs::write(volume.join("..1/labels"), "team=\"red\"").unwrap();
+        },
+        |volume| {
+            fs::create_dir(volume.join("..1")).unwrap();
+            symlink("..1", volume.join("..data")).unwrap();
+            symlink("..data/labels", volume.join("labels")).unwrap();
+            fs::write(volume.join("..1/labels"), "team=\"red\"").unwrap();
+        },
+    ];
+    for make in makes {
+        let world = World::empty();
+        let volume = world.path().join("etc/podinfo");
+        fs::create_dir_all(&volume).unwrap();
+        let watching = Watching::start(&world, [""; 0]);
+        wait_for("the first render", || watching.document());
+        make(&volume);
+        watching.wait_for_label("red");
+        assert_eq!(watching.complaints(), [""; 0]);
+    }
+}
+
+/// No descriptor is left for a while.
+#[test]
+fn a_read_that_fails_for_a_while_does_not_make_the_files_poorer() {
+    let (world, mut volume) = labelled();
+    world.write("etc/podinfo/podName", "web-0");
+    let watching = Watching::start(&world, [""; 0]);
+    watching.wait_for_label("red");
+    let limit = |limit: &str| {
+        let pid = watching.pid().to_string();
+        let mut command = Command::new("prlimit");
+        assert!(command.args(["--pid", &pid, &format!("--nofile={limit}:")]).status().unwrap().success());
+    };
+    limit("3");
+    volume.publish(&[("labels", "team=\"blue\""), ("annotations", "a=\"1\"")]);
+    watching.wait_for_lines(1, "keeping the files as they are");
+    watching.wait_for_label("red");
+    limit("1024");
+    watching.wait_for_label("blue");
+}
+
+#[test]
+fn a_volume_that_is_unmounted_may_be_mounted_again() {
     // The second time something lies beneath the mount.
     for beneath in [":", "mkdir podinfo/..1; ln -s ..1 podinfo/..data; : > podinfo/labels"] {
         let script = format!(
             r#"
-            cd "$top" && mkdir podinfo && {{ {beneath}; }} && mount -t tmpfs tmpfs podinfo && mkdir podinfo/..1
-            echo 'team="red"' > podinfo/..1/labels && ln -s ..1 podinfo/..data
-            "$introspod" watch --volume "$top/podinfo" --out pod.json & watch=$!
-            while ! grep -qs red pod.json; do kill -0 $watch || exit 9; done
-            umount podinfo && wait $watch; code=$?
-            cat pod.json; exit $code
+            fill() {{ mount -t tmpfs tmpfs podinfo && mkdir podinfo/..1 && echo "team=\"$1\"" > podinfo/..1/labels &&
+                ln -s ..1 podinfo/..data; }}
+            has() {{ while ! grep -qs $1 $2; do kill -0 $watch || exit 9; done; }}
+            cd "$top" && mkdir podinfo && {{ {beneath}; }} && fill red || exit 9
+            "$introspod" watch --volume "$top/podinfo" --out pod.json 2>log & watch=$!
+            has red pod.json; umount podinfo; has "the volume is gone" log; grep -q red pod.json || exit 9
+            fill blue && has blue pod.json; kill $watch; wait $watch
         "#
         );
         let top = tempfile::tempdir().unwrap();
         let variables = [("top", top.path().as_os_str()), ("introspod", OsStr::new(INTROSPOD))];
         let Some(outcome) = in_mount_namespace(&script, &variables) else { return };
-        let outcome = outcome.expect_code(1);
-        assert!(outcome.stderr.contains("podinfo: the volume is gone"), "{outcome:#?}");
-        assert_eq!(outcome.json()["pod"]["labels"]["team"], "red", "the file stays");
+        outcome.expect_code(0);
     }
+}
+
+#[test]
+fn without_proc_the_volume_is_looked_at() {
+    let script = r#"
+        has() { while ! grep -qs $1 $2; do kill -0 $watch || exit 9; done; }
+        cd "$top" && mkdir podinfo && echo 'team="red"' >podinfo/labels && mount -t tmpfs tmpfs /proc || exit 9
+        "$introspod" watch --volume "$top/podinfo" --out pod.json 2>log & watch=$!
+        has red pod.json; echo 'team="blue"' >podinfo/labels; has blue pod.json; kill $watch; wait $watch; cat log
+    "#;
+    let top = tempfile::tempdir().unwrap();
+    let variables = [("top", top.path().as_os_str()), ("introspod", OsStr::new(INTROSPOD))];
+    let Some(outcome) = in_mount_namespace(script, &variables) else { return };
+    let outcome = outcome.expect_code(0);
+    assert!(outcome.stdout.contains("looking for them every 10 seconds"), "{outcome:#?}");
 }
 
 /// How many events the kernel queues (`inotify(7)`), if a test can make as many.
@@ -187,7 +318,7 @@ fn more_changes_than_are_queued() {
 }
 
 #[test]
-fn an_end_that_was_not_queued() {
+fn a_replacement_that_was_not_queued() {
     let Some(queue) = queue() else { return };
     let (world, volume) = labelled();
     let watching = Watching::start(&world, [""; 0]);
@@ -197,32 +328,33 @@ fn an_end_that_was_not_queued() {
     fs::remove_dir_all(&volume.directory).unwrap();
     Volume::new(&world, "/etc/podinfo", &[("labels", "team=\"another\"")]);
     watching.resume();
-    let (code, line) = watching.ends();
-    assert_eq!(code, Some(1), "{line}");
-    assert!(line.contains("the volume is gone"), "{line}");
+    watching.wait_for_label("another");
 }
 
+/// One user of a node has 128 instances, and all distroless images have the same user.
 #[test]
-fn the_kernel_s_limits_are_said_by_name() {
+fn without_inotify_the_first_render_is_there_and_changes_are_looked_for() {
     // Of each user namespace's own (`inotify(7)`, `namespaces(7)`: /proc/sys/user).
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "sh", "-c", script]);
+        command.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]);
         command
     };
     let may_limit = || succeeds(&mut unshare("echo 0 >/proc/sys/user/max_inotify_watches"));
     if !needs("a user namespace with limits of its own", may_limit) {
         return;
     }
-    let (world, _volume) = labelled();
-    for (limit, setting) in [("watches", "max_user_watches"), ("instances", "max_user_instances")] {
+    for limit in ["watches", "instances"] {
+        let (world, mut volume) = labelled();
         let script =
-            r#"echo 0 > "/proc/sys/user/max_inotify_$limit" || exit 9; exec "$introspod" watch --out "$out""#;
-        let mut command = unshare(script);
-        command.env("limit", limit).env("introspod", INTROSPOD).env("out", world.path().join("pod.json"));
-        command.env("INTROSPOD_ROOT", world.path());
-        let outcome = run(command).expect_code(1);
-        let hint = format!("raise fs.inotify.{setting} on the node");
-        assert!(outcome.stderr.contains(&hint), "{outcome:#?}");
+            format!("echo 0 > /proc/sys/user/max_inotify_{limit} || exit 9; exec {INTROSPOD} \"$@\"");
+        let watching = Watching::spawn(&world, unshare(&script), [""; 0]);
+        watching.wait_for_label("red");
+        let line = watching.wait_for_lines(1, "introspod: warn: ");
+        let hint = format!("raise fs.inotify.max_user_{limit} on the node");
+        assert!(line.contains(&hint) && line.ends_with("looking for them every 10 seconds"), "{line}");
+        volume.label("blue");
+        watching.wait_for_label("blue");
+        assert_eq!(watching.complaints().len(), 1);
     }
 }
