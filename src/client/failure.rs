@@ -134,6 +134,12 @@ impl Failure {
                 "check that the API server is up, and that a NetworkPolicy lets the pod reach it"
             }
             Failure::Tls { source, ca, .. } => tls::explain(source, ca).1,
+            _ => self.advice_on_answer(),
+        }
+    }
+
+    fn advice_on_answer(&self) -> &'static str {
+        match self {
             Failure::Status { status: 401, .. } => {
                 "the token has expired or is for another audience: mount the default service account token"
             }

@@ -16,11 +16,9 @@ pub(super) fn explain(
     if through_proxy {
         problem += "; kubectl proxy uses its own account, not the account of this pod";
     }
-    let user = message.split_once("User \"").and_then(|(_, rest)| rest.split_once('"'));
-    let user = user.map(|(user, _)| user);
+    let user = message.split_once("User \"").and_then(|(_, rest)| rest.split_once('"')).map(|(user, _)| user);
     let account = match user {
-        // `k8s.io/apiserver/pkg/authentication/serviceaccount`
-        Some(user) => user.strip_prefix("system:serviceaccount:").and_then(|account| account.split_once(':')),
+        Some(user) => account_of(user),
         // If the proxy itself refused the request, the message names no user.
         None if through_proxy => None,
         None => who.namespace.zip(who.service_account),
@@ -48,6 +46,11 @@ pub(super) fn explain(
         (None, ..) => format!("let this pod's service account get {path}"),
     };
     Explanation { problem, advice }
+}
+
+/// The namespace and name of the service account in a user name (`k8s.io/apiserver/pkg/authentication/serviceaccount`).
+fn account_of(user: &str) -> Option<(&str, &str)> {
+    user.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
 
 /// A role that allows `get`. Without a namespace it is a ClusterRole.
