@@ -64,7 +64,10 @@ impl Subject {
     pub(crate) fn includes(&self, source: Source, field: Field) -> bool {
         match self {
             Subject::Own { .. } => true,
-            Subject::Other { .. } => matches!(source, Source::Option | Source::Api) || !field.is_of_container,
+            // A volume has files that name the container that they are about.
+            Subject::Other { .. } => {
+                matches!(source, Source::Option | Source::Volume | Source::Api) || !field.is_of_container
+            }
             Subject::Pod => !field.is_of_container,
         }
     }

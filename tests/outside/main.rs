@@ -28,6 +28,7 @@ mod process;
 mod readme;
 mod recipes;
 mod recorded;
+mod reports;
 mod root;
 mod schema;
 mod selection;
