@@ -135,7 +135,8 @@ fn first_told(field: Field, told: &[&Fact], is_limit: impl Fn(&Quantity) -> bool
 /// Whether `told` is the number `known`, or what the kubelet made of it: the kernel rounded one of them down, and the
 /// kubelet the other one up to KiB.
 pub(crate) fn agree(known: &Value, told: &Value, machine: &Machine) -> bool {
-    let is_same = quantity(known).is_some() && quantity(known) == quantity(told);
+    let (Some(exact), Some(shown)) = (quantity(known), quantity(told)) else { return false };
+    let is_same = exact.milli_value() == shown.milli_value();
     let (Value::Quantity(known), Value::Rounded(told)) = (known, told) else { return is_same };
     let over = told.value().saturating_sub(known.value());
     is_same || (over >= 0 && non_negative(over) < machine.page_size + 1023)

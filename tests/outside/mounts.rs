@@ -1,9 +1,11 @@
 //! The kubelet's mounts, and subPaths of a pod's author that look like them.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::made::document;
-use crate::world::World;
+use crate::world::{INTROSPOD, World, run};
 
 const OWN: &str = "/var/lib/kubelet/pods/e9547980-83bf-438d-9893-b0834b7358b8";
 const EVIL: &str = "/pods/11111111-2222-3333-4444-555555555555";
@@ -91,4 +93,28 @@ fn a_hosts_file_that_is_mounted_elsewhere_is_not_the_kubelet_s() {
     let (uid, name) = told(&[(&log, "/dev/termination-log"), (&fake, "/v2")]);
     assert_eq!((uid, name), (json!(OWN.rsplit('/').next().unwrap()), json!("main")));
     assert_eq!(told(&[(&fake, "/v2")]), (Value::Null, Value::Null));
+}
+
+/// A recorded list may be long, and made to be looked up slowly.
+#[test]
+fn ten_thousand_mounts_cost_no_time() {
+    let line = |id: usize, parent: usize, root: &str, at: &str| {
+        format!("{id} {parent} 0:{id} {root} {at} rw - cgroup2 c rw\n")
+    };
+    let stacked: String = (1..=10_000).map(|id| line(id, id - 1, "/", "/sys/fs/cgroup")).collect();
+    let apart: String = (1..=10_000).map(|id| line(id, 0, "/x", &format!("/sys/fs/cgroup/{id}"))).collect();
+    let below: String = (1..=5_000).map(|id| line(id, id - 1, "/", "/sys")).collect();
+    let below = (5_001..=10_000).fold(below, |all, id| all + &line(id, 5_000, "/", &format!("/sys/fs/{id}")));
+    let pods =
+        (1..=10_000).map(|id| line(id, 0, &format!("/pods/{id}/containers/a/0a1b2c3d"), "/m")).collect();
+    for (mounts, is_known) in [(stacked, true), (apart, false), (below, false), (pods, false)] {
+        let world = World::empty();
+        world.write("proc/self/cgroup", "0::/\n").write("proc/self/mountinfo", mounts);
+        world.write("sys/fs/cgroup/memory.max", "1048576\n");
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -t 10; exec \"$introspod\" print --format=json", "sh"]);
+        command.env_clear().env("introspod", INTROSPOD).env("INTROSPOD_ROOT", world.path());
+        let limit = run(command).expect_code(0).json()["container"]["resources"]["limits"]["memory"].take();
+        assert_eq!(limit == "1Mi", is_known, "{limit}");
+    }
 }

@@ -565,3 +565,46 @@ fn an_init_container_asks_for_nothing_of_a_container() {
     }
     assert_eq!(server.requests().len(), 0);
 }
+
+/// A pod must start, and one variable may have 128 KiB.
+#[test]
+fn long_attributes_are_left_out_with_a_warning() {
+    let key = |name: &str| format!("resource.opentelemetry.io/{name}");
+    let annotate = |entries: Vec<(String, String)>| {
+        let entries = entries.into_iter().map(|(name, value)| (name, Value::String(value)));
+        let pod = pod(json!({"annotations": Value::Object(entries.collect())}));
+        run_with_pod("print", ["--otel", "--format=json"], &pod).expect_code(0)
+    };
+    let outcome = annotate(vec![(key("long"), "x".repeat(140_000)), (key("short"), "x".to_owned())]);
+    let told = outcome.json()["variables"][ATTRIBUTES].as_str().unwrap().to_owned();
+    assert!(told.contains("short=x") && !told.contains("long="), "{told}");
+    assert!(only_line(&outcome).contains("long is left out: it is longer than 1 KiB"), "{outcome:#?}");
+    // Encoded, it is longer.
+    let outcome = annotate(vec![(key("encoded"), " ".repeat(400))]);
+    assert!(only_line(&outcome).contains("encoded is left out"), "{outcome:#?}");
+
+    let outcome = annotate((0..60).map(|number| (key(&format!("a{number}")), "x".repeat(1_000))).collect());
+    let told = outcome.json()["variables"][ATTRIBUTES].as_str().unwrap().to_owned();
+    assert!((32_000..=32 << 10).contains(&told.len()), "{}", told.len());
+    assert!(
+        told.contains("k8s.pod.name=") && told.contains("service.instance.id="),
+        "the pod's own come first"
+    );
+    let left_out = outcome.stderr.matches("longer than 32 KiB").count();
+    assert_eq!(told.matches("=x").count() + left_out, 60, "{outcome:#?}");
+}
+
+#[test]
+fn a_name_that_siblings_do_not_share_is_no_service_s() {
+    for (metadata, why) in [
+        (json!({"generateName": "run-"}), "the pod's name was generated"),
+        (
+            json!({"ownerReferences": [{"apiVersion": "a/v1", "kind": "A", "name": "a"}]}),
+            "does not control it",
+        ),
+    ] {
+        let outcome = run_with_pod("print", ["--otel", "--format=json"], &pod(metadata)).expect_code(0);
+        assert_eq!(outcome.json()["variables"][SERVICE_NAME], Value::Null);
+        assert!(only_line(&outcome).contains(why), "{outcome:#?}");
+    }
+}

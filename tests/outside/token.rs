@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::made::{document, only_line, token};
+use crate::made::{document, lines, only_line, token};
 use crate::needs::{is_root, needs};
 use crate::recorded::CONTAINERS;
 use crate::world::{INTROSPOD, Outcome, World, recorded, run};
@@ -119,13 +119,14 @@ fn bytes_that_are_not_utf_8_are_a_garbled_token() {
     assert!(only_line(&outcome).contains("is not a service account token"));
 }
 
-#[test]
-fn a_token_that_may_not_be_read_is_said_in_one_line() {
-    let world = World::recorded("bare", "web");
+/// `print` in `world` as another user, who may not read the files at `paths`.
+fn print_as_another_user(world: &World, paths: &[&str]) -> Option<Outcome> {
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(world.path(), open).unwrap();
-    let token = std::fs::canonicalize(world.path().join(TOKEN)).unwrap();
-    std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o000)).unwrap();
+    for path in paths {
+        let file = std::fs::canonicalize(world.path().join(path)).unwrap();
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o000)).unwrap();
+    }
     // The binary may be where others must not look; a copy is not.
     let binary = world.path().join("introspod");
     std::fs::hard_link(INTROSPOD, &binary).or_else(|_| std::fs::copy(INTROSPOD, &binary).map(drop)).unwrap();
@@ -133,16 +134,34 @@ fn a_token_that_may_not_be_read_is_said_in_one_line() {
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
     command.args(["print", "--format", "json", "--root"]).arg(world.path());
     let outcome = run(command);
-    if !needs("root", is_root) {
-        return;
-    }
-    let outcome = outcome.expect_code(0);
+    needs("root", is_root).then(|| outcome.expect_code(0))
+}
+
+#[test]
+fn a_token_that_may_not_be_read_is_said_in_one_line() {
+    let world = World::recorded("bare", "web");
+    let Some(outcome) = print_as_another_user(&world, &[TOKEN]) else { return };
     let line = only_line(&outcome);
     assert!(line.contains("token: permission denied") && line.contains("fsGroup"), "{line}");
     let told = outcome.json();
     assert_eq!(told["pod"]["name"], Value::Null);
     assert_eq!(told["pod"]["namespace"], "default");
     assert_eq!(told["container"]["name"], "web");
+}
+
+#[test]
+fn all_files_that_may_not_be_read_are_one_line_for_each_source() {
+    let world = World::recorded("downward", "main");
+    let names = ["labels", "annotations", "podName", "containerMemoryLimitBytes"];
+    let mut paths: Vec<String> = names.iter().map(|name| format!("etc/podinfo/{name}")).collect();
+    paths.extend(["token", "namespace"].map(|name| TOKEN.replace("token", name)));
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let Some(outcome) = print_as_another_user(&world, &paths) else { return };
+    let [token, volume] = lines(&outcome)[..] else { panic!("{outcome:#?}") };
+    for (line, source) in [(token, "token: "), (volume, "volume: ")] {
+        assert!(line.contains(source) && line.contains("fsGroup") && line.contains("defaultMode"), "{line}");
+    }
+    assert!(names.iter().all(|name| volume.contains(name)), "{volume}");
 }
 
 /// The claims of a token of the pod `uid`.
