@@ -71,7 +71,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::time::Instant;
 
-use cli::{Subcommand, UsageError};
+use cli::{Invocation, Subcommand, UsageError};
 use system::environment::Environment;
 use system::{exit, logging, process};
 
@@ -88,7 +88,8 @@ pub fn run(arguments: &[OsString]) -> i32 {
     let subcommand = cli::subcommand(arguments);
     let is_exec = subcommand == Some(Subcommand::Exec);
     process::end_on_signals(subcommand == Some(Subcommand::Watch));
-    commands::guard_against_panic(is_exec, arguments);
+    let failure = if is_exec { exit::EXEC_FAILURE } else { exit::FAILURE };
+    commands::guard_against_panic(is_exec, failure, arguments);
     logging::start(&environment);
     let invocation = match cli::parse(arguments, &environment) {
         Ok(invocation) => invocation,
@@ -105,5 +106,9 @@ pub fn run(arguments: &[OsString]) -> i32 {
             return if is_exec { exit::EXEC_FAILURE } else { exit::USAGE };
         }
     };
+    if let Invocation::Run(Subcommand::Exec, options, _) = &invocation {
+        let may_start = !commands::is_essential(options, &environment);
+        commands::guard_against_panic(may_start, failure, arguments);
+    }
     commands::run(invocation, &environment, Instant::now)
 }

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::time::Instant;
 
-use crate::cli::{Invocation, Subcommand};
+use crate::cli::{Invocation, Options, Subcommand};
 use crate::sources::changes::WatchError;
 use crate::sources::pod::PodError;
 use crate::system::environment::Environment;
@@ -97,17 +97,24 @@ fn code_of(result: Result<(), CommandError>) -> i32 {
     }
 }
 
-/// Reports a panic in one line. `exec` then executes its command with the environment as it was.
-pub(crate) fn guard_against_panic(is_exec: bool, arguments: &[OsString]) {
+/// Whether the application must not start without what these options name.
+pub(crate) fn is_essential(options: &Options, environment: &Environment) -> bool {
+    let is_missing = |name: &String| environment.get_bytes(name.as_bytes()).is_none();
+    options.require.iter().any(is_missing) || !options.out.is_empty()
+}
+
+/// Reports a panic in one line. Then `exec` executes its command with the environment as it was, if the application
+/// `may_start`; otherwise the process ends with the code `failure`.
+pub(crate) fn guard_against_panic(may_start: bool, failure: i32, arguments: &[OsString]) {
     let arguments = arguments.to_vec();
     std::panic::set_hook(Box::new(move |panic| {
         let panic = panic.to_string();
         let bug = crate::system::logging::one_line(&panic);
-        let then = if is_exec { "; the command is executed with the environment as it was" } else { "" };
+        let then = if may_start { "; the command is executed with the environment as it was" } else { "" };
         // A standard error that cannot be written must not be another panic.
         let _ = writeln!(std::io::stderr(), "introspod: error: a bug: {bug}{then}");
-        if !is_exec {
-            std::process::exit(exit::FAILURE);
+        if !may_start {
+            std::process::exit(failure);
         }
         let command = crate::cli::command(&arguments).unwrap_or_default();
         let environment = Environment::new(crate::system::process::environment());
@@ -126,7 +133,7 @@ mod tests {
     fn panicking() {
         if std::env::var_os(PANICS).is_some() {
             let arguments = ["exec", "--labels", "--", "sh", "-c", "echo became $KEPT"].map(OsString::from);
-            guard_against_panic(true, &arguments);
+            guard_against_panic(true, exit::EXEC_FAILURE, &arguments);
             panic!("a bug\nof ours");
         }
     }

@@ -223,20 +223,45 @@ fn the_code_of_a_failure_that_nobody_reads_of_is_the_same() {
     }
 }
 
-/// The first random bytes of an API request are refused: the library panics.
-#[test]
-fn a_bug_of_ours_that_nobody_can_be_told_of_does_not_stop_the_start() {
-    if !needs("the Debian package strace", has_strace) {
-        return;
-    }
+/// What `exec OPTIONS -- echo started` does when the library panics: the first random bytes of a request are refused.
+fn panicking(options: &[&str], stderr: Stdio) -> Option<std::process::Output> {
     let world = World::recorded("bare", "web");
     let mut command = Command::new("strace");
     command.args(["--follow-forks", "--quiet=all", "--output=/dev/null", "--inject=getrandom:error=EIO"]);
     command.args([INTROSPOD, "exec", "--root"]).arg(world.path()).args(["--timeout", "100ms"]);
-    command.args(["--api-url", "https://127.0.0.1:1", "--set", "I=container.image", "--", "echo", "started"]);
-    command.env_clear().env("PATH", "/usr/bin:/bin");
-    command.stderr(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
-    assert_eq!(output(command).stdout, b"started\n");
+    command.args(["--api-url", "https://127.0.0.1:1", "--set", "I=container.image"]).args(options);
+    command
+        .args(["--", "echo", "started"])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("KNOWN", "1")
+        .stderr(stderr);
+    needs("the Debian package strace", has_strace).then(|| command.stdin(Stdio::null()).output().unwrap())
+}
+
+#[test]
+fn a_bug_of_ours_that_nobody_can_be_told_of_does_not_stop_the_start() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let Some(output) = panicking(&[], full().into()) else { return };
+    assert_eq!(output.stdout, b"started\n");
+}
+
+#[test]
+fn after_a_bug_of_ours_nothing_starts_without_what_is_required() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("x.env");
+    for (options, is_started) in [
+        (&["--require", "KNOWN"][..], true),
+        (&["--require", "NOPE"], false),
+        (&["--require", "KNOWN", "--require", "I"], false),
+        (&["--out", out.to_str().unwrap()], false),
+    ] {
+        let Some(output) = panicking(options, Stdio::piped()) else { return };
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains("introspod: error: a bug: "), "{stderr}");
+        assert_eq!(output.status.code(), Some(if is_started { 0 } else { 125 }), "{options:?}");
+        assert_eq!(output.stdout, if is_started { &b"started\n"[..] } else { b"" }, "{options:?}");
+    }
 }
 
 #[test]
