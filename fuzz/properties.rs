@@ -363,7 +363,7 @@ fn volume(data: &[u8]) {
 const OTEL: [&str; 2] = ["OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"];
 
 fn pod_object(data: &[u8]) {
-    let Ok(pod) = pod::parse(data) else { return };
+    let Ok(pod) = pod::parse(data, &[]) else { return };
     let named = Asked { container: Some("main".to_owned()), is_beside: false };
     let beside = Asked { container: None, is_beside: true };
     let api = Settings { when: When::Never, url: None, timeout: Duration::ZERO };

@@ -184,7 +184,7 @@ impl<'a> Client<'a> {
         let read = response.take(BODY_LIMIT + 1).read_to_end(&mut body);
         if !(200..300).contains(&status) {
             // A `Status` object (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`).
-            let object = object::parse(&body).unwrap_or_default();
+            let object = object::parse(&body, &[]).unwrap_or_default();
             let message = said(object["message"].as_str().unwrap_or(reason));
             return Err(Failure::Status { status, message, retry_after, through_proxy: self.url.is_plain() });
         }

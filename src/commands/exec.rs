@@ -31,8 +31,8 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
-    let input = Input::open(options, environment, clock)?;
     let templates = if options.expand == Some(true) { templates(command) } else { Vec::new() };
+    let input = Input::open(options, &templates, environment, clock)?;
     let prepared = input.prepare(options, environment, &templates)?;
     prepared.write_files(options)?;
     let mut command = command.to_vec();

@@ -31,14 +31,18 @@ pub(super) enum Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Opens the input that the options name. `environment` is that of this process.
+    /// Opens the input that the options name. `environment` is that of this process. Of a Pod object, what the
+    /// options and `templates` refer to is kept.
     pub(super) fn open(
         options: &Options,
+        templates: &[Template],
         environment: &'a Environment,
         clock: fn() -> Instant,
     ) -> Result<Self, CommandError> {
         if let Some(file) = &options.pod {
-            return Ok(Input::Object(read_pod(file)?, Environment::default()));
+            let (selection, environments) = (options.selection(), [environment; 2]);
+            let inputs = Inputs { selection, environments, container: None, templates };
+            return Ok(Input::Object(read_pod(file, &inputs.wanted().paths)?, Environment::default()));
         }
         let (volumes, token_file) = (options.volume.clone(), options.token_file.clone());
         Ok(Input::Container(match options.process {
@@ -138,15 +142,19 @@ impl<'a> Input<'a> {
         Inputs { selection: options.selection(), environments, container: self.surroundings(), templates }
     }
 
-    fn gather(&self, options: &Options, inputs: &Inputs, asked: Asked, shared: &mut Shared) -> Gathered {
+    fn gather<'s>(
+        &'s self,
+        options: &Options,
+        inputs: &Inputs,
+        asked: Asked,
+        shared: &mut Shared<'s>,
+    ) -> Gathered {
         let origin = match self {
             Input::Container(surroundings) => Origin::Container(surroundings),
             Input::Object(pod, _) => Origin::Object(pod),
         };
         let request = Request { asked, wanted: inputs.wanted(), api: &options.api() };
-        let gathered = gather(origin, &request, shared);
-        gathered.warn(shared);
-        gathered
+        gather(origin, &request, shared)
     }
 
     fn with_variables(&self, gathered: Gathered, inputs: &Inputs) -> Prepared {
@@ -163,7 +171,7 @@ pub(super) fn last_logged(mut errors: Vec<VariablesError>) -> Result<(), Command
     last.map_or(Ok(()), |error| Err(error.into()))
 }
 
-fn read_pod(file: &Path) -> Result<Json, CommandError> {
+fn read_pod(file: &Path, paths: &[crate::kubernetes::path::Path]) -> Result<Json, CommandError> {
     let name = || file.display().to_string();
     // One byte more than the limit, so that the parser rejects a larger object.
     let limit = object::BYTES_LIMIT as u64 + 1;
@@ -173,7 +181,7 @@ fn read_pod(file: &Path) -> Result<Json, CommandError> {
         false => std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut content)),
     };
     read.map_err(|source| CommandError::PodFile { file: name(), source })?;
-    pod::parse(&content).map_err(|source| CommandError::Pod { file: name(), source })
+    pod::parse(&content, paths).map_err(|source| CommandError::Pod { file: name(), source })
 }
 
 /// The facts and variables.

@@ -20,7 +20,7 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let input = Input::open(options, environment, clock)?;
+    let input = Input::open(options, &[], environment, clock)?;
     let prepared = input.prepare_what_is_known(options, &Environment::default(), &[]);
     if !options.operands.is_empty() {
         input.require(&prepared, options)?;
@@ -74,7 +74,7 @@ fn values(names: &[String], input: &Input, prepared: &Prepared) -> Result<String
 /// The sources that do not know something, and why.
 fn silent_sources(input: &Input, gathered: &Gathered) -> Vec<(&'static str, String)> {
     let mut lines: Vec<_> =
-        gathered.notes.iter().map(|(source, note)| (source.name(), note.text.clone())).collect();
+        gathered.facts.notes().map(|(source, note)| (source.name(), note.text.clone())).collect();
     if gathered.facts.text(Field::POD_NAME).is_none()
         && let Some(surroundings) = input.surroundings()
         && let Some(hostname) = surroundings.hostname()

@@ -13,6 +13,7 @@ use crate::client::notify::Notifier;
 use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
 use crate::facts::{Facts, Value};
+use crate::kubernetes::quantity::Quantity;
 use crate::sources::changes::{LOOK, Watches};
 use crate::sources::gather::{self, Gathered};
 use crate::sources::volume::DEFAULT_PLACES;
@@ -27,7 +28,7 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let input = Input::open(options, environment, clock)?;
+    let input = Input::open(options, &[], environment, clock)?;
     let each = options.per_container();
     let Some(surroundings) = input.surroundings() else {
         // A Pod object does not change.
@@ -130,8 +131,8 @@ fn of_volume(prepared: &[Prepared]) -> Vec<Option<&Value>> {
 /// Whether the API server has failed, and something that it told is missing now.
 fn is_poorer(before: &[Prepared], after: &[Prepared]) -> bool {
     before.iter().zip(after).any(|(before, after)| {
-        let mut notes = after.gathered.notes.iter();
-        let has_failed = notes.any(|(source, note)| *source == Source::Api && note.is_broken);
+        let mut notes = after.gathered.facts.notes();
+        let has_failed = notes.any(|(source, note)| source == Source::Api && note.is_broken);
         has_failed && before.variables.keys().any(|name| !after.variables.contains_key(name))
     })
 }
@@ -172,6 +173,12 @@ fn shown(prepared: &[Prepared]) -> Shown {
         match facts.get(field).map(|fact| &fact.value) {
             Some(Value::Text(text)) => {
                 shown.insert(field.path.to_owned(), text.clone());
+            }
+            Some(Value::Quantities(map)) => {
+                let entry = |(name, quantity): (&String, &Quantity)| {
+                    (Reference::Entry(field, name.clone()).to_string(), quantity.to_string())
+                };
+                shown.extend(map.iter().map(entry));
             }
             Some(Value::Quantity(quantity)) => {
                 shown.insert(field.path.to_owned(), quantity.to_string());

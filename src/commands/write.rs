@@ -13,7 +13,7 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let input = Input::open(options, environment, clock)?;
+    let input = Input::open(options, &[], environment, clock)?;
     let each = options.per_container();
     // Write nothing unless every required variable is known.
     let prepared = input.prepare_each(&each)?;

@@ -109,6 +109,11 @@ const fn is_same(one: &[u8], other: &[u8]) -> bool {
 }
 
 impl Field {
+    /// The field's position in the table.
+    pub(crate) fn position(self) -> usize {
+        self.0
+    }
+
     /// Every field, in the order of the table.
     pub(crate) fn all() -> impl DoubleEndedIterator<Item = Field> {
         (0..TABLE.len()).map(Field)
@@ -338,7 +343,7 @@ pub(crate) static TABLE: &[Row] = &[
     Row { path: "workload.name", kind: Kind::Controller, variable: Some("WORKLOAD_NAME"), sources: &[Api, Labels], place: at(Pod, "/metadata/ownerReferences"), document: &["pod", "workload", "name"], ..FIELD },
     Row { path: "pod.ordinal", kind: Kind::Ordinal, variable: Some("POD_ORDINAL"), sources: &[Environment, Labels, Api], place: at(Pod, "/metadata/labels"), document: &["pod", "ordinal"], ..FIELD },
     Row { path: "status.qosClass", variable: Some("POD_QOS_CLASS"), sources: &[Cgroup, Api], place: at(Pod, "/status/qosClass"), document: &["pod", "qosClass"], ..FIELD },
-    Row { path: "node.labels", kind: Kind::Map, keys: LABEL_KEYS, place: at(Node, "/metadata/labels"), needs_key: true, document: &["node", "labels"], ..FIELD },
+    Row { path: "node.labels", kind: Kind::Map, keys: LABEL_KEYS, sources: &[Api, Labels], place: at(Node, "/metadata/labels"), needs_key: true, document: &["node", "labels"], ..FIELD },
     Row { path: "cluster.domain", kind: Kind::Subdomain, variable: Some("CLUSTER_DOMAIN"), sources: &[Kubelet], document: &["cluster", "domain"], ..FIELD },
     Row { path: "metadata.creationTimestamp", place: at(Pod, "/metadata/creationTimestamp"), document: &["pod", "creationTimestamp"], ..FIELD },
     Row { path: "status.startTime", place: at(Pod, "/status/startTime"), is_late_in_api: true, document: &["pod", "startTime"], ..FIELD },

@@ -8,13 +8,18 @@ pub(crate) mod owner;
 mod policy;
 pub(crate) mod reference;
 pub(crate) mod subject;
+pub(crate) mod topology;
 pub(crate) mod wanted;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::rc::Rc;
 
-use crate::facts::field::{Field, Kind, Source, TABLE};
+use crate::facts::field::{Field, Kind, Source};
 use crate::facts::limits::{Machine, Quota};
 use crate::facts::owner::Ownership;
+use crate::facts::reference::Reference;
+use crate::kubernetes::path::Path;
 use crate::kubernetes::quantity::Quantity;
 
 /// A field's value.
@@ -22,9 +27,13 @@ use crate::kubernetes::quantity::Quantity;
 pub(crate) enum Value {
     Text(String),
     Map(BTreeMap<String, String>),
+    /// Some entries of a map: one that is not here may exist.
+    Part(BTreeMap<String, String>),
     Quantity(Quantity),
     /// A quantity that the kubelet rounded up to a larger unit.
     Rounded(Quantity),
+    /// Quantities by the names of their resources.
+    Quantities(BTreeMap<String, Quantity>),
     /// A CPU limit in the kernel's form.
     Quota(Quota),
     /// The field is known to have no value, such as a limit that is not set.
@@ -63,14 +72,14 @@ pub(crate) struct Note {
     pub(crate) is_broken: bool,
     /// What to do about it, for a line of its own.
     pub(crate) advice: Option<String>,
-    /// The field that it is about; none if it is about all fields of the source.
-    pub(crate) about: Option<Field>,
+    /// The fields that it is about; none if it is about all fields to which the source gives no value.
+    pub(crate) about: Vec<Field>,
 }
 
 impl Note {
     /// A note without advice, about all fields of the source.
     pub(crate) fn new(text: impl Into<String>, is_broken: bool) -> Self {
-        Note { text: text.into(), is_broken, advice: None, about: None }
+        Note { text: text.into(), is_broken, advice: None, about: Vec::new() }
     }
 }
 
@@ -114,29 +123,62 @@ impl Told {
         self.notes.push(Note::new(text, true));
     }
 
-    /// Adds a note on something that is broken, with what to do about it.
-    pub(crate) fn broken_with_advice(&mut self, text: impl Into<String>, advice: impl Into<String>) {
-        self.notes.push(Note { advice: Some(advice.into()), ..Note::new(text, true) });
-    }
-
     /// Adds a note on why `field` alone is not known.
     pub(crate) fn absent_field(&mut self, field: Field, text: impl Into<String>) {
-        self.notes.push(Note { about: Some(field), ..Note::new(text, false) });
+        self.notes.push(Note { about: vec![field], ..Note::new(text, false) });
     }
 
     /// Adds a note on something that is broken about `field` alone.
     pub(crate) fn broken_field(&mut self, field: Field, text: impl Into<String>) {
-        self.notes.push(Note { about: Some(field), ..Note::new(text, true) });
+        self.notes.push(Note { about: vec![field], ..Note::new(text, true) });
     }
 }
 
-/// Everything that the sources reported, and for each field the value that wins.
+/// What the sources reported about one field.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    /// The values, in the order in which the sources count.
+    facts: Vec<Fact>,
+    /// Why other sources have no value, in the order of reading.
+    notes: Vec<(Source, Rc<Note>)>,
+    /// The limit that the sources together tell ([`limits`]).
+    limit: Option<Fact>,
+}
+
+impl Slot {
+    /// Adds a value. Of one source, the first value of each kind counts; a resource has them all.
+    fn add(&mut self, field: Field, fact: Fact) {
+        let rank = |source: Source| field.sources.iter().position(|it| *it == source);
+        let Some(own) = rank(fact.source) else { return };
+        let position = self.facts.iter().position(|other| rank(other.source) > Some(own));
+        self.facts.insert(position.unwrap_or(self.facts.len()), fact);
+    }
+
+    fn known(&self, field: Field) -> Option<&Fact> {
+        match field.kind {
+            Kind::Resource { .. } => self.limit.as_ref(),
+            _ => self.facts.iter().find(|fact| !matches!(fact.value, Value::Part(_))),
+        }
+    }
+}
+
+/// A value that a reference found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Found<'a> {
+    Text(&'a str),
+    Map(&'a BTreeMap<String, String>),
+    Quantity(&'a Quantity),
+}
+
+/// Everything that the sources reported. Of the values of a field one wins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
-    // There are a few dozen at most, so a list is faster and smaller than a tree.
-    known: Vec<(Field, Fact)>,
-    /// The values that did not win and, for resources, every reported value.
-    told: Vec<(Field, Fact)>,
+    /// By the field's position in the table.
+    slots: Vec<Slot>,
+    /// What the API's objects have at the paths that were asked for, or why they have nothing.
+    paths: Vec<(Path, Result<String, Note>)>,
+    /// Every note, in the order of reading.
+    notes: Vec<(Source, Rc<Note>)>,
     /// The machine, for the choice of a limit.
     pub(crate) machine: Machine,
     /// When the pod was created, in minutes since 1970: at the latest, if only the token says it.
@@ -147,53 +189,60 @@ pub(crate) struct Facts {
 
 impl Facts {
     pub(crate) fn new(page_size: u64) -> Self {
+        let slots = Field::all().map(|_| Slot::default()).collect();
         let machine = Machine { page_size, ..Machine::default() };
-        Facts {
-            known: Vec::with_capacity(TABLE.len()),
-            told: Vec::with_capacity(TABLE.len()),
-            machine,
-            ..Facts::default()
-        }
+        Facts { slots, machine, ..Facts::default() }
     }
 
-    /// Adds the values that `source` reported.
-    pub(crate) fn add(&mut self, source: Source, values: Vec<(Field, Value)>) {
+    /// Adds the report of `source`.
+    pub(crate) fn add(&mut self, source: Source, report: impl Into<Told>) {
+        let Told { values, notes } = report.into();
         for (field, value) in values {
-            let fact = Fact { value, source };
-            match field.kind {
-                Kind::Resource { .. } => self.settle_resource(field, fact),
-                _ => self.settle(field, fact),
+            self.slots[field.position()].add(field, Fact { value, source });
+            if matches!(field.kind, Kind::Resource { .. }) {
+                self.settle_limit(field);
             }
+        }
+        let notes: Vec<_> = notes.into_iter().map(|note| (source, Rc::new(note))).collect();
+        for (field, slot) in Field::all().zip(&mut self.slots) {
+            let is_silent =
+                || field.sources.contains(&source) && !slot.facts.iter().any(|it| it.source == source);
+            let general =
+                notes.iter().find(|(_, note)| note.about.is_empty()).filter(|_| is_silent()).cloned();
+            let own = notes.iter().filter(|(_, note)| note.about.contains(&field)).cloned();
+            slot.notes.extend(own.chain(general));
+        }
+        self.notes.extend(notes);
+    }
+
+    fn settle_limit(&mut self, field: Field) {
+        let slot = &mut self.slots[field.position()];
+        slot.limit = limits::resolve(field, &slot.facts.iter().collect::<Vec<_>>(), &self.machine);
+    }
+
+    /// Adds what an object has at `path`.
+    pub(crate) fn add_path(&mut self, path: Path, found: Result<String, Note>) {
+        self.paths.retain(|(other, _)| *other != path);
+        self.paths.push((path, found));
+    }
+
+    /// Removes everything that `source` reported.
+    pub(crate) fn forget(&mut self, source: Source) {
+        Field::all().for_each(|field| self.retract(source, field));
+        self.notes.retain(|(other, _)| *other != source);
+        if source == Source::Api {
+            self.paths.clear();
         }
     }
 
-    /// Removes the value that `source` reported for `field`.
+    /// Removes what `source` reported about `field`.
     pub(crate) fn retract(&mut self, source: Source, field: Field) {
-        self.known.retain(|(known, fact)| *known != field || fact.source != source);
-        self.told.retain(|(told, fact)| *told != field || fact.source != source);
-    }
-
-    /// The higher-ranked source wins. Within one source, the first value wins.
-    fn settle(&mut self, field: Field, mut fact: Fact) {
-        let rank = |source: Source| field.sources.iter().position(|it| *it == source);
-        let own = rank(fact.source);
-        match self.known.iter_mut().find(|(known, _)| *known == field) {
-            None if own.is_some() => return self.known.push((field, fact)),
-            Some((_, known)) if own.is_some_and(|own| rank(known.source).is_some_and(|it| own < it)) => {
-                std::mem::swap(known, &mut fact);
-            }
-            _ => {}
+        let slot = &mut self.slots[field.position()];
+        slot.facts.retain(|fact| fact.source != source);
+        slot.notes.retain(|(other, _)| *other != source);
+        if matches!(field.kind, Kind::Resource { .. }) {
+            self.settle_limit(field);
         }
-        self.told.push((field, fact));
-    }
-
-    fn settle_resource(&mut self, field: Field, fact: Fact) {
-        self.told.push((field, fact));
-        let of_field = self.told.iter().filter(|(told, _)| *told == field);
-        let told: Vec<&Fact> = of_field.map(|(_, fact)| fact).collect();
-        let known = limits::resolve(field, &told, &self.machine);
-        self.known.retain(|(known, _)| *known != field);
-        self.known.extend(known.map(|fact| (field, fact)));
     }
 
     /// The fact about `field`, if there is one.
@@ -206,7 +255,7 @@ impl Facts {
         self.get(field)?.value.text()
     }
 
-    /// The map of `field`: labels, annotations or node labels.
+    /// The whole map of `field`.
     pub(crate) fn map(&self, field: Field) -> Option<&BTreeMap<String, String>> {
         match &self.get(field)?.value {
             Value::Map(map) => Some(map),
@@ -214,13 +263,66 @@ impl Facts {
         }
     }
 
-    /// Whether the question is answered: there is a value, or the field is known to have none.
-    pub(crate) fn is_settled(&self, field: Field) -> bool {
-        self.look_up(field).is_some()
+    /// The entries of a map that are known and whose keys begin with `prefix`, each from the first source that has
+    /// it, and whether there can be no others.
+    pub(crate) fn entries(&self, field: Field, prefix: &str) -> (BTreeMap<&str, (&str, Source)>, bool) {
+        let mut entries = BTreeMap::new();
+        for fact in &self.slots[field.position()].facts {
+            if let Value::Map(map) | Value::Part(map) = &fact.value {
+                let from = map.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+                for (key, value) in from.take_while(|(key, _)| key.starts_with(prefix)) {
+                    entries.entry(key.as_str()).or_insert((value.as_str(), fact.source));
+                }
+            }
+            if !matches!(fact.value, Value::Part(_)) {
+                return (entries, true);
+            }
+        }
+        (entries, false)
+    }
+
+    /// The value of `reference`, and its source.
+    pub(crate) fn find(&self, reference: &Reference) -> Option<(Found<'_>, Source)> {
+        self.first(reference).and_then(|(found, source)| Some((found?, source)))
+    }
+
+    /// Whether `reference` has a value, or is known to have none.
+    pub(crate) fn is_settled(&self, reference: &Reference) -> bool {
+        self.first(reference).is_some()
+    }
+
+    /// The first answer to `reference`: a value, or that there is none.
+    fn first(&self, reference: &Reference) -> Option<(Option<Found<'_>>, Source)> {
+        match reference {
+            Reference::Path(path) => {
+                let (_, found) = self.paths.iter().find(|(other, _)| other == path)?;
+                // A path that leads nowhere now may come late: it is not settled.
+                found.as_deref().ok().map(|text| (Some(Found::Text(text)), Source::Api))
+            }
+            Reference::Field(field) => {
+                let fact = self.look_up(*field)?;
+                let found = match &fact.value {
+                    Value::Text(text) => Some(Found::Text(text)),
+                    Value::Map(map) => Some(Found::Map(map)),
+                    Value::Quantity(quantity) => Some(Found::Quantity(quantity)),
+                    _ => None,
+                };
+                Some((found, fact.source))
+            }
+            Reference::Entry(field, key) => self.slots[field.position()].facts.iter().find_map(|fact| {
+                let found = match &fact.value {
+                    Value::Map(map) | Value::Part(map) => map.get(key).map(|text| Found::Text(text)),
+                    Value::Quantities(quantities) => quantities.get(key).map(Found::Quantity),
+                    _ => None,
+                };
+                let is_last = !matches!(fact.value, Value::Part(_));
+                (is_last || found.is_some()).then_some((found, fact.source))
+            }),
+        }
     }
 
     fn look_up(&self, field: Field) -> Option<&Fact> {
-        self.known.iter().find(|(known, _)| *known == field).map(|(_, fact)| fact)
+        self.slots[field.position()].known(field)
     }
 
     /// Whether `told` is the value `known` of the same field, as another source writes it.
@@ -230,9 +332,42 @@ impl Facts {
 
     /// The value that `source` reported for `field`, even if it did not win.
     pub(crate) fn told_by(&self, source: Source, field: Field) -> Option<&Value> {
-        // The known value of a resource may combine two sources.
-        let known = self.known.iter().filter(|(known, _)| !matches!(known.kind, Kind::Resource { .. }));
-        let mut all = known.chain(&self.told);
-        all.find(|(told, fact)| fact.source == source && *told == field).map(|(_, fact)| &fact.value)
+        let mut facts = self.slots[field.position()].facts.iter();
+        facts.find(|fact| fact.source == source).map(|fact| &fact.value)
+    }
+
+    /// Every note, in the order of reading.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = (Source, &Note)> {
+        self.notes.iter().map(|(source, note)| (*source, &**note))
+    }
+
+    /// Why the sources have no value for `reference`, in the order of reading.
+    pub(crate) fn reasons(&self, reference: &Reference) -> Vec<(Source, &Note)> {
+        match reference {
+            Reference::Path(path) => {
+                let found = self.paths.iter().find(|(other, _)| other == path);
+                found
+                    .and_then(|(_, found)| found.as_ref().err())
+                    .map(|note| (Source::Api, note))
+                    .into_iter()
+                    .collect()
+            }
+            Reference::Field(field) | Reference::Entry(field, _) => {
+                let notes = self.slots[field.position()].notes.iter();
+                notes.map(|(source, note)| (*source, &**note)).collect()
+            }
+        }
+    }
+}
+
+impl From<Note> for Told {
+    fn from(note: Note) -> Self {
+        Told { values: Vec::new(), notes: vec![note] }
+    }
+}
+
+impl From<Vec<(Field, Value)>> for Told {
+    fn from(values: Vec<(Field, Value)>) -> Self {
+        Told { values, notes: Vec::new() }
     }
 }

@@ -148,11 +148,12 @@ pub(crate) fn conclude(facts: &mut Facts, is_ordinal_named: bool) {
         Some(controller) => marks.values(controller),
         None => NOBODY.map(|field| (field, Value::Nothing)).to_vec(),
     });
-    if let Some(told) = told {
-        // Before the API's answer, the labels may have named another owner.
-        facts.retract(Source::Labels, Field::ORDINAL);
+    // Before the API's answer, the labels may have named another owner.
+    facts.forget(Source::Labels);
+    if let Some(mut told) = told {
+        told.push((Field::ORDINAL, Value::Nothing));
+        told.iter().for_each(|(field, _)| facts.retract(Source::Api, *field));
         facts.add(Source::Api, told);
-        facts.add(Source::Api, vec![(Field::ORDINAL, Value::Nothing)]);
     }
     facts.add(Source::Labels, concluded);
 }

@@ -1,13 +1,10 @@
-//! A reference in an expression: to a field, or to one entry of a map.
+//! A reference in an expression: to a field, to one entry of a map, or into an object of the API.
 
-use crate::facts::field::{Field, Kind, Source};
-use crate::facts::{Facts, Value};
+use crate::facts::field::{Field, Kind, Object, Source};
+use crate::kubernetes::path::{Path, PathError, Root};
 use crate::kubernetes::qualified_name::KeyError;
 use crate::kubernetes::quantity::Quantity;
 use crate::system::suggest;
-
-/// The prefix of the labels that a cluster copies from nodes onto pods.
-const TOPOLOGY: &str = "topology.kubernetes.io/";
 
 /// A reference in an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +13,8 @@ pub(crate) enum Reference {
     Field(Field),
     /// One entry of a field that is a map: `metadata.labels['key']`.
     Entry(Field, String),
+    /// A value in an object of the API: `pod.spec.priorityClassName`.
+    Path(Path),
 }
 
 /// A text is not a reference. No message contains the text, which may be a secret.
@@ -27,13 +26,18 @@ pub(crate) enum ReferenceError {
     UnquotedKey(&'static str),
     #[error("invalid key: {0}")]
     InvalidKey(KeyError),
+    #[error(transparent)]
+    Path(#[from] PathError),
     #[error("{0} takes no key; only labels, annotations and resources do, as in metadata.labels['KEY']")]
     Subscript(&'static str),
 }
 
 impl Reference {
-    /// Parses a field or an entry of a map: `metadata.name`, `metadata.labels['KEY']`.
+    /// Parses a field, an entry of a map or a path: `metadata.name`, `metadata.labels['KEY']`.
     pub(crate) fn parse(path: &str) -> Result<Self, ReferenceError> {
+        if Path::is_meant(path) {
+            return Ok(Reference::Path(Path::parse(path)?));
+        }
         if let Some((map, key)) = path.strip_suffix("']").and_then(|rest| rest.split_once("['")) {
             return parse_entry(path, map, key);
         }
@@ -53,11 +57,52 @@ impl Reference {
         resource.ok_or_else(|| ReferenceError::Unknown(path.to_owned()))
     }
 
-    /// The field that it refers to.
-    pub(crate) fn field(&self) -> Field {
+    /// The field that it refers to. A path has none.
+    pub(crate) fn field(&self) -> Option<Field> {
         match self {
-            Reference::Field(field) | Reference::Entry(field, _) => *field,
+            Reference::Field(field) | Reference::Entry(field, _) => Some(*field),
+            Reference::Path(_) => None,
         }
+    }
+
+    /// The object of the API that has the value.
+    pub(crate) fn object(&self) -> Option<Object> {
+        match self {
+            Reference::Field(field) | Reference::Entry(field, _) => field.object(),
+            Reference::Path(path) => Some(Reference::object_of(path)),
+        }
+    }
+
+    /// The object of the API into which `path` leads.
+    pub(crate) fn object_of(path: &Path) -> Object {
+        match path.object {
+            Root::Pod => Object::Pod,
+            Root::Node => Object::Node,
+            Root::Namespace => Object::Namespace,
+        }
+    }
+
+    /// Whether it is about one container, and not about the whole pod.
+    pub(crate) fn is_of_container(&self) -> bool {
+        self.field().is_some_and(|field| field.is_of_container)
+    }
+
+    /// Whether the value may be a secret.
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self, Reference::Path(path) if path.is_private())
+    }
+
+    /// Whether the API may lack the value during the pod's first second, and then has it.
+    pub(crate) fn is_late_in_api(&self) -> bool {
+        match self {
+            Reference::Field(field) | Reference::Entry(field, _) => field.is_late_in_api,
+            Reference::Path(path) => path.is_late(),
+        }
+    }
+
+    /// Whether only the API can have the value.
+    pub(crate) fn is_only_in_api(&self) -> bool {
+        self.field().is_none_or(|field| field.sources == [Source::Api])
     }
 
     /// The name of the resource that it refers to.
@@ -65,6 +110,7 @@ impl Reference {
         match self {
             Reference::Field(field) => field.resource(),
             Reference::Entry(field, key) => (field.kind == Kind::Quantities).then_some(key),
+            Reference::Path(_) => None,
         }
     }
 }
@@ -118,23 +164,7 @@ impl std::fmt::Display for Reference {
                 write!(formatter, "{}.{key}", field.path)
             }
             Reference::Entry(field, key) => write!(formatter, "{}['{key}']", field.path),
+            Reference::Path(path) => path.fmt(formatter),
         }
     }
-}
-
-/// The pod's copy of a topology label of its node. Kubernetes 1.35 and later makes it (KEP-4742), so
-/// the Node object is not needed.
-pub(crate) fn topology_label(reference: &Reference, facts: &Facts) -> Option<(String, Source)> {
-    let Reference::Entry(field, key) = reference else { return None };
-    if *field != Field::NODE_LABELS || !is_topology(key) {
-        return None;
-    }
-    let fact = facts.get(Field::LABELS)?;
-    let Value::Map(labels) = &fact.value else { return None };
-    Some((labels.get(key)?.clone(), fact.source))
-}
-
-/// Whether the cluster may have copied the node's label `key` onto the pod.
-pub(crate) fn is_topology(key: &str) -> bool {
-    key.starts_with(TOPOLOGY)
 }

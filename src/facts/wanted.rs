@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use crate::facts::Facts;
 use crate::facts::field::Field;
-use crate::facts::reference::{Reference, topology_label};
+use crate::facts::reference::Reference;
+use crate::kubernetes::path::Path;
 
 /// A field that was looked up and is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) welcome: Option<fn(&Facts) -> Vec<Field>>,
     /// The facts describe no container ([`Subject::Pod`](crate::facts::subject::Subject::Pod)).
     pub(crate) of_nobody: bool,
+    /// Every path that a value refers to. Of objects, only what these name is kept.
+    pub(crate) paths: Vec<Path>,
 }
 
 impl Wanted<'_> {
@@ -53,7 +56,7 @@ impl Wanted<'_> {
     }
 
     fn is_open(&self, reference: &Reference, facts: &Facts) -> bool {
-        self.can_be_told(reference) && !is_settled(reference, facts)
+        self.can_be_told(reference) && !facts.is_settled(reference)
     }
 
     /// Whether `field` was requested by name.
@@ -63,11 +66,6 @@ impl Wanted<'_> {
 
     /// Whether the subject can have the field.
     fn can_be_told(&self, reference: &Reference) -> bool {
-        !(self.of_nobody && reference.field().is_of_container)
+        !(self.of_nobody && reference.is_of_container())
     }
-}
-
-/// Whether `reference` has a value, or is known to have none.
-fn is_settled(reference: &Reference, facts: &Facts) -> bool {
-    facts.is_settled(reference.field()) || topology_label(reference, facts).is_some()
 }

@@ -7,7 +7,6 @@ pub(crate) mod image_reference;
 pub(crate) mod key_value;
 pub(crate) mod names;
 pub(crate) mod object;
-#[allow(dead_code, reason = "References to paths follow at once")]
 pub(crate) mod path;
 pub(crate) mod qualified_name;
 pub(crate) mod quantity;

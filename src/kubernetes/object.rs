@@ -9,6 +9,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::path::{Path, Segment};
+
 /// The longest text of an object, in bytes.
 pub(crate) const BYTES_LIMIT: usize = 8 << 20;
 /// The longest string in an object, in bytes of JSON.
@@ -56,17 +58,19 @@ pub(crate) enum ObjectError {
     TooLarge(&'static str),
 }
 
-/// Parses an object, except for the parts that introspod does not read.
+/// Parses an object, except for the parts that introspod does not read. Of these it keeps what `paths` name: the
+/// elements of a list that match, and of them only the members on the path.
 ///
 /// # Errors
 /// The bytes are not JSON, or the object is larger than one in a cluster can be.
-pub(crate) fn parse(content: &[u8]) -> Result<Value, ObjectError> {
+pub(crate) fn parse(content: &[u8], paths: &[Path]) -> Result<Value, ObjectError> {
     // The parser's buffer for strings with escape sequences grows by doubling.
     let needed = content.len() + 2 * check_shape(content)?;
     let left = TOTAL_LIMIT.checked_sub(needed).ok_or(ObjectError::TooLarge("longer strings"))?;
     let left = Cell::new(Some(left.min(HEAP_LIMIT)));
     let mut deserializer = serde_json::Deserializer::from_slice(content);
-    let builder = Builder { left: &left, parent: "" };
+    let tails: Vec<&[Segment]> = paths.iter().map(|path| &path.segments[..]).collect();
+    let builder = Builder { left: &left, parent: "", is_whole: true, tails: &tails, compared: &[] };
     let value = builder.deserialize(&mut deserializer);
     let value = value.and_then(|value| deserializer.end().map(|()| value));
     value.map_err(|error| match left.get() {
@@ -126,6 +130,12 @@ struct Builder<'a> {
     left: &'a Cell<Option<usize>>,
     /// The key of the map that contains the value.
     parent: &'a str,
+    /// Everything in the value is kept, but what is never read; else only what `tails` and `compared` name.
+    is_whole: bool,
+    /// The rest of each path that leads to the value or further.
+    tails: &'a [&'a [Segment]],
+    /// The members that decide whether an element of a list matches.
+    compared: &'a [&'a str],
 }
 
 impl Builder<'_> {
@@ -177,10 +187,38 @@ impl<'de> Visitor<'de> for Builder<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(self)? {
+        let mut open = self.tails.to_vec();
+        let compared: Vec<&str> = open.iter().filter_map(|tail| tail.first()?.compared()).collect();
+        let has_numbers = open.iter().any(|tail| matches!(tail.first(), Some(Segment::Key(_))));
+        for number in 0.. {
+            let number = number.to_string();
+            let is_element = |segment: &Segment| match segment {
+                Segment::Key(key) => *key == number,
+                Segment::Element { .. } => true,
+            };
+            let tails: Vec<&[Segment]> = open.iter().filter_map(|tail| next(tail, is_element)).collect();
+            let before = self.left.get();
+            let builder = Builder { tails: &tails, compared: &compared, ..self };
+            let Some(mut item) = items.next_element_seed(builder)? else { break };
+            let is_asked_for = open.iter().any(|tail| match tail.first() {
+                Some(Segment::Key(key)) => *key == number,
+                Some(element) => element.matches(&item),
+                None => false,
+            });
+            if !self.is_whole && !is_asked_for {
+                self.left.set(before);
+                item = Value::Null;
+                if !has_numbers {
+                    continue;
+                }
+            }
             if list.len() == list.capacity() {
                 // The capacity doubles, and is at least 4 (`RawVec` in Rust's `alloc`).
                 self.charge(ALLOCATION + size_of::<Value>() * list.len().max(4))?;
+            }
+            if !self.is_whole {
+                // Only the first element that matches counts.
+                open.retain(|tail| !tail.first().is_some_and(|segment| segment.matches(&item)));
             }
             list.push(item);
         }
@@ -190,18 +228,28 @@ impl<'de> Visitor<'de> for Builder<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            if NEVER_READ.contains(&(self.parent, key.as_str())) {
+            let is_member = |segment: &Segment| matches!(segment, Segment::Key(member) if *member == key);
+            let tails: Vec<&[Segment]> = self.tails.iter().filter_map(|tail| next(tail, is_member)).collect();
+            let is_whole = self.is_whole && !NEVER_READ.contains(&(self.parent, key.as_str()));
+            if !is_whole && tails.is_empty() && !self.compared.contains(&key.as_str()) {
                 entries.next_value::<IgnoredAny>()?;
                 continue;
             }
             // All nodes except the first are at least half full.
             let entry = if map.is_empty() { NODE } else { 2 * size_of::<(String, Value)>() };
             self.charge(ALLOCATION + entry + ALLOCATION + key.len())?;
-            let value = entries.next_value_seed(Builder { left: self.left, parent: &key })?;
+            let builder = Builder { left: self.left, parent: &key, is_whole, tails: &tails, compared: &[] };
+            let value = entries.next_value_seed(builder)?;
             map.insert(key, value);
         }
         Ok(map.into())
     }
+}
+
+/// The rest of a path after its first segment, if that leads there.
+fn next<'a>(tail: &&'a [Segment], leads_there: impl Fn(&Segment) -> bool) -> Option<&'a [Segment]> {
+    let (first, rest) = tail.split_first()?;
+    leads_there(first).then_some(rest)
 }
 
 #[cfg(test)]
@@ -232,13 +280,13 @@ mod tests {
         #[test]
         fn what_is_read_is_what_serde_json_reads(value in json()) {
             let text = value.to_string();
-            prop_assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
+            prop_assert_eq!(parse(text.as_bytes(), &[]).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
         }
 
         #[test]
         fn what_is_not_json_is_refused(text in "[\\[\\]{}\",:\\\\0-9a-f ]{0,24}") {
             let expected = serde_json::from_str::<Value>(&text).ok();
-            prop_assert_eq!(parse(text.as_bytes()).ok(), expected);
+            prop_assert_eq!(parse(text.as_bytes(), &[]).ok(), expected);
         }
     }
 
@@ -254,7 +302,7 @@ mod tests {
             "spec": {"containers": [{"name": "c"}], "env": 1},
             "status": {"phase": "Running"},
         });
-        assert_eq!(parse(object.to_string().as_bytes()).unwrap(), expected);
+        assert_eq!(parse(object.to_string().as_bytes(), &[]).unwrap(), expected);
     }
 
     #[test]
@@ -270,10 +318,10 @@ mod tests {
             (format!("[{}0]", "0,".repeat(1 << 20)), "more entries"),
             (format!("[{}0]", "{\"\":0},".repeat(10_000)), "more entries"),
         ] {
-            let error = parse(text.as_bytes()).unwrap_err();
+            let error = parse(text.as_bytes(), &[]).unwrap_err();
             assert!(matches!(error, ObjectError::TooLarge(told) if told == what), "{what}: {error}");
         }
-        assert!(parse(deep(DEPTH_LIMIT).as_bytes()).is_ok());
-        assert!(parse(format!("\"{}\"", "\\\"".repeat(STRING_LIMIT / 2)).as_bytes()).is_ok());
+        assert!(parse(deep(DEPTH_LIMIT).as_bytes(), &[]).is_ok());
+        assert!(parse(format!("\"{}\"", "\\\"".repeat(STRING_LIMIT / 2)).as_bytes(), &[]).is_ok());
     }
 }

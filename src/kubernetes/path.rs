@@ -105,6 +105,18 @@ impl Path {
         self.object == Root::Pod && top == "status" && LATE.contains(&key.as_str())
     }
 
+    /// The container whose status it names.
+    pub(crate) fn container(&self) -> Option<&str> {
+        match self.segments.get(..3)? {
+            [_, Segment::Key(list), Segment::Element { key, value }]
+                if list == "containerStatuses" && key == "name" =>
+            {
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
     /// The scalar in `object` as text. Of several elements that match, the first counts.
     ///
     /// # Errors
@@ -144,6 +156,14 @@ impl Segment {
             Segment::Key(key) => Missing::Member(key.clone()),
             Segment::Element { key, value } => Missing::Element(format!("[{key}={value}]")),
         })
+    }
+
+    /// The member of an element that decides whether it is the step to it.
+    pub(crate) fn compared(&self) -> Option<&str> {
+        match self {
+            Segment::Key(_) => None,
+            Segment::Element { key, .. } => Some(key),
+        }
     }
 
     /// Whether this is the step to `element` of a list.

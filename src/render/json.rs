@@ -46,7 +46,11 @@ fn json(kind: Kind, value: &Value) -> Option<Json> {
         (_, Value::Text(text)) => Some(text.as_str().into()),
         (_, Value::Quantity(quantity)) => Some(quantity.to_string().into()),
         // Without CPU and memory there may be no other resource.
-        (Kind::Quantities, Value::Map(map)) if map.is_empty() => None,
+        (_, Value::Quantities(map)) if map.is_empty() => None,
+        (_, Value::Quantities(map)) => {
+            let entries = map.iter().map(|(name, quantity)| (name.clone(), quantity.to_string().into()));
+            Some(Json::Object(entries.collect()))
+        }
         (_, Value::Map(map)) => {
             let entries = map.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
             Some(Json::Object(entries.collect()))

@@ -7,10 +7,11 @@ use serde_json::Value as Json;
 
 use crate::client::{ApiUrl, Client, Explanation, Failure, Identity, explain};
 use crate::facts::field::{Field, Object, Source};
-use crate::facts::reference::{Reference, is_topology};
+use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
 use crate::facts::wanted::Wanted;
-use crate::facts::{Facts, Told};
+use crate::facts::{Facts, Note, owner, topology};
+use crate::kubernetes::path::Path;
 use crate::kubernetes::{names, object};
 use crate::sources::pod;
 use crate::system::surroundings::Surroundings;
@@ -66,98 +67,252 @@ impl Settings {
         self.when == When::Always
     }
 
-    /// Why the API server is not queried; none if it is.
-    pub(crate) fn not_queried(
-        &self,
-        surroundings: &Surroundings,
-        wanted: &Wanted,
-        facts: &Facts,
-    ) -> Option<NotQueried> {
+    /// Whether the API server is queried.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check(&self, surroundings: &Surroundings, wanted: &Wanted, facts: &Facts) -> Result<(), NotQueried> {
         if self.when == When::Never {
-            return Some(NotQueried::Never);
+            return Err(NotQueried::Never);
         }
-        let is_wanted = self.is_always() || wanted.unsettled(facts).iter().any(is_in_api);
+        let is_wanted =
+            self.is_always() || wanted.unsettled(facts).iter().any(|reference| reference.object().is_some());
         if !is_wanted {
-            return Some(NotQueried::NotRequested);
+            return Err(NotQueried::NotRequested);
         }
         if !surroundings.is_running() && self.url.is_none() {
-            return Some(NotQueried::Root);
+            return Err(NotQueried::Root);
         }
-        None
+        Ok(())
     }
 }
 
-/// Whether an object of the API has the field.
-fn is_in_api(reference: &Reference) -> bool {
-    reference.field().object().is_some()
+/// What is asked of the API server.
+pub(crate) struct Question<'a, 'q> {
+    pub(crate) surroundings: &'a Surroundings<'a>,
+    pub(crate) settings: &'q Settings,
+    pub(crate) wanted: &'q Wanted<'q>,
+    pub(crate) subject: &'q Subject,
 }
 
-/// The answers of the API server.
+impl Question<'_, '_> {
+    fn needs(&self, object: Object, facts: &Facts) -> bool {
+        let open = self.wanted.unsettled(facts);
+        match object {
+            Object::Pod => {
+                self.settings.is_always() || open.iter().any(|reference| needs_pod(reference, facts))
+            }
+            _ => open.iter().any(|reference| reference.object() == Some(object)),
+        }
+    }
+
+    /// The references to wait for that the Pod object lacks and will have.
+    fn late(&self, pod: &Json, facts: &Facts) -> Vec<Reference> {
+        let own = match self.subject {
+            Subject::Own { name: own } | Subject::Other { own, .. } => own.as_deref(),
+            Subject::Pod => None,
+        };
+        let can_come = |reference: &Reference| match reference {
+            Reference::Path(path) => {
+                path.container().is_none_or(|name| pod::can_have_started(pod, name, own))
+            }
+            // Without the container's name its status cannot be found.
+            _ if reference.is_of_container() => {
+                facts.text(Field::CONTAINER_NAME).is_some_and(|name| pod::can_have_started(pod, name, own))
+            }
+            _ => true,
+        };
+        let awaited = self.wanted.awaited(facts).into_iter().filter(Reference::is_late_in_api);
+        awaited.filter(can_come).collect()
+    }
+
+    /// Concludes from labels. Where the Node is asked for its labels in any case, the pod's copies do not count yet.
+    fn derive(&self, facts: &mut Facts) {
+        owner::conclude(facts, self.wanted.names(Field::ORDINAL));
+        if !self.settings.is_always() {
+            topology::copy(facts);
+        }
+    }
+}
+
+/// Whether the Pod object is needed: for its own values, for the node's name, or for the pod's copy of a label of
+/// the node.
+fn needs_pod(reference: &Reference, facts: &Facts) -> bool {
+    match reference.object() {
+        None => false,
+        Some(Object::Node) => {
+            let has_copy =
+                topology::is_copied(reference) && !facts.is_settled(&Reference::Field(Field::LABELS));
+            has_copy || facts.text(Field::NODE_NAME).is_none()
+        }
+        Some(object) => object.is_in_pod(),
+    }
+}
+
+/// The API server's objects, which all containers of a pod share. Each is fetched once, but the Pod again while it
+/// lacks what comes late.
 #[derive(Default)]
-pub(crate) struct Answer {
-    /// The object of this pod, if the API server returned it.
-    pub(crate) pod: Option<Json>,
-    /// The facts from other objects, and the failures.
-    others: Told,
-    /// The deadline passed before all requested fields were known.
+pub(crate) struct Server<'a> {
+    client: Option<Client<'a>>,
+    objects: Vec<(Object, Result<Json, Note>)>,
+    /// The deadline passed before the Pod object had everything.
     is_out_of_time: bool,
 }
 
-impl Answer {
-    /// The facts about `subject`; none if the API server must be queried again for requested fields.
-    pub(crate) fn told(&self, wanted: &Wanted, subject: &Subject, facts: &Facts) -> Option<Told> {
-        let mut told = match &self.pod {
-            Some(pod) => {
-                let told = pod::tell(pod, subject, facts);
-                let is_late = lacks_what_comes_late(wanted, subject, pod, &with(facts, &told));
-                Some(told).filter(|_| !is_late || self.is_out_of_time)?
+impl<'a> Server<'a> {
+    /// Fetches the objects that are needed, and adds their facts.
+    ///
+    /// # Errors
+    /// Why the API server is not queried.
+    pub(crate) fn read(&mut self, question: &Question<'a, '_>, facts: &mut Facts) -> Result<(), NotQueried> {
+        let Question { surroundings, settings, wanted, .. } = question;
+        question.derive(facts);
+        if self.objects.is_empty() {
+            settings.check(surroundings, wanted, facts)?;
+        }
+        let started = (surroundings.clock)();
+        let paths = &wanted.paths;
+        for object in [Object::Pod, Object::Node, Object::Namespace, Object::KubeSystem] {
+            if self.get(object).is_none() && question.needs(object, facts) {
+                let fetched = self.fetch(question, object, facts);
+                self.objects.push((object, fetched));
             }
-            None if self.others.notes.is_empty() && needs_pod(wanted, facts) => return None,
-            None => Told::default(),
-        };
-        told.extend(self.others.clone());
-        Some(told)
+            match self.get(object) {
+                None => {}
+                Some(Err(note)) => refuse(object, note, paths, facts),
+                Some(Ok(_)) if object == Object::Pod => self.read_pod(question, facts),
+                Some(Ok(json)) => {
+                    facts.add(Source::Api, pod::read_fields(object, json));
+                    pod::read_paths(object, json, paths, facts);
+                }
+            }
+        }
+        let told = Field::all().filter(|field| facts.told_by(Source::Api, *field).is_some());
+        super::log_read(Source::Api, told, started, surroundings.clock);
+        Ok(())
+    }
+
+    fn get(&self, object: Object) -> Option<&Result<Json, Note>> {
+        self.objects.iter().find(|(other, _)| *other == object).map(|(_, fetched)| fetched)
+    }
+
+    fn read_pod(&mut self, question: &Question<'a, '_>, facts: &mut Facts) {
+        while let Some(Ok(pod)) = self.get(Object::Pod) {
+            facts.forget(Source::Api);
+            pod::read(pod, question.subject, &question.wanted.paths, pod::Choice::Only, facts);
+            question.derive(facts);
+            let late = question.late(pod, facts);
+            if late.is_empty() {
+                return;
+            }
+            if !self.fetch_pod_again(question, facts) {
+                return say_late(late, facts);
+            }
+        }
+    }
+
+    /// Answers whether there is a newer Pod object. After a failure the earlier one counts.
+    fn fetch_pod_again(&mut self, question: &Question<'a, '_>, facts: &mut Facts) -> bool {
+        let has_time = |client: &mut Client| client.pause(Duration::ZERO);
+        let may_try = !self.is_out_of_time && self.client.as_mut().is_some_and(has_time);
+        let fetched = may_try.then(|| self.fetch(question, Object::Pod, facts)).filter(Result::is_ok);
+        self.is_out_of_time = fetched.is_none();
+        let known = self.objects.iter_mut().find(|(object, _)| *object == Object::Pod);
+        if let (Some((_, known)), Some(fetched)) = (known, fetched) {
+            *known = fetched;
+        }
+        !self.is_out_of_time
+    }
+
+    /// The object, or why it cannot be had.
+    fn fetch(
+        &mut self,
+        question: &Question<'a, '_>,
+        object: Object,
+        facts: &mut Facts,
+    ) -> Result<Json, Note> {
+        let path = path(object, facts)?;
+        let paths = &question.wanted.paths;
+        let refused = self.objects.iter().find_map(|(_, fetched)| fetched.as_ref().err());
+        if let Some(note) = refused.filter(|_| self.client.as_ref().is_some_and(Client::has_given_up)) {
+            return Err(note.clone());
+        }
+        let fetched = self.client(question).and_then(|client| match object {
+            Object::Pod => get_own(client, &path, paths, facts),
+            _ => get_object(client, &path, object, paths),
+        });
+        fetched.map_err(|failure| {
+            let Explanation { problem, mut advice } = explain(&failure, &path, identity(facts));
+            if failure.retry_after().is_some() {
+                advice +=
+                    "; until then each start waits for the whole --timeout: set a shorter one, or --api=never";
+            }
+            if object == Object::Pod && matches!(failure, Failure::Status { status: 404, .. }) {
+                // There is no such pod: not all that the author wrote is true.
+                facts.retract(Source::Environment, Field::POD_NAME);
+                facts.retract(Source::Environment, Field::POD_NAMESPACE);
+            }
+            Note { advice: Some(advice), ..Note::new(problem, true) }
+        })
+    }
+
+    fn client(&mut self, question: &Question<'a, '_>) -> Result<&mut Client<'a>, Failure> {
+        let Surroundings { root, environment, clock, .. } = question.surroundings;
+        let Settings { url, timeout, .. } = question.settings;
+        if self.client.is_none() {
+            self.client = Some(Client::new(root, environment, *clock, url.clone(), *timeout)?);
+        }
+        self.client.as_mut().ok_or(Failure::TooLarge)
     }
 }
 
-/// Reads the Pod object, and the other objects that have requested fields.
-pub(crate) fn tell(
-    surroundings: &Surroundings,
-    settings: &Settings,
-    wanted: &Wanted,
-    subject: &Subject,
-    facts: &Facts,
-) -> (Told, Answer) {
-    let (mut told, mut answer) = (Told::default(), Answer::default());
-    let Surroundings { root, environment, clock, .. } = surroundings;
-    let client = Client::new(root, environment, *clock, settings.url.clone(), settings.timeout);
-    let mut client = match client {
-        Ok(client) => client,
-        Err(failure) => {
-            answer.others.failed(&failure, "", identity(facts));
-            told.extend(answer.others.clone());
-            return (told, answer);
+/// Adds why `object` cannot be had.
+fn refuse(object: Object, note: &Note, paths: &[Path], facts: &mut Facts) {
+    let is_its = |other: Object| other == object || (object == Object::Pod && other.is_in_pod());
+    let about = Field::all().filter(|field| field.object().is_some_and(is_its)).collect();
+    let note = Note { about, ..note.clone() };
+    for path in paths.iter().filter(|path| Reference::object_of(path) == object) {
+        facts.add_path(path.clone(), Err(note.clone()));
+    }
+    facts.add(Source::Api, note);
+}
+
+/// Adds that the API server does not have these yet.
+fn say_late(late: Vec<Reference>, facts: &mut Facts) {
+    let about = late.iter().filter_map(Reference::field).collect();
+    let note = Note { about, ..Note::new("the API server does not have it yet; raise --timeout", false) };
+    for reference in late {
+        if let Reference::Path(path) = reference {
+            facts.add_path(path, Err(note.clone()));
         }
+    }
+    facts.add(Source::Api, note);
+}
+
+/// The path of the request for an object.
+fn path(object: Object, facts: &Facts) -> Result<String, Note> {
+    let named = |what: &str, name: Option<&str>| {
+        let why = format!("cannot be queried for the {what} object: its name is not known");
+        name.filter(|name| names::is_subdomain(name)).map(str::to_owned).ok_or_else(|| Note::new(why, true))
     };
-    if settings.is_always() || needs_pod(wanted, facts) {
-        told = tell_pod(&mut client, wanted, subject, facts, &mut answer);
-    }
-    let facts = with(facts, &told);
-    for object in [Object::Node, Object::Namespace, Object::KubeSystem] {
-        let is_needed = |reference: &Reference| reference.field().object() == Some(object);
-        if wanted.unsettled(&facts).iter().any(is_needed) && !client.has_given_up() {
-            tell_object(&mut client, object, &facts, &mut answer.others);
+    Ok(match object {
+        Object::Node => format!("/api/v1/nodes/{}", named("Node", facts.text(Field::NODE_NAME))?),
+        Object::Namespace => format!("/api/v1/namespaces/{}", named("Namespace", namespace(facts))?),
+        Object::KubeSystem => "/api/v1/namespaces/kube-system".to_owned(),
+        _ => {
+            let (Some(namespace), Some(name)) = (namespace(facts), facts.text(Field::POD_NAME)) else {
+                let advice =
+                    "mount the service account token, or set POD_NAME and POD_NAMESPACE with fieldRef";
+                let why = "cannot be queried: the pod's name or namespace is not known";
+                return Err(Note { advice: Some(advice.to_owned()), ..Note::new(why, true) });
+            };
+            if !names::is_label(namespace) || !names::is_subdomain(name) {
+                let why = format!("cannot be queried: {namespace:?}/{name:?} is not the name of a pod");
+                return Err(Note::new(why, true));
+            }
+            format!("/api/v1/namespaces/{namespace}/pods/{name}")
         }
-    }
-    told.extend(answer.others.clone());
-    (told, answer)
-}
-
-/// `facts`, with those that the API server has reported so far.
-fn with(facts: &Facts, told: &Told) -> Facts {
-    let mut facts = facts.clone();
-    facts.add(Source::Api, told.values.clone());
-    facts
+    })
 }
 
 /// The namespace to query. That of the DNS search list is not used: the pod's author can write any list.
@@ -174,89 +329,20 @@ fn identity(facts: &Facts) -> Identity<'_> {
     }
 }
 
-impl Told {
-    fn failed(&mut self, failure: &Failure, path: &str, who: Identity) {
-        let Explanation { problem, mut advice } = explain(failure, path, who);
-        if failure.retry_after().is_some() {
-            advice +=
-                "; until then each start waits for the whole --timeout: set a shorter one, or --api=never";
-        }
-        self.broken_with_advice(problem, advice);
-    }
-}
-
-/// Whether the Pod object is needed: for its own fields, for the node's name, or for the pod's copy of
-/// a label of the node.
-fn needs_pod(wanted: &Wanted, facts: &Facts) -> bool {
-    let has_copy = |reference: &Reference| match reference {
-        Reference::Entry(field, key) => *field == Field::NODE_LABELS && is_topology(key),
-        Reference::Field(_) => false,
-    };
-    wanted.unsettled(facts).iter().any(|reference| match reference.field().object() {
-        None => false,
-        Some(object) if object.is_in_pod() => true,
-        Some(Object::Node) => {
-            facts.text(Field::NODE_NAME).is_none()
-                || (has_copy(reference) && !facts.is_settled(Field::LABELS))
-        }
-        Some(_) => false,
-    })
-}
-
-/// Reads the facts from the Pod object. It also adds the object, or the failure, to `answer`.
-fn tell_pod(
-    client: &mut Client,
-    wanted: &Wanted,
-    subject: &Subject,
-    facts: &Facts,
-    answer: &mut Answer,
-) -> Told {
-    let mut told = Told::default();
-    let (Some(namespace), Some(name)) = (namespace(facts), facts.text(Field::POD_NAME)) else {
-        let advice = "mount the service account token, or set POD_NAME and POD_NAMESPACE with fieldRef";
-        let why = "cannot be queried: the pod's name or namespace is not known";
-        answer.others.broken_with_advice(why, advice);
-        return told;
-    };
-    if !names::is_label(namespace) || !names::is_subdomain(name) {
-        answer.others.broken(format!("cannot be queried: {namespace:?}/{name:?} is not the name of a pod"));
-        return told;
-    }
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-    loop {
-        let pod = match get_own(client, &path, facts) {
-            Ok(pod) => pod,
-            // Keep the facts of the earlier answer.
-            Err(_) if answer.pod.is_some() => return told,
-            Err(failure) => {
-                answer.others.failed(&failure, &path, identity(facts));
-                return told;
-            }
-        };
-        told = pod::tell(&pod, subject, facts);
-        let is_late = lacks_what_comes_late(wanted, subject, &pod, &with(facts, &told));
-        answer.pod = Some(pod);
-        if !is_late || !client.pause(Duration::ZERO) {
-            answer.is_out_of_time = is_late;
-            return told;
-        }
-    }
-}
-
 /// The Pod object at `path`, if it is the object of this pod.
-fn get_own(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
+fn get_own(client: &mut Client, path: &str, paths: &[Path], facts: &Facts) -> Result<Json, Failure> {
     // The API server's cache is cheap for it, but may be out of date.
     let cached = format!("{path}?resourceVersion=0");
-    match get_pod(client, &cached, facts) {
-        Err(failure) if failure.may_be_stale() => get_pod(client, path, facts),
+    match get_pod(client, &cached, paths, facts) {
+        Err(failure) if failure.may_be_stale() => get_pod(client, path, paths, facts),
         result => result,
     }
 }
 
-fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failure> {
+fn get_pod(client: &mut Client, path: &str, paths: &[Path], facts: &Facts) -> Result<Json, Failure> {
     let answer = client.get(path)?;
     let invalid = |error: pod::PodError| Failure::InvalidObject { kind: "Pod", source: error.into() };
-    let pod = pod::parse(&answer.body).map_err(invalid)?;
+    let pod = pod::parse(&answer.body, paths).map_err(invalid)?;
     let metadata = &pod["metadata"];
     let described = |name: Option<&str>, namespace: Option<&str>| {
         format!(
@@ -281,51 +367,18 @@ fn get_pod(client: &mut Client, path: &str, facts: &Facts) -> Result<Json, Failu
     }
 }
 
-/// Whether the object lacks a field to wait for that will come.
-fn lacks_what_comes_late(wanted: &Wanted, subject: &Subject, pod: &Json, facts: &Facts) -> bool {
-    let can_come = |field: Field| {
-        if !field.is_of_container {
-            return true;
-        }
-        match (facts.text(Field::CONTAINER_NAME), subject) {
-            // Without the container's name its status cannot be found.
-            (None, _) => false,
-            (Some(name), Subject::Other { own: Some(own), .. }) => pod::can_have_started(pod, name, own),
-            (Some(name), _) => pod::has_container(pod, name),
-        }
-    };
-    let awaited = wanted.awaited(facts);
-    let mut fields = awaited.iter().map(Reference::field);
-    fields.any(|field| field.is_late_in_api && can_come(field))
-}
-
-/// Reads the facts from an object other than the Pod.
-fn tell_object(client: &mut Client, object: Object, facts: &Facts, told: &mut Told) {
-    let (kind, collection, name) = match object {
-        Object::Node => ("Node", "nodes", facts.text(Field::NODE_NAME)),
-        Object::KubeSystem => ("Namespace", "namespaces", Some("kube-system")),
-        _ => ("Namespace", "namespaces", namespace(facts)),
-    };
-    let Some(name) = name.filter(|name| names::is_subdomain(name)) else {
-        return told.broken(format!("cannot be queried for the {kind} object: its name is not known"));
-    };
-    let path = format!("/api/v1/{collection}/{name}");
-    match get_object(client, &path, kind, name) {
-        Ok(json) => pod::tell_rows(object, &json, told),
-        Err(failure) => told.failed(&failure, &path, identity(facts)),
-    }
-}
-
-fn get_object(client: &mut Client, path: &str, kind: &'static str, name: &str) -> Result<Json, Failure> {
+/// The Node or Namespace object at `path`.
+fn get_object(client: &mut Client, path: &str, object: Object, paths: &[Path]) -> Result<Json, Failure> {
+    let kind = if object == Object::Node { "Node" } else { "Namespace" };
+    let name = path.rsplit('/').next().unwrap_or_default();
     let answer = client.get(&format!("{path}?resourceVersion=0"))?;
-    let object =
-        object::parse(&answer.body).map_err(|error| Failure::InvalidObject { kind, source: error.into() })?;
-    if object["kind"] != kind {
-        let source = format!("its kind is {}", object["kind"]).into();
-        return Err(Failure::InvalidObject { kind, source });
+    let invalid = |source| Failure::InvalidObject { kind, source };
+    let json = object::parse(&answer.body, paths).map_err(|error| invalid(error.into()))?;
+    if json["kind"] != kind {
+        return Err(invalid(format!("its kind is {}", json["kind"]).into()));
     }
-    match object["metadata"]["name"].as_str() {
-        Some(found) if found == name => Ok(object),
+    match json["metadata"]["name"].as_str() {
+        Some(found) if found == name => Ok(json),
         found => {
             let found = found.unwrap_or("without a name").to_owned();
             Err(Failure::WrongObject { kind, wanted: name.to_owned(), found })

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::facts::field::{Field, Kind, Object};
+use crate::facts::field::{Field, Kind, Object, Source};
+use crate::facts::owner::Ownership;
+use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
 use crate::facts::{Facts, Note, Told, Value};
 use crate::kubernetes::object::{self, ObjectError};
+use crate::kubernetes::path::Path;
 use crate::kubernetes::quantity::Quantity;
 
 /// Not a valid Pod object.
@@ -21,9 +24,9 @@ pub(crate) enum PodError {
     Incomplete(&'static str),
 }
 
-/// The Pod object in `content`.
-pub(crate) fn parse(content: &[u8]) -> Result<Json, PodError> {
-    let pod = object::parse(content)?;
+/// The Pod object in `content`, with what `paths` name.
+pub(crate) fn parse(content: &[u8], paths: &[Path]) -> Result<Json, PodError> {
+    let pod = object::parse(content, paths)?;
     match pod["kind"].as_str() {
         Some("Pod") => {}
         Some(kind) => return Err(PodError::NotAPod { kind: kind.to_owned() }),
@@ -35,27 +38,63 @@ pub(crate) fn parse(content: &[u8]) -> Result<Json, PodError> {
     Ok(pod)
 }
 
-/// Reads the facts about the pod, and about the described container, from a Pod object.
-pub(crate) fn tell(pod: &Json, subject: &Subject, facts: &Facts) -> Told {
-    let mut told = Told::default();
-    tell_rows(Object::Pod, pod, &mut told);
+/// Adds the facts about the pod and the described container from a Pod object, and what is at `paths`. Names of
+/// containers that the pod does not have are dropped. Without a name, `or_default` chooses the container.
+pub(crate) fn read(pod: &Json, subject: &Subject, paths: &[Path], or_default: Choice, facts: &mut Facts) {
+    drop_wrong_name(pod, Source::Environment, facts);
+    facts.ownership = Some(Ownership::of(pod));
+    let created = pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default();
+    if let Ok(created) = humantime::parse_rfc3339(created) {
+        facts.created = super::minutes(created);
+    }
+    let mut told = read_fields(Object::Pod, pod);
     if subject.is_container() {
-        match container(pod, facts.text(Field::CONTAINER_NAME)) {
+        match container(pod, facts.text(Field::CONTAINER_NAME), or_default) {
             Ok(container) => tell_container(pod, container, &mut told),
             Err(why) => told.notes.push(why),
         }
     }
-    told
+    drop_wrong_name(pod, Source::Option, facts);
+    facts.add(Source::Api, told);
+    read_paths(Object::Pod, pod, paths, facts);
+}
+
+/// Removes the container's name that `source` reported if the pod has no such container.
+fn drop_wrong_name(pod: &Json, source: Source, facts: &mut Facts) {
+    let named = facts.told_by(source, Field::CONTAINER_NAME).and_then(Value::text);
+    if named.is_some_and(|name| !has_container(pod, name)) {
+        facts.retract(source, Field::CONTAINER_NAME);
+    }
+}
+
+/// Adds what an object has at those of `paths` that lead into it.
+pub(crate) fn read_paths(object: Object, json: &Json, paths: &[Path], facts: &mut Facts) {
+    for path in paths.iter().filter(|path| Reference::object_of(path) == object) {
+        let found = path.resolve(json);
+        facts.add_path(path.clone(), found.map_err(|missing| Note::new(missing.to_string(), false)));
+    }
+}
+
+/// The container that is described if no source names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The only container of the pod.
+    Only,
+    /// That of the annotation `kubectl.kubernetes.io/default-container`, else the only one in `spec.containers`,
+    /// as `kubectl logs` chooses.
+    Default,
 }
 
 /// Reads the fields of the rows whose place is in `object`.
-pub(crate) fn tell_rows(object: Object, json: &Json, told: &mut Told) {
+pub(crate) fn read_fields(object: Object, json: &Json) -> Told {
+    let mut told = Told::default();
     for field in Field::all() {
         let Some(place) = field.place.filter(|place| place.object == object) else { continue };
         if let Some(value) = value(field, json.pointer(place.pointer)) {
             told.value(field, value);
         }
     }
+    told
 }
 
 /// The value of a field; none if the object does not have it, or not yet.
@@ -138,27 +177,34 @@ fn containers<'a>(pod: &'a Json, list: &'static str, statuses: &str) -> impl Ite
     })
 }
 
-fn container<'a>(pod: &'a Json, name: Option<&str>) -> Result<Container<'a>, Note> {
+fn container<'a>(pod: &'a Json, name: Option<&str>, or_default: Choice) -> Result<Container<'a>, Note> {
     let names: Vec<&str> = all(pod).filter_map(|container| container.spec["name"].as_str()).collect();
     let list = names.join(", ");
-    match name {
-        Some(name) => {
-            let found = all(pod).find(|container| container.spec["name"] == name);
-            found.ok_or_else(|| Note {
-                about: Some(Field::CONTAINER_NAME),
-                ..Note::new(format!("no container {name:?}; containers: {list}"), true)
-            })
-        }
-        None => {
-            let only = all(pod).next().filter(|_| names.len() == 1);
-            only.ok_or_else(|| {
-                Note::new(
-                    format!("the pod has several containers; choose one with --container: {list}"),
-                    false,
-                )
-            })
-        }
+    let named = |name: &str| all(pod).find(|container| container.spec["name"] == name);
+    if let Some(name) = name {
+        let why = format!("no container {name:?}; containers: {list}");
+        return named(name).ok_or_else(|| Note { about: of_container(), ..Note::new(why, true) });
     }
+    let only = all(pod).next().filter(|_| names.len() == 1);
+    let chosen = match or_default {
+        Choice::Only => only,
+        Choice::Default => {
+            let annotation =
+                pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
+            let mut main = all(pod).filter(|container| container.list == CONTAINERS[0].0);
+            let first = main.next().filter(|_| main.next().is_none());
+            annotation.and_then(named).or(first).or(only)
+        }
+    };
+    chosen.ok_or_else(|| {
+        let why = format!("facts about a container are left out; choose one with --container: {list}");
+        Note { about: of_container(), ..Note::new(why, or_default == Choice::Default && !names.is_empty()) }
+    })
+}
+
+/// The fields about a container.
+pub(crate) fn of_container() -> Vec<Field> {
+    Field::all().filter(|field| field.is_of_container).collect()
 }
 
 /// Whether the pod has a container of this name.
@@ -167,11 +213,15 @@ pub(crate) fn has_container(pod: &Json, name: &str) -> bool {
 }
 
 /// Whether the container `name` can have started while the container `own` runs. If `own` is an
-/// initContainer and not a sidecar, the containers after it wait for its end.
-pub(crate) fn can_have_started(pod: &Json, name: &str, own: &str) -> bool {
+/// initContainer and not a sidecar, the containers after it wait for its end. A container that the pod does not
+/// have never starts.
+pub(crate) fn can_have_started(pod: &Json, name: &str, own: Option<&str>) -> bool {
+    if !has_container(pod, name) {
+        return false;
+    }
     let init: Vec<_> = all(pod).filter(Container::is_init).collect();
     let position = |name: &str| init.iter().position(|container| container.spec["name"] == name);
-    let Some(own) = position(own).filter(|own| !init[*own].is_sidecar()) else { return true };
+    let Some(own) = own.and_then(position).filter(|own| !init[*own].is_sidecar()) else { return true };
     match position(name) {
         Some(other) => other <= own,
         None => !all(pod).any(|container| container.spec["name"] == name && !container.is_ephemeral()),
@@ -179,9 +229,9 @@ pub(crate) fn can_have_started(pod: &Json, name: &str, own: &str) -> bool {
 }
 
 fn tell_container(pod: &Json, container: Container, told: &mut Told) {
-    tell_rows(Object::ContainerSpec, container.spec, told);
+    told.extend(read_fields(Object::ContainerSpec, container.spec));
     if !is_of_last_instance(pod, container) {
-        tell_rows(Object::ContainerStatus, container.status, told);
+        told.extend(read_fields(Object::ContainerStatus, container.status));
     }
     for list in [Field::LIMITS, Field::REQUESTS] {
         tell_resources(pod, container, list, told);
@@ -227,8 +277,8 @@ fn tell_resources(pod: &Json, container: Container, list: Field, told: &mut Told
         };
         match field {
             Some(field) => told.value(field, quantity.map_or(Value::Nothing, Value::Quantity)),
-            None => others.extend(quantity.map(|quantity| (resource, quantity.to_string()))),
+            None => others.extend(quantity.map(|quantity| (resource, quantity))),
         }
     }
-    told.value(list, Value::Map(others));
+    told.value(list, Value::Quantities(others));
 }

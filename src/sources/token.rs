@@ -188,7 +188,7 @@ pub(crate) fn decode(token: &[u8]) -> Result<Json, JwtError> {
         return Err(JwtError::Parts);
     };
     let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| JwtError::Base64)?;
-    let claims = object::parse(&payload).map_err(|error| match error {
+    let claims = object::parse(&payload, &[]).map_err(|error| match error {
         ObjectError::NotJson(_) => JwtError::Json,
         ObjectError::TooLarge(_) => JwtError::TooLarge,
     })?;

@@ -8,6 +8,9 @@ use crate::facts::field::{Field, Source};
 use crate::system::logging::{NAMED, several};
 use crate::variables::variable::{Variable, Variables};
 
+/// The entries of a map with their sources.
+pub(crate) type Entries<'a> = BTreeMap<&'a str, (&'a str, Source)>;
+
 /// A map of the pod that can become variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Map {
@@ -49,10 +52,10 @@ impl Map {
     }
 
     /// Adds a variable for each entry. If several keys give the same name, the first key wins.
-    pub(crate) fn add(self, entries: &BTreeMap<String, String>, source: Source, variables: &mut Variables) {
+    pub(crate) fn add(self, entries: &Entries, variables: &mut Variables) {
         let mut with_nul = LeftOut::default();
         let mut colliding = LeftOut::default();
-        for (key, value) in entries {
+        for (key, (value, source)) in entries {
             let name = self.name_of(key);
             if value.contains('\0') {
                 with_nul.add(|| name);
@@ -60,7 +63,7 @@ impl Map {
             }
             match variables.entry(name) {
                 Entry::Vacant(entry) => {
-                    let variable = Variable::new(value.clone(), Cow::Borrowed(source.name()));
+                    let variable = Variable::new((*value).to_owned(), Cow::Borrowed(source.name()));
                     entry.insert(Variable { map: Some(self), ..variable });
                 }
                 Entry::Occupied(entry) => colliding.add(|| {
@@ -74,10 +77,10 @@ impl Map {
     }
 
     /// The key of `entries` that became the variable `name`.
-    fn first_of<'a>(self, name: &str, entries: &'a BTreeMap<String, String>) -> &'a str {
+    fn first_of<'a>(self, name: &str, entries: &Entries<'a>) -> &'a str {
         let mut entries = entries.iter();
-        let first = entries.find(|(key, value)| !value.contains('\0') && self.name_of(key) == name);
-        first.map_or("", |(key, _)| key)
+        let first = entries.find(|(key, (value, _))| !value.contains('\0') && self.name_of(key) == name);
+        first.map_or("", |(key, _)| *key)
     }
 
     /// The name of the variable for `key`: upper case, with `_` for every character outside `[A-Z0-9]`.
@@ -133,9 +136,9 @@ mod tests {
     #[test]
     fn a_key_whose_value_no_variable_can_have_does_not_take_a_name() {
         let entries = [("a-b", "x\0"), ("a.b", "1"), ("a_b", "2")];
-        let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let entries = entries.map(|(key, value)| (key, (value, Source::Volume)));
         let mut variables = Variables::default();
-        Map::Annotations.add(&BTreeMap::from(entries), Source::Volume, &mut variables);
+        Map::Annotations.add(&BTreeMap::from(entries), &mut variables);
         assert_eq!(variables["POD_ANNOTATION_A_B"].value, "1");
         assert_eq!(variables.len(), 1);
     }

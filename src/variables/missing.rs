@@ -1,7 +1,6 @@
 //! Why a variable is missing, and how the pod's author can make it known.
 
-use log::Level;
-
+use crate::facts::Note;
 use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
@@ -54,43 +53,47 @@ pub(crate) fn reasons(why: &[Why], gathered: &Gathered) -> String {
     reasons.collect::<Vec<_>>().join("; ")
 }
 
-/// Why `reference` has no value.
+/// Why `reference` has no value: what the sources say of it alone; else why the API server was not queried, or why
+/// it has no answer; else what the first source says.
 fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
-    let field = reference.field();
-    if gathered.facts.is_settled(field) {
+    let facts = &gathered.facts;
+    if facts.is_settled(reference) {
         return match (reference.resource(), &gathered.subject) {
             (Some(_), Subject::Other { name, .. }) => format!("the container {name} has no {reference}"),
             (Some(_), _) => format!("the container has no {reference}"),
             _ => format!("the pod has no {reference}"),
         };
     }
-    let note = gathered.why_unknown(field);
-    let is_described = gathered.subject.is_container() || !field.is_of_container;
-    if is_described
-        && note.is_none_or(|(_, note)| note.about.is_none())
-        && let Some(why) = why_not_queried(reference, gathered)
-    {
-        return why;
-    }
-    match note {
-        // The log has the reason already, which may be long.
-        Some((source, note)) if note.is_broken && note.about.is_none() && log::log_enabled!(Level::Warn) => {
-            format!("{reference} is not known: see the message of the source {}", source.name())
-        }
-        Some((_, note)) => format!("{reference} is not known: {}", note.text),
-        None => format!("{reference} is not known: no source has it"),
-    }
+    let reasons = facts.reasons(reference);
+    let is_its_own =
+        |(_, note): &&(Source, &Note)| reference.field().is_none_or(|field| note.about.contains(&field));
+    let said = |(source, note): &(Source, &Note)| match note.is_broken {
+        true => format!("see the message of the source {}", source.name()),
+        false => note.text.clone(),
+    };
+    let mut own: Vec<String> = reasons.iter().filter(is_its_own).map(said).collect();
+    own.dedup();
+    let of_api = || reasons.iter().find(|(source, _)| *source == Source::Api);
+    let why = match own.is_empty() {
+        false => own.join("; "),
+        true => match (why_not_queried(reference, gathered), of_api().or(reasons.first())) {
+            (Some(why), _) => return why,
+            (None, Some(reason)) => said(reason),
+            (None, None) => "no source has it".to_owned(),
+        },
+    };
+    format!("{reference} is not known: {why}")
 }
 
 /// Why the API server was not queried for `reference`, which it could have.
 fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String> {
-    let object = reference.field().object()?;
-    let is_only = reference.field().sources == [Source::Api];
+    let object = reference.object()?;
+    let is_only = reference.is_only_in_api();
     Some(match gathered.not_queried? {
         NotQueried::Object if object.is_in_pod() => return None,
         NotQueried::Object => format!("{reference} is not in a Pod object"),
-        NotQueried::NotRequested => match reference.field().sources {
-            [Source::Api, ..] => "not asked for".to_owned(),
+        NotQueried::NotRequested => match reference.field().map(|field| field.sources) {
+            None | Some([Source::Api, ..]) => "not asked for".to_owned(),
             _ => "no local source has it".to_owned(),
         },
         NotQueried::Root if is_only => {
@@ -120,7 +123,8 @@ pub(crate) fn explain(
 ) -> String {
     let why = why_missing(name, variables, gathered, environment);
     let is_set = selection.set.iter().any(|(set, _)| set == name);
-    let field = Field::of_variable(name).filter(|field| !is_set && !gathered.facts.is_settled(*field));
+    let field = Field::of_variable(name)
+        .filter(|field| !is_set && !gathered.facts.is_settled(&Reference::Field(*field)));
     match field.map(|field| ways_to_know(field, name, gathered)) {
         Some(ways) if !ways.is_empty() => format!("{why}; {}", ways.join(", or ")),
         _ => why,

@@ -14,6 +14,7 @@ use crate::facts::field::{Field, Kind};
 use crate::facts::reference::Reference;
 use crate::facts::wanted::{FindMissed, Missed, Wanted};
 use crate::facts::{Facts, Value};
+use crate::kubernetes::path::Path;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::resource_field;
 use crate::sources::gather::Gathered;
@@ -95,22 +96,27 @@ impl Inputs<'_> {
         let welcome = self.selection.otel.then_some(otel::wanted as _);
         let has_values = !self.selection.set.is_empty() || !self.templates.is_empty();
         let missed = has_values.then(|| Rc::new(|facts: &Facts| self.missed(facts)) as FindMissed);
-        Wanted { fields, missed, named: self.named(), welcome, of_nobody: false }
+        let (named, paths) = self.named();
+        Wanted { fields, missed, named, welcome, of_nobody: false, paths }
     }
 
-    /// The fields that options and values name, themselves or their variables.
-    fn named(&self) -> Vec<Field> {
+    /// The fields that options and values name, themselves or their variables, and the paths in values.
+    fn named(&self) -> (Vec<Field>, Vec<Path>) {
         let mut named: Vec<_> =
             self.selection.require.iter().filter_map(|name| Field::of_variable(name)).collect();
+        let mut paths = Vec::new();
         let mut visit = |node: &Node| match node {
-            Node::Field(reference) => named.push(reference.field()),
-            Node::Resource(resource) => named.push(resource.0.field()),
+            Node::Field(reference) => match &**reference {
+                Reference::Path(path) => paths.push(path.clone()),
+                reference => named.extend(reference.field()),
+            },
+            Node::Resource(resource) => named.extend(resource.0.field()),
             Node::Variable(name) => named.extend(Field::of_variable(name)),
             _ => {}
         };
         self.selection.set.iter().for_each(|(_, definition)| definition.each(&mut visit));
         self.templates.iter().flat_map(Template::expressions).for_each(|node| node.each(&mut visit));
-        named
+        (named, paths)
     }
 
     /// The fields that the values of `--set` and the templates need, and that `facts` do not have.
@@ -175,11 +181,11 @@ fn of_fields(facts: &Facts) -> Variables {
 
 fn add_maps(variables: &mut Variables, gathered: &Gathered, selection: &Selection) {
     for map in Map::ALL.into_iter().filter(|map| selection.has_all(*map)) {
-        let fact = gathered.facts.get(map.field());
-        match fact.map(|fact| (&fact.value, fact.source)) {
-            Some((Value::Map(entries), source)) => map.add(entries, source, variables),
-            _ => log::warn!("no {}… is set: {}", map.prefix(), missing::why_no_map(map, gathered)),
+        let (entries, is_whole) = gathered.facts.entries(map.field(), "");
+        if entries.is_empty() && !is_whole {
+            log::warn!("no {}… is set: {}", map.prefix(), missing::why_no_map(map, gathered));
         }
+        map.add(&entries, variables);
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::facts::Facts;
 use crate::facts::field::{Field, Source};
 use crate::facts::owner::Ownership;
+use crate::facts::reference::Reference;
+use crate::facts::{Facts, Found};
 use crate::kubernetes::image_reference;
 use crate::system::environment::Environment;
 use crate::variables::variable::Variable;
@@ -207,9 +208,9 @@ impl<'a> Attributes<'a> {
 
     /// The attributes in the pod's annotations, then those in its well-known labels.
     fn add_what_is_said(&mut self) {
-        for (key, value) in self.facts.map(Field::ANNOTATIONS).into_iter().flatten() {
+        for (key, (value, source)) in self.facts.entries(Field::ANNOTATIONS, ANNOTATION).0 {
             if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
-                self.add(name, Field::ANNOTATIONS, value);
+                self.insert(name, value, source);
             }
         }
         for label in NAME_LABELS {
@@ -234,8 +235,11 @@ impl<'a> Attributes<'a> {
     }
 
     fn add_label(&mut self, name: &str, label: &str) {
-        let value = self.facts.map(Field::LABELS).and_then(|labels| labels.get(label));
-        self.add(name, Field::LABELS, value.map(String::as_str).unwrap_or_default());
+        if let Some((Found::Text(value), source)) =
+            self.facts.find(&Reference::Entry(Field::LABELS, label.to_owned()))
+        {
+            self.insert(name, value, source);
+        }
     }
 
     fn add_text(&mut self, name: &str, field: Field) {
@@ -245,9 +249,16 @@ impl<'a> Attributes<'a> {
 
     /// Adds the attribute `name` from `field`, unless it exists or `value` is empty.
     fn add(&mut self, name: &str, field: Field, value: &str) {
-        let Some(fact) = self.facts.get(field).filter(|_| !value.is_empty()) else { return };
-        let attribute = Attribute { value: value.to_owned(), source: fact.source.name() };
-        self.known.entry(name.to_owned()).or_insert(attribute);
+        if let Some(fact) = self.facts.get(field) {
+            self.insert(name, value, fact.source);
+        }
+    }
+
+    fn insert(&mut self, name: &str, value: &str, source: Source) {
+        if !value.is_empty() {
+            let attribute = Attribute { value: value.to_owned(), source: source.name() };
+            self.known.entry(name.to_owned()).or_insert(attribute);
+        }
     }
 }
 

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use crate::facts::field::{Field, Kind};
-use crate::facts::reference::{Reference, topology_label};
+use crate::facts::reference::Reference;
 use crate::facts::wanted::Missed;
-use crate::facts::{Facts, Value};
+use crate::facts::{Facts, Found};
 use crate::kubernetes::fraction::Fraction;
-use crate::kubernetes::quantity::Quantity;
 use crate::sources::gather::Gathered;
 use crate::sources::token;
 use crate::variables::missing::reasons;
@@ -37,26 +36,18 @@ pub(crate) struct Lookup<'a> {
 
 impl Scope for Lookup<'_> {
     fn field(&self, reference: &Reference) -> Option<Known<'_>> {
-        if let Some((label, source)) = topology_label(reference, self.facts) {
-            return Some(Known { sources: vec![source.name()], ..Known::text(label.into_bytes()) });
-        }
-        let fact = self.facts.get(reference.field())?;
-        let content = match (reference, &fact.value) {
-            (Reference::Entry(_, key), Value::Map(map)) => match (map.get(key)?, reference.resource()) {
-                (amount, Some(_)) => Content::Quantity(Quantity::parse(amount).ok()?),
-                (text, None) => Content::Text(text.as_bytes().into()),
+        let (found, source) = self.facts.find(reference)?;
+        let is_number = reference.field().is_some_and(|field| field.kind == Kind::Ordinal);
+        let content = match found {
+            Found::Text(text) => match Fraction::parse(text).filter(|_| is_number) {
+                Some(number) => Content::Number(number, Some(text)),
+                None => Content::Text(text.as_bytes().into()),
             },
-            (_, Value::Map(map)) => Content::Map(map),
-            (_, Value::Text(text)) => {
-                match Fraction::parse(text).filter(|_| reference.field().kind == Kind::Ordinal) {
-                    Some(number) => Content::Number(number, Some(text)),
-                    None => Content::Text(text.as_bytes().into()),
-                }
-            }
-            (_, Value::Quantity(quantity)) => Content::Quantity(quantity.clone()),
-            _ => return None,
+            Found::Map(map) => Content::Map(map),
+            Found::Quantity(quantity) => Content::Quantity(quantity.clone()),
         };
-        Some(Known { sources: vec![fact.source.name()], ..Known::of(content) })
+        let is_private = reference.is_private();
+        Some(Known { sources: vec![source.name()], is_private, ..Known::of(content) })
     }
 
     fn variable(&self, name: &str) -> Result<Known<'_>, Why> {

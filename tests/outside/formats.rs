@@ -415,7 +415,7 @@ fn people_get_a_table_and_programs_get_env() {
 
 #[test]
 fn standard_output_that_is_full_is_said_and_one_that_is_closed_ends_it_as_cat() {
-    let mut command = introspod(["print", "--pod"]);
+    let mut command = introspod(["print", "--container=web", "--pod"]);
     command.arg(pod_json("bare")).stdout(std::fs::File::create("/dev/full").unwrap());
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));

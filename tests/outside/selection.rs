@@ -98,11 +98,14 @@ fn keys_that_no_api_server_would_take_are_names_all_the_same() {
 
 #[test]
 fn a_label_that_the_pod_does_not_have_is_unset() {
-    let told = variables(
-        ["--set", "L=metadata.labels['missing']", "--set", "A=metadata.annotations['missing']:-''"],
-        &pod(json!({})),
-    );
+    let options = ["--set=L=metadata.labels['missing']", "--set=A=metadata.annotations['missing']:-''"];
+    let outcome = print(&options, &pod(json!({}))).expect_code(0);
+    let told = &outcome.json()["variables"];
     assert_eq!((&told["L"], &told["A"]), (&Value::Null, &json!("")));
+    assert_eq!(
+        only_line(&outcome),
+        "introspod: warn: L is not set: the pod has no metadata.labels['missing']"
+    );
 }
 
 #[test]

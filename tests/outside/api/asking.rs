@@ -84,9 +84,10 @@ fn whatever_wants_the_unknown_costs_one() {
 #[test]
 fn a_label_that_is_not_there_is_unset_and_not_waited_for() {
     let server = api_of("bare");
-    let options = ["--set", "TEAM=metadata.labels['team']"];
+    let options = ["--set=TEAM=metadata.labels['team']", "--set=EMPTY=metadata.labels['team']:-''"];
     let outcome = exec(&server.world("bare", "web"), &server.url(), &options).expect_code(0);
-    assert_eq!(variable(&outcome, "TEAM"), None);
+    assert_eq!((variable(&outcome, "TEAM"), variable(&outcome, "EMPTY")), (None, Some("")));
+    assert_says(&outcome, &["TEAM is not set: the pod has no metadata.labels['team']"]);
     assert_eq!(server.requests().len(), 1);
 }
 

@@ -141,7 +141,11 @@ impl Grant {
 fn said(outcome: &Outcome) -> [&str; 2] {
     let is_of_variable = |line: &&str| line.contains(" is set: ") || line.contains(" is not set: ");
     let lines = outcome.stderr.lines().filter(|line| !is_of_variable(line));
-    let lines: Vec<&str> = lines.collect();
+    let mut lines: Vec<&str> = lines.collect();
+    if let Some(advice) = lines.last_mut() {
+        // What is pasted follows the prefix.
+        *advice = advice.splitn(3, ": ").last().unwrap_or_default();
+    }
     lines.try_into().unwrap_or_else(|lines| panic!("not two lines: {lines:#?}"))
 }
 
@@ -461,5 +465,5 @@ fn what_the_server_said_is_said_once() {
     command.env("INTROSPOD_LOG", "error");
     let outcome = run(command).expect_code(125);
     assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
-    assert_says(&outcome, &["CONTAINER_IMAGE is not known", "403"]);
+    assert_says(&outcome, &["CONTAINER_IMAGE is not known", "the source api"]);
 }
