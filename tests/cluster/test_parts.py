@@ -12,6 +12,7 @@ import unittest
 from fractions import Fraction
 
 import compare
+import debug
 from access import commands
 from examples import ELSEWHERE, FOLDER, SINCE, Examples, names, with_images
 from facts import Asked
@@ -106,6 +107,17 @@ class Answers(unittest.TestCase):
     def test_documents_one_after_another(self):
         text = '{"kind": "A"}\n{"kind": "List", "items": [{"kind": "B"}]}\n'
         self.assertEqual([item["kind"] for item in _documents(text)], ["A", "B"])
+
+
+class Documents(unittest.TestCase):
+    """The documented commands."""
+
+    def test_every_page_shows_how_to_debug(self):
+        for page in debug.PAGES:
+            first, second = debug.commands(page)
+            self.assertIn("--attach=false", first)
+            self.assertIn("--profile=restricted", first)
+            self.assertEqual(first[1], second[1])
 
 
 class Advice(unittest.TestCase):

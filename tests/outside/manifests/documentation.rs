@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::examples::{documents, list};
+use super::examples::{Workload, documents, list};
+use super::scene::Scene;
 use super::schemas::Schemas;
 use crate::world::{introspod, run};
 
@@ -32,6 +33,36 @@ fn the_documentations_manifests_are_valid() {
         }
     }
     assert!(objects > 0 && options > 3);
+}
+
+/// The ConfigMap with options, and the container and the volume beside it, as they stand: nothing lacks.
+#[test]
+fn the_documented_config_map_brings_no_warning() {
+    let (_, text) = documentation().into_iter().find(|(file, _)| file.ends_with("kubernetes.md")).unwrap();
+    let blocks = text.split("\n```yaml\n").skip(1).map(|block| block.split("\n```").next().unwrap());
+    let mut blocks = blocks.skip_while(|block| !block.contains("kind: ConfigMap"));
+    let (map, pod) = (blocks.next().unwrap(), blocks.next().unwrap());
+    let map = documents(map).remove(0);
+    let pod = documents(pod).remove(0);
+    let mut container = pod["containers"][0].clone();
+    assert_eq!(container["envFrom"][0]["configMapRef"]["name"], map["metadata"]["name"]);
+    let options = map["data"].as_object().unwrap().iter();
+    container["env"] = options.map(|(name, value)| json!({"name": name, "value": value})).collect();
+    container["resources"] = json!({"limits": {"memory": "64Mi"}});
+    let workload = Workload {
+        name: "documented".to_owned(),
+        pod,
+        labels: Value::Null,
+        annotations: Value::Null,
+        recording: ("deployment-web", "main"),
+        recorded: "web-c8d954974-zskd9",
+    };
+    let scene = Scene::new(&workload, &container);
+    let outcome = scene.play(&["exec", "--", "app"].map(str::to_owned)).expect_code(0);
+    assert_eq!(outcome.stderr, "");
+    for name in ["GOMEMLIMIT=60397977", "OTEL_SERVICE_NAME=web", "POD_LABEL_"] {
+        assert!(outcome.stdout.contains(name), "{name}: {}", outcome.stdout);
+    }
 }
 
 /// Command lines in the documentation have no option that introspod lacks.

@@ -143,20 +143,23 @@ fn projected(workload: &Workload, volume: &Value) -> Vec<(String, String)> {
         for item in list(&source["configMap"]["items"]) {
             files.push((path(item), recorded(item["key"].as_str().unwrap())));
         }
-        for item in list(&source["downwardAPI"]["items"]) {
-            let content = match item["fieldRef"]["fieldPath"].as_str().unwrap() {
-                "metadata.namespace" => recorded("namespace"),
-                "metadata.annotations" => lines(&workload.annotations),
-                "metadata.labels" => {
-                    let pod: Value = serde_json::from_slice(&std::fs::read(pod_json(pod)).unwrap()).unwrap();
-                    let mut labels = pod["metadata"]["labels"].as_object().unwrap().clone();
-                    labels.extend(workload.labels.as_object().unwrap().clone());
-                    lines(&Value::Object(labels))
-                }
-                other => panic!("no content for {other}"),
-            };
-            files.push((path(item), content));
-        }
+    }
+    let sources = list(&volume["projected"]["sources"]).iter().map(|source| &source["downwardAPI"]);
+    for item in sources.chain([&volume["downwardAPI"]]).flat_map(|source| list(&source["items"])) {
+        let content = match item["fieldRef"]["fieldPath"].as_str().unwrap() {
+            "metadata.namespace" => recorded("namespace"),
+            "metadata.annotations" => lines(&workload.annotations),
+            "metadata.labels" => {
+                let pod: Value = serde_json::from_slice(&std::fs::read(pod_json(pod)).unwrap()).unwrap();
+                let mut labels = pod["metadata"]["labels"].as_object().unwrap().clone();
+                labels.extend(
+                    workload.labels.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())),
+                );
+                lines(&Value::Object(labels))
+            }
+            other => panic!("no content for {other}"),
+        };
+        files.push((path(item), content));
     }
     files
 }
