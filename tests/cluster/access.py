@@ -7,7 +7,8 @@ from kubectl import Failed, ended, running
 from manifests import INTROSPOD
 
 LABELS = "access: the advice for --labels works"
-JOBS = "access: the advice for get of jobs works, and takes nothing from the first"
+OWN = "access: the advice for get of the namespace works, and takes nothing from the first"
+JOBS = "access: a refusal for which there are no commands says what to allow"
 NARROW = "access: a StatefulSet's pods are advised a Role for one pod each, and both work"
 NODE = "access: the advice for labels of the node works"
 SHORT = "access: a refusal is one warning and the commands"
@@ -16,6 +17,7 @@ GET = "access: get gives what kubectl get --raw gives"
 STARTS = "access: without --require the application starts"
 
 RACK = "--set=OS=node.labels['kubernetes.io/os']"
+OWN_PATH = "/api/v1/namespaces/{namespace}"
 JOBS_PATH = "/apis/batch/v1/namespaces/{namespace}/jobs"
 
 
@@ -38,7 +40,7 @@ class Access:
 
     def __init__(self, run):
         self.run, self.maker, self.report, self.ns = run, run.maker, run.report, run.namespace
-        self.report.expect(LABELS, JOBS, NARROW, NODE, SHORT, REQUIRED, STARTS, GET)
+        self.report.expect(LABELS, OWN, JOBS, NARROW, NODE, SHORT, REQUIRED, STARTS, GET)
 
     def start(self):
         """Creates service accounts without any role, and all pods."""
@@ -71,7 +73,7 @@ class Access:
     def compare(self):
         """Asks, is refused, follows the advice, and asks again."""
         for checks, look in (
-            ((SHORT, LABELS, JOBS), self._one_account),
+            ((SHORT, LABELS, OWN, JOBS), self._one_account),
             ((NARROW,), self._narrow),
             ((NODE,), self._node),
             ((REQUIRED,), self._required),
@@ -117,10 +119,14 @@ class Access:
         self._follow(refused)
         labels = self._until(lambda: self._ask("refused", "print", "--labels"))
         self.report.check(LABELS, "POD_LABEL_TEST='refused'" in labels.out, labels)
-        self._follow(self._ask("refused", "get", JOBS_PATH))
-        jobs = self._until(lambda: self._ask("refused", "get", JOBS_PATH))
+        own = OWN_PATH.format(namespace=self.ns.name)
+        self._follow(self._ask("refused", "get", own))
+        told = self._until(lambda: self._ask("refused", "get", own))
         labels = self._ask("refused", "print", "--labels")
-        self.report.check(JOBS, json.loads(jobs.out)["kind"] == "JobList" and not labels.err, labels)
+        self.report.check(OWN, json.loads(told.out)["kind"] == "Namespace" and not labels.err, labels)
+        path = JOBS_PATH.format(namespace=self.ns.name)
+        jobs = self._ask("refused", "get", path)
+        self.report.check(JOBS, jobs.code == 1 and f"let the service account get {path}" in jobs.err, jobs)
 
     def _narrow(self):
         self.ns.wait_for_pods("test=refused-set", 2)

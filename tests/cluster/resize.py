@@ -47,7 +47,7 @@ class Resize:
                 ("containerCpuLimitMilliCores", "limits.cpu", {"divisor": "1m"}),
             )
         ]
-        own = self.maker.introspod("main", "watch", "--out=/run/introspod/own.json", mounts=[PODINFO_MOUNT])
+        own = self.maker.introspod("main", "watch", "--container=main", "--out=/run/introspod/own.json", mounts=[PODINFO_MOUNT])
         side = self.maker.introspod(
             "side", "watch", "--container=main", "--out=/run/introspod/side.json", mounts=[PODINFO_MOUNT]
         )
