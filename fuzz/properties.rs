@@ -298,7 +298,7 @@ fn expression(data: &[u8]) {
         Lookup { facts: &facts, variables: &variables, inputs: &inputs(&environment, &[]), own: None };
     let mut missed = Vec::new();
     let Ok(known) = definition.evaluate(&lookup, &mut missed) else { return };
-    let value = String::from_utf8(known.into_text().into_owned()).expect("all inputs are UTF-8");
+    let value = String::from_utf8(known.text().into_owned()).expect("all inputs are UTF-8");
     assert!(value.len() <= 1 << 20);
     if let Some(("limits.memory", divisor)) = text.split_once('/')
         && is_valid_divisor("memory", divisor)

@@ -52,13 +52,16 @@ impl Scope for Lookup<'_> {
 
     fn variable(&self, name: &str) -> Result<Known<'_>, Why> {
         if let Some(variable) = self.variables.get(name) {
-            return Ok(Known { is_private: variable.is_private, ..Known::text(variable.value.as_bytes()) });
+            return Ok(Known {
+                is_private: variable.is_private,
+                ..Known::of_text(variable.value.as_bytes())
+            });
         }
         let mut set =
             self.inputs.environments.iter().filter_map(|environment| environment.get_bytes(name.as_bytes()));
         match set.next() {
-            Some(value) => Ok(Known { is_private: true, ..Known::text(value) }),
-            None if self.own == Some(name) => Ok(Known::text(&b""[..])),
+            Some(value) => Ok(Known { is_private: true, ..Known::of_text(value) }),
+            None if self.own == Some(name) => Ok(Known::of_text(&b""[..])),
             None => {
                 Err(match Field::of_variable(name).filter(|_| !self.variables.unknown.contains_key(name)) {
                     Some(field) => Why::Field(Reference::Field(field)),
@@ -100,7 +103,7 @@ pub(crate) fn add(
     for (name, definition) in inputs.selection.set {
         let lookup = Lookup { facts, variables, inputs, own: Some(name) };
         let made = made(definition, &lookup, missed).and_then(|variable| {
-            left = left.checked_sub(variable.value.len()).ok_or_else(|| vec![Why::TooLong])?;
+            left = left.checked_sub(variable.value.len()).ok_or_else(|| vec![Why::TogetherTooLong])?;
             Ok(variable)
         });
         match made {
@@ -123,7 +126,7 @@ fn made(definition: &Definition, lookup: &Lookup, missed: &mut Vec<Missed>) -> R
     let known = definition.evaluate(lookup, missed)?;
     let source = if known.sources.is_empty() { DEFAULT.to_owned() } else { known.sources.join(",") };
     let is_private = known.is_private;
-    let text = String::from_utf8(known.into_text().into_owned());
+    let text = String::from_utf8(known.text().into_owned());
     let value = text.map_err(|_| vec![Why::NotUtf8("its value".to_owned())])?;
     if value.contains('\0') {
         return Err(vec![Why::Nul]);

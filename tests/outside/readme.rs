@@ -126,6 +126,6 @@ fn a_command_is_run_with_the_binary_in_place_of_cargo_and_in_path() {
     let version = format!("introspod {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(shown_by("cargo run --release -- --version"), version);
     assert_eq!(shown_by("introspod --version"), version);
-    assert!(shown_by("introspod").starts_with("introspod: error: "), "standard error is shown too");
+    assert!(shown_by("introspod nothing").starts_with("introspod: error: "), "standard error is shown too");
     assert_eq!(shown_by("test -f Cargo.toml && echo here"), "here\n");
 }

@@ -8,7 +8,7 @@ use crate::made::{annotated, pod, run_with_pod};
 use crate::world::{INTROSPOD, Outcome, World, run};
 
 /// A container under version 2 of control groups, with these limits.
-fn container(memory: &str, cpu: &str) -> World {
+pub fn container(memory: &str, cpu: &str) -> World {
     let world = World::empty();
     world.write("proc/self/cgroup", "0::/\n");
     world.write("proc/self/mountinfo", "31 30 0:27 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
@@ -18,7 +18,7 @@ fn container(memory: &str, cpu: &str) -> World {
 }
 
 /// 1 GiB and 2.5 CPUs.
-fn limited() -> World {
+pub fn limited() -> World {
     container("1073741824", "250000 100000")
 }
 
@@ -102,7 +102,7 @@ fn every_recipe_of_the_documentation_starts_with_and_without_a_limit() {
         .filter_map(|line| line.strip_prefix("| ")?.strip_suffix("` |")?.split_once(" | `--set "))
         .map(|(_, options)| options)
         .collect();
-    assert_eq!(rows.len(), 5, "{rows:?}");
+    assert_eq!(rows.len(), 6, "{rows:?}");
     for options in rows {
         let started = |world: &World| {
             let mut command = std::process::Command::new("/bin/sh");

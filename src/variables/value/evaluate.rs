@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 use serde_json::Number;
 
 use super::SIZE_LIMIT;
-use super::parse::{Function, Literal, Node};
+use super::parse::Node;
 use crate::facts::reference::Reference;
 use crate::facts::wanted::Missed;
 use crate::kubernetes::fraction::Fraction;
@@ -70,8 +70,10 @@ pub(crate) enum Why {
     Zero,
     #[error("a number is too large")]
     Overflow,
-    #[error("its value would be longer than 1 MiB, or all values of --set together longer than 8 MiB")]
+    #[error("its value would be longer than 1 MiB")]
     TooLong,
+    #[error("the values of --set together would be longer than 8 MiB")]
+    TogetherTooLong,
     #[error("pick has no value of this number")]
     NoElement,
     #[error("replace has nothing to replace")]
@@ -87,7 +89,7 @@ pub(crate) type Outcome<'a> = Result<Known<'a>, Vec<Why>>;
 
 impl<'a> Known<'a> {
     /// A public text.
-    pub(crate) fn text(text: impl Into<Cow<'a, [u8]>>) -> Self {
+    pub(crate) fn of_text(text: impl Into<Cow<'a, [u8]>>) -> Self {
         Known::of(Content::Text(text.into()))
     }
 
@@ -105,17 +107,17 @@ impl<'a> Known<'a> {
     }
 
     /// The text. A number is rounded down, but a limit or request that is more than 0 is at least 1.
-    pub(crate) fn into_text(self) -> Cow<'a, [u8]> {
-        match self.content {
-            Content::Text(text) => text,
-            Content::Map(map) => Cow::Owned(key_value::format(map).into_bytes()),
-            Content::Number(_, Some(text)) => Cow::Borrowed(text.as_bytes()),
+    pub(crate) fn text(&self) -> Cow<'a, [u8]> {
+        match &self.content {
+            Content::Text(text) => text.clone(),
+            Content::Map(map) => key_value::format(map).into_bytes().into(),
+            Content::Number(_, Some(text)) => text.as_bytes().into(),
             Content::Number(number, None) => {
                 let is_more = !number.is_zero() && !number.is_negative();
-                let whole = number.floor().max(if is_more && self.is_of_resource { 1 } else { i128::MIN });
-                Cow::Owned(whole.to_string().into_bytes())
+                let least = if is_more && self.is_of_resource { 1 } else { i128::MIN };
+                number.floor().max(least).to_string().into_bytes().into()
             }
-            Content::Quantity(quantity) => Cow::Owned(quantity.to_string().into_bytes()),
+            Content::Quantity(quantity) => quantity.to_string().into_bytes().into(),
         }
     }
 
@@ -124,14 +126,18 @@ impl<'a> Known<'a> {
         Known { content: Content::Text(Cow::Owned(text.into())), ..self }
     }
 
-    fn into_utf8(self, node: &Node) -> Result<Cow<'a, str>, Vec<Why>> {
-        let error = |_| vec![Why::NotUtf8(described(node))];
-        match self.into_text() {
-            Cow::Borrowed(text) => std::str::from_utf8(text).map(Cow::Borrowed).map_err(error),
-            Cow::Owned(text) => {
-                String::from_utf8(text).map(Cow::Owned).map_err(|wrong| error(wrong.utf8_error()))
-            }
-        }
+    fn add_sources(&mut self, other: &Known) {
+        let new = other.sources.iter().filter(|source| !self.sources.contains(source));
+        let new: Vec<_> = new.copied().collect();
+        self.sources.extend(new);
+    }
+
+    fn utf8(&self, node: &Node) -> Result<Cow<'a, str>, Vec<Why>> {
+        let text = match self.text() {
+            Cow::Borrowed(text) => std::str::from_utf8(text).ok().map(Cow::Borrowed),
+            Cow::Owned(text) => String::from_utf8(text).ok().map(Cow::Owned),
+        };
+        text.ok_or_else(|| vec![Why::NotUtf8(described(node))])
     }
 
     fn number(&self, node: &Node) -> Result<Fraction, Vec<Why>> {
@@ -157,14 +163,9 @@ pub(crate) fn evaluate<'a>(node: &'a Node, scope: &'a dyn Scope, missed: &mut Ve
         Node::Chain(operands) => operands,
         node => std::slice::from_ref(node),
     };
-    let mut evaluator = Evaluator { scope, missed };
-    evaluator.first_of(operands, &|evaluator, operand| {
-        let known = evaluator.value(operand)?;
-        if matches!(known.content, Content::Number(number, None) if number.is_negative()) {
-            return Err(vec![Why::Negative]);
-        }
-        let (sources, is_private) = (known.sources.clone(), known.is_private);
-        Ok(Known { sources, is_private, ..Known::text(known.into_text()) })
+    Evaluator { scope, missed }.first_of(operands, |known| match known.content {
+        Content::Number(number, None) if number.is_negative() => Err(vec![Why::Negative]),
+        _ => Ok(Known { content: Content::Text(known.text()), ..known }),
     })
 }
 
@@ -174,17 +175,13 @@ struct Evaluator<'a, 'm> {
 }
 
 impl<'a> Evaluator<'a, '_> {
-    /// The value of the first operand that is known and not empty, else the outcome of the last.
-    fn first_of(
-        &mut self,
-        operands: &'a [Node],
-        value: &dyn Fn(&mut Self, &'a Node) -> Outcome<'a>,
-    ) -> Outcome<'a> {
+    /// What `finish` makes of the first operand that is known and not empty, else of the last.
+    fn first_of(&mut self, operands: &'a [Node], finish: fn(Known<'a>) -> Outcome<'a>) -> Outcome<'a> {
         let mut unknown = Vec::new();
         for (position, operand) in operands.iter().enumerate() {
             let is_last = position + 1 == operands.len();
             let first_missed = self.missed.len();
-            match value(self, operand) {
+            match self.value(operand).and_then(finish) {
                 Ok(known) if is_last || !known.is_empty() => return Ok(known),
                 Ok(_) => {}
                 Err(why) => unknown.extend(why),
@@ -196,22 +193,26 @@ impl<'a> Evaluator<'a, '_> {
 
     fn value(&mut self, node: &'a Node) -> Outcome<'a> {
         match node {
-            Node::Chain(operands) => self.first_of(operands, &Self::value),
-            Node::Sum(terms) => self.folded(terms, |sum, is_minus, term| match is_minus {
-                false => sum.plus(term).ok_or(Why::Overflow),
-                true => sum.minus(term).ok_or(Why::Overflow),
-            }),
-            Node::Product(factors) => self.folded(factors, |product, divides, factor| match divides {
-                false => product.times(factor).ok_or(Why::Overflow),
-                true if factor.is_zero() => Err(Why::Zero),
-                true => product.divided_by(factor).ok_or(Why::Overflow),
-            }),
-            Node::Call(function, arguments) => self.call(*function, arguments),
-            Node::Number(number) => {
-                let Literal { value, text, has_suffix, .. } = &**number;
-                Ok(Known::of(Content::Number(*value, (!has_suffix).then_some(text))))
+            Node::Chain(operands) => self.first_of(operands, Ok),
+            Node::Arithmetic(parts) => {
+                let (made, numbers) = self.numbers(parts.iter().map(|(_, node)| node))?;
+                let mut numbers = numbers.into_iter().zip(parts);
+                let first = numbers.next().map_or(Fraction::default(), |(first, _)| first);
+                let result = numbers.try_fold(first, |result, (number, (operator, _))| match operator {
+                    b'+' => result.plus(number).ok_or(Why::Overflow),
+                    b'-' => result.minus(number).ok_or(Why::Overflow),
+                    b'*' => result.times(number).ok_or(Why::Overflow),
+                    _ if number.is_zero() => Err(Why::Zero),
+                    _ => result.divided_by(number).ok_or(Why::Overflow),
+                });
+                Ok(Known { content: Content::Number(result.map_err(|why| vec![why])?, None), ..made })
             }
-            Node::Text(text) => Ok(Known::text(text.as_bytes())),
+            Node::Call(function, arguments) => self.call(function, arguments),
+            Node::Number(number) => {
+                let own_text = (!number.has_suffix).then_some(&*number.text);
+                Ok(Known::of(Content::Number(number.value, own_text)))
+            }
+            Node::Text(text) => Ok(Known::of_text(text.as_bytes())),
             Node::Field(reference) => {
                 let mut known = self.field(reference)?;
                 if let (Content::Quantity(quantity), Some(resource)) = (&known.content, reference.resource())
@@ -227,21 +228,21 @@ impl<'a> Evaluator<'a, '_> {
             }
             Node::Resource(resource) => {
                 let (reference, divisor) = &**resource;
-                let mut known = self.field(reference)?;
-                if let (Content::Quantity(quantity), Some(resource)) = (&known.content, reference.resource())
-                {
-                    let units = resource_field(resource, quantity, divisor);
-                    known.content = Content::Text(Cow::Owned(units.into_bytes()));
+                let known = self.field(reference)?;
+                match (&known.content, reference.resource()) {
+                    (Content::Quantity(quantity), Some(resource)) => {
+                        let units = resource_field(resource, quantity, divisor);
+                        Ok(known.with(units))
+                    }
+                    _ => Ok(known),
                 }
-                Ok(known)
             }
-            Node::Variable(name) => {
-                let known = self.scope.variable(name);
-                if let Err(Why::Field(reference)) = &known {
+            Node::Variable(name) => self.scope.variable(name).map_err(|why| {
+                if let Why::Field(reference) = &why {
                     self.missed.push(Missed { reference: reference.clone(), has_default: false });
                 }
-                known.map_err(|why| vec![why])
-            }
+                vec![why]
+            }),
         }
     }
 
@@ -252,122 +253,99 @@ impl<'a> Evaluator<'a, '_> {
         })
     }
 
-    /// The values of all nodes, or the reasons of all that have none.
-    fn all(&mut self, nodes: impl Iterator<Item = &'a Node>) -> Result<Vec<Known<'a>>, Vec<Why>> {
-        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    /// The values of all nodes, or the reasons of all that have none; and a public value that they went into.
+    fn all(
+        &mut self,
+        nodes: impl Iterator<Item = &'a Node>,
+    ) -> Result<(Known<'a>, Vec<Known<'a>>), Vec<Why>> {
+        let (mut values, mut unknown) = (Vec::new(), Vec::new());
+        let mut made = Known::of_text(&b""[..]);
         for node in nodes {
             match self.value(node) {
-                Ok(value) => known.push(value),
+                Ok(value) => {
+                    made.add_sources(&value);
+                    made.is_of_resource |= value.is_of_resource;
+                    values.push(value);
+                }
                 Err(why) => unknown.extend(why),
             }
         }
-        if unknown.is_empty() { Ok(known) } else { Err(unknown) }
+        if unknown.is_empty() { Ok((made, values)) } else { Err(unknown) }
     }
 
-    /// The numbers of all nodes joined by `join`. What arithmetic makes is public.
-    fn folded(
+    /// The same with the numbers.
+    fn numbers(
         &mut self,
-        nodes: &'a [(bool, Node)],
-        join: impl Fn(Fraction, bool, Fraction) -> Result<Fraction, Why>,
-    ) -> Outcome<'a> {
-        let values = self.all(nodes.iter().map(|(_, node)| node))?;
-        let numbers = values.iter().zip(nodes).map(|(value, (_, node))| value.number(node));
-        let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
-        let mut joined = numbers[0];
-        for (number, (sign, _)) in numbers.iter().zip(nodes).skip(1) {
-            joined = join(joined, *sign, *number).map_err(|why| vec![why])?;
-        }
-        Ok(made_of(&values, Content::Number(joined, None)))
+        nodes: impl Iterator<Item = &'a Node> + Clone,
+    ) -> Result<(Known<'a>, Vec<Fraction>), Vec<Why>> {
+        let (made, values) = self.all(nodes.clone())?;
+        let numbers = values.iter().zip(nodes).map(|(value, node)| value.number(node));
+        Ok((made, numbers.collect::<Result<_, _>>()?))
     }
 
-    fn call(&mut self, function: Function, arguments: &'a [Node]) -> Outcome<'a> {
+    fn call(&mut self, function: &str, arguments: &'a [Node]) -> Outcome<'a> {
         match (function, arguments) {
-            (Function::Min | Function::Max, _) => {
-                let values = self.all(arguments.iter())?;
-                let numbers = values.iter().zip(arguments).map(|(value, node)| value.number(node));
-                let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+            ("min" | "max", _) => {
+                let (made, numbers) = self.numbers(arguments.iter())?;
                 let mut best = numbers[0];
                 for number in &numbers[1..] {
                     let difference = number.minus(best).ok_or_else(|| vec![Why::Overflow])?;
-                    let is_better = difference.is_negative() == (function == Function::Min);
-                    best = if is_better { *number } else { best };
+                    best = if difference.is_negative() == (function == "min") { *number } else { best };
                 }
-                Ok(made_of(&values, Content::Number(best, None)))
+                Ok(Known { content: Content::Number(best, None), ..made })
             }
-            (Function::Pick, [number, values @ ..]) => {
+            ("pick", [number, values @ ..]) => {
                 let index = self.value(number)?;
                 let position = usize::try_from(index.number(number)?.floor()).ok();
                 let picked = position.and_then(|position| values.get(position));
                 let mut picked = self.value(picked.ok_or_else(|| vec![Why::NoElement])?)?;
-                add_sources(&mut picked.sources, &index.sources);
+                picked.add_sources(&index);
                 Ok(picked)
             }
-            (Function::Replace, _) => {
-                let values = self.all(arguments.iter())?;
+            ("replace", [_, _, _]) => {
+                let (made, values) = self.all(arguments.iter())?;
                 let is_private = values.iter().any(|value| value.is_private);
-                let made = Known { is_private, ..made_of(&values, Content::Text(Cow::Borrowed(b""))) };
-                let mut texts = values.into_iter().zip(arguments).map(|(value, node)| value.into_utf8(node));
-                let mut next = || texts.next().unwrap_or(Ok(Cow::Borrowed("")));
-                let (text, old, new) = (next()?, next()?, next()?);
+                let texts = values.iter().zip(arguments).map(|(value, node)| value.utf8(node));
+                let texts = texts.collect::<Result<Vec<_>, _>>()?;
+                let (text, old, new) = (&*texts[0], &*texts[1], &*texts[2]);
                 if old.is_empty() {
                     return Err(vec![Why::NothingToReplace]);
                 }
-                let growth = new.len().saturating_sub(old.len());
-                if text.len() + growth.saturating_mul(text.matches(&*old).count()) > SIZE_LIMIT {
+                let growth = new.len().saturating_sub(old.len()).saturating_mul(text.matches(old).count());
+                if text.len() + growth > SIZE_LIMIT {
                     return Err(vec![Why::TooLong]);
                 }
-                Ok(made.with(text.replace(&*old, &new)))
+                Ok(Known { is_private, ..made.with(text.replace(old, new)) })
             }
-            (Function::Host, [node]) => {
+            ("host", [node]) => {
                 let known = self.value(node)?;
-                let text = known.clone().into_text();
+                let text = known.text();
                 let is_ipv6 = std::str::from_utf8(&text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
                 let host = if is_ipv6 { [b"[", &*text, b"]"].concat() } else { text.into_owned() };
                 Ok(known.with(host))
             }
-            (Function::Json, [node]) => {
+            ("json", [node]) => {
                 let known = self.value(node)?;
-                let json = match &known.content {
+                let json = escaped(&match &known.content {
                     Content::Map(map) => serde_json::to_string(map).unwrap_or_default(),
-                    Content::Number(_, Some(text)) if serde_json::from_str::<Number>(text).is_ok() => {
-                        text.to_string()
+                    Content::Text(_) => serde_json::to_string(&known.utf8(node)?).unwrap_or_default(),
+                    Content::Number(number, Some(text)) if serde_json::from_str::<Number>(text).is_err() => {
+                        number.floor().to_string()
                     }
-                    Content::Number(number, Some(_)) => number.floor().to_string(),
-                    Content::Text(_) => {
-                        let text = known.clone().into_utf8(node)?;
-                        serde_json::to_string(&text).unwrap_or_default()
-                    }
-                    _ => known.clone().into_utf8(node)?.into_owned(),
-                };
-                let json = escaped(&json);
-                if json.len() > SIZE_LIMIT {
-                    return Err(vec![Why::TooLong]);
+                    _ => known.utf8(node)?.into_owned(),
+                });
+                if json.len() > SIZE_LIMIT { Err(vec![Why::TooLong]) } else { Ok(known.with(json)) }
+            }
+            ("file", [Node::Text(path)]) => match self.scope.file(path) {
+                Ok(text) => {
+                    Ok(Known { is_private: true, sources: vec!["file"], ..Known::of_text(text.into_bytes()) })
                 }
-                Ok(known.with(json))
-            }
-            (Function::File, [Node::Text(path)]) => {
-                let text = self.scope.file(path);
-                let text = text.map_err(|why| vec![Why::File { path: path.to_string(), why }])?;
-                Ok(Known { is_private: true, sources: vec!["file"], ..Known::text(text.into_bytes()) })
-            }
+                Err(why) => Err(vec![Why::File { path: path.to_string(), why }]),
+            },
             // The parser has counted the arguments.
             _ => Err(vec![Why::NoElement]),
         }
     }
-}
-
-/// A public value that `values` went into.
-fn made_of<'a>(values: &[Known], content: Content<'a>) -> Known<'a> {
-    let mut made = Known::of(content);
-    values.iter().for_each(|value| add_sources(&mut made.sources, &value.sources));
-    made.is_of_resource = values.iter().any(|value| value.is_of_resource);
-    made
-}
-
-fn add_sources(sources: &mut Vec<&'static str>, more: &[&'static str]) {
-    let new = more.iter().filter(|source| !sources.contains(source));
-    let new: Vec<_> = new.copied().collect();
-    sources.extend(new);
 }
 
 /// What `node` is, for messages.
@@ -376,7 +354,7 @@ fn described(node: &Node) -> String {
         Node::Field(reference) => reference.to_string(),
         Node::Resource(resource) => resource.0.to_string(),
         Node::Variable(name) => format!("the value of {name}"),
-        Node::Call(Function::File, _) => "the text of the file".to_owned(),
+        Node::Call("file", _) => "the text of the file".to_owned(),
         _ => "a text".to_owned(),
     }
 }

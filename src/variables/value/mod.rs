@@ -13,15 +13,6 @@ use template::{Stays, Template};
 /// The longest value, in bytes. Without a limit, values that refer to each other could grow exponentially.
 pub(crate) const SIZE_LIMIT: usize = 1 << 20;
 
-/// A value of `--set`. No message contains its text, which may be a secret.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("at character {position}: {error}", error = error.problem)]
-pub(crate) struct ValueError {
-    /// The number of the character at which the problem begins, from 1.
-    position: usize,
-    error: ParseError,
-}
-
 /// The value of `--set NAME=`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Definition {
@@ -33,20 +24,15 @@ pub(crate) enum Definition {
 
 impl Definition {
     /// Parses an expression, or a template if it is none and contains `$(`.
-    pub(crate) fn parse(text: &str) -> Result<Self, ValueError> {
-        let error = match parse::whole(text) {
-            Ok(node) => return Ok(Definition::Expression(node)),
-            Err(error) if !(error.is_of_form && text.contains("$(")) => error,
-            Err(_) => {
-                let (template, errors) = Template::parse(text.into());
-                match errors.into_iter().next() {
-                    Some(error) => error,
-                    None => return Ok(Definition::Template(template)),
-                }
-            }
-        };
-        let position = 1 + String::from_utf8_lossy(&text.as_bytes()[..error.offset]).chars().count();
-        Err(ValueError { position, error })
+    pub(crate) fn parse(text: &str) -> Result<Self, ParseError> {
+        match parse::whole(text) {
+            Ok(node) => Ok(Definition::Expression(node)),
+            Err(error) if !(error.is_of_form && text.contains("$(")) => Err(error),
+            Err(_) => match Template::parse(text.into()) {
+                (template, errors) if errors.is_empty() => Ok(Definition::Template(template)),
+                (_, mut errors) => Err(errors.swap_remove(0)),
+            },
+        }
     }
 
     /// Calls `visit` with every part of its expressions.
@@ -88,16 +74,13 @@ impl Definition {
             }
             _ if rendered.is_too_long => Err(vec![Why::TooLong]),
             _ => Ok(Known {
-                sources: vec![TEMPLATE],
+                sources: vec!["template"],
                 is_private: rendered.is_private,
-                ..Known::text(rendered.text)
+                ..Known::of_text(rendered.text)
             }),
         }
     }
 }
-
-/// The source of a template's value, in `--explain` and JSON.
-const TEMPLATE: &str = "template";
 
 #[cfg(test)]
 mod tests;

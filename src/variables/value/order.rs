@@ -1,6 +1,6 @@
 //! The order in which values are evaluated.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Definition;
 
@@ -24,7 +24,7 @@ pub(crate) fn in_order(
             return Err(OrderError::Twice(name.clone()));
         }
     }
-    let references: Vec<BTreeSet<usize>> = definitions
+    let references: Vec<Vec<usize>> = definitions
         .iter()
         .enumerate()
         .map(|(own, (_, definition))| {
@@ -40,44 +40,73 @@ pub(crate) fn in_order(
     Ok(order.into_iter().filter_map(|position| definitions[position].take()).collect())
 }
 
-/// The positions in `references`, each after those that it refers to (Kahn's algorithm), or a cycle.
-fn sorted(references: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>> {
-    let mut missing: Vec<usize> = references.iter().map(BTreeSet::len).collect();
-    let mut referring = vec![Vec::new(); references.len()];
-    for (position, own) in references.iter().enumerate() {
-        own.iter().for_each(|other| referring[*other].push(position));
-    }
-    let mut ready: BTreeSet<usize> =
-        (0..references.len()).filter(|position| missing[*position] == 0).collect();
+/// The positions in `references`, each after those that it refers to, or a cycle.
+fn sorted(references: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut order = Vec::with_capacity(references.len());
-    while let Some(position) = ready.pop_first() {
-        order.push(position);
-        for other in &referring[position] {
-            missing[*other] -= 1;
-            if missing[*other] == 0 {
-                ready.insert(*other);
+    let mut left: Vec<_> = references.iter().map(|own| own.iter()).collect();
+    let mut is_done = vec![false; references.len()];
+    let mut is_open = is_done.clone();
+    for start in 0..references.len() {
+        let mut path = if is_done[start] { Vec::new() } else { vec![start] };
+        while let Some(&position) = path.last() {
+            is_open[position] = true;
+            match left[position].next() {
+                Some(&next) if is_open[next] => {
+                    path.push(next);
+                    return Err(path.into_iter().skip_while(|position| *position != next).collect());
+                }
+                Some(&next) if !is_done[next] => path.push(next),
+                Some(_) => {}
+                None => {
+                    (is_open[position], is_done[position]) = (false, true);
+                    order.push(position);
+                    path.pop();
+                }
             }
         }
     }
-    match missing.iter().position(|count| *count > 0) {
-        None => Ok(order),
-        Some(left) => Err(circle(references, &missing, left)),
-    }
+    Ok(order)
 }
 
-/// A cycle that can be reached from `start`. Its first position is also its last.
-fn circle(references: &[BTreeSet<usize>], missing: &[usize], start: usize) -> Vec<usize> {
-    let mut path = Vec::new();
-    let mut seen = vec![false; references.len()];
-    let mut position = start;
-    while !std::mem::replace(&mut seen[position], true) {
-        path.push(position);
-        // Every remaining definition refers to another remaining one.
-        let next = references[position].iter().find(|other| missing[**other] > 0);
-        position = next.copied().unwrap_or(position);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered(definitions: &[(&str, &str)]) -> Result<String, String> {
+        let parsed =
+            definitions.iter().map(|(name, text)| (name.to_string(), Definition::parse(text).unwrap()));
+        let ordered = in_order(parsed.collect()).map_err(|error| error.to_string())?;
+        Ok(ordered.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
     }
-    let first = path.iter().position(|other| *other == position).unwrap_or_default();
-    path.drain(..first);
-    path.push(position);
-    path
+
+    #[test]
+    fn each_comes_after_those_that_it_refers_to() {
+        let definitions =
+            [("C", "$(B)$(A:-B)"), ("B", "$(A + 1)$(OTHER)"), ("D", "metadata.name"), ("A", "$(D)$(A)")];
+        assert_eq!(ordered(&definitions).unwrap(), "D A B C");
+        assert_eq!(ordered(&[("B", "metadata.name"), ("A", "metadata.uid")]).unwrap(), "B A");
+    }
+
+    #[test]
+    fn circles_are_named() {
+        for (definitions, circle) in [
+            (&[("A", "$(B)"), ("B", "$(A)")] as &[_], ": A -> B -> A"),
+            (
+                &[("X", "$(A)"), ("A", "$(B)"), ("B", "$(C)"), ("C", "$(D)$(A)"), ("D", "metadata.name")],
+                ": A -> B -> C -> A",
+            ),
+            (&[("A", "metadata.name"), ("A", "metadata.uid")], "--set A is given twice"),
+        ] {
+            let error = ordered(definitions).unwrap_err();
+            assert!(error.ends_with(circle), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_long_chain_is_no_trouble() {
+        let definitions: Vec<_> = (0..20_000)
+            .map(|number| (format!("V{number}"), Definition::parse(&format!("$(V{})", number + 1)).unwrap()))
+            .collect();
+        assert_eq!(in_order(definitions).unwrap()[0].0, "V19999");
+    }
 }

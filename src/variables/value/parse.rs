@@ -1,12 +1,4 @@
-//! Parses expressions.
-//!
-//! ```text
-//! expression = sum { ":-" sum }
-//! sum        = product { ( "+" | " - " ) product }
-//! product    = factor { ( "*" | "/" ) factor }
-//! factor     = number [ "%" ] | quantity | 'text' | field | NAME | "(" expression ")"
-//!            | function "(" expression { "," expression } ")"
-//! ```
+//! Parses expressions. Their grammar is in `docs/expressions.md`.
 
 use crate::facts::reference::{Reference, ReferenceError};
 use crate::kubernetes::fraction::Fraction;
@@ -19,16 +11,39 @@ const DEPTH_LIMIT: usize = 64;
 const BRACKET_LIMIT: usize = 1024;
 const DECIMALS_LIMIT: usize = 9;
 
+const OPERAND: Problem = Problem::Expected("a field, a number, a text or a function");
+const CLOSING: Problem = Problem::Expected("an operator, such as + or :-, or )");
+const HYPHEN: Problem = Problem::Invalid(
+    "- needs a blank on each side, as in limits.memory - 64Mi, because names contain hyphens",
+);
+const NUMBER: Problem =
+    Problem::Invalid("a number has digits, at most 9 decimals, and perhaps a suffix such as m, k, Mi or %");
+const NOT_A_FIELD: Problem = Problem::Invalid(
+    "not a field (introspod help fields). Constants belong in the manifest's env, text in single quotes, \
+     and variables in $( )",
+);
+pub(super) const UNCLOSED: Problem =
+    Problem::Invalid("$( has no closing parenthesis on its line; $$( is a literal $(");
+
+/// The functions, each with the least and the largest number of its arguments and how it is written.
+const FUNCTIONS: [(&str, usize, usize, &str); 7] = [
+    ("min", 1, usize::MAX, "min(a, b)"),
+    ("max", 1, usize::MAX, "max(a, b)"),
+    ("pick", 2, usize::MAX, "pick(n, e0, e1)"),
+    ("replace", 3, 3, "replace(x, 'a', 'b')"),
+    ("host", 1, 1, "host(x)"),
+    ("json", 1, 1, "json(x)"),
+    ("file", 1, 1, "file('/PATH')"),
+];
+
 /// An expression, or a part of one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Node {
     /// The first operand that is known and not empty. There are at least two.
     Chain(Vec<Node>),
-    /// At least two terms, each with whether it is subtracted.
-    Sum(Vec<(bool, Node)>),
-    /// At least two factors, each with whether it divides.
-    Product(Vec<(bool, Node)>),
-    Call(Function, Vec<Node>),
+    /// Two or more terms or factors, each with its operator: `+`, `-`, `*` or `/`. That of the first has no meaning.
+    Arithmetic(Vec<(u8, Node)>),
+    Call(&'static str, Vec<Node>),
     Number(Box<Literal>),
     Text(Box<str>),
     Field(Box<Reference>),
@@ -47,28 +62,6 @@ pub(crate) struct Literal {
     is_percentage: bool,
 }
 
-/// A function of expressions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Function {
-    Min,
-    Max,
-    Pick,
-    Replace,
-    Host,
-    Json,
-    File,
-}
-
-const FUNCTIONS: [(&str, Function); 7] = [
-    ("min", Function::Min),
-    ("max", Function::Max),
-    ("pick", Function::Pick),
-    ("replace", Function::Replace),
-    ("host", Function::Host),
-    ("json", Function::Json),
-    ("file", Function::File),
-];
-
 /// An expression is not valid. No message contains its text, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
@@ -76,38 +69,15 @@ pub(crate) enum Problem {
     Expected(&'static str),
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    #[error("- needs a blank on each side, as in limits.memory - 64Mi, because names contain hyphens")]
-    Hyphen,
-    #[error("a number with a sign must stand alone, as in limits.cpu:--1")]
-    Sign,
-    #[error(
-        "not a field (introspod help fields). Constants belong in the manifest's env, text in single quotes, and variables in $( )"
-    )]
-    Variable,
-    #[error("a constant. Constants belong in the manifest's env")]
-    Constant,
-    #[error("not a function; the functions are min, max, pick, replace, host, json and file")]
-    Function,
-    #[error("{0} takes {1}")]
-    Arguments(&'static str, &'static str),
-    #[error("a percentage must be multiplied, as in limits.memory*75%")]
-    Percentage,
-    #[error("the text has no closing single quote")]
-    Quote,
-    #[error("a number has digits, at most 9 decimals, and a suffix such as m, k, Mi or %")]
-    Number,
-    #[error("the number is too large")]
-    TooLarge,
-    #[error("division by zero")]
-    Zero,
-    #[error("parentheses are nested deeper than 64")]
-    Depth,
-    #[error("$( has no closing parenthesis on its line; $$( is a literal $(")]
-    Unclosed,
+    #[error("{0}")]
+    Invalid(&'static str),
+    #[error("write {0}")]
+    Call(&'static str),
 }
 
 /// A problem, and the offset of the byte where it begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at byte {}: {problem}", offset + 1)]
 pub(crate) struct ParseError {
     pub(crate) offset: usize,
     pub(crate) problem: Problem,
@@ -128,7 +98,7 @@ impl Node {
         let mut is_constant = true;
         self.each(&mut |node| {
             use Node::{Call, Field, Resource, Variable};
-            is_constant &= !matches!(node, Field(_) | Resource(_) | Variable(_) | Call(Function::File, _));
+            is_constant &= !matches!(node, Field(_) | Resource(_) | Variable(_) | Call("file", _));
         });
         is_constant
     }
@@ -138,7 +108,7 @@ impl Node {
         visit(self);
         match self {
             Node::Chain(nodes) | Node::Call(_, nodes) => nodes.iter().for_each(|node| node.each(visit)),
-            Node::Sum(nodes) | Node::Product(nodes) => nodes.iter().for_each(|(_, node)| node.each(visit)),
+            Node::Arithmetic(nodes) => nodes.iter().for_each(|(_, node)| node.each(visit)),
             _ => {}
         }
     }
@@ -148,18 +118,13 @@ type Parsed<T> = Result<T, ParseError>;
 
 /// Parses all of `text` as an expression. It cannot refer to variables.
 pub(crate) fn whole(text: &str) -> Parsed<Node> {
-    let mut parser = Parser::new(text.as_bytes(), 0, false);
-    let node = parser.outermost().and_then(|node| {
+    let mut parser = Parser { text: text.as_bytes(), at: 0, depth: 0, is_reference: false, noted: None };
+    let node = parser.chain(true).and_then(|node| {
         parser.skip_blanks();
-        let is_all = parser.at == text.len();
-        if is_all {
-            Ok(node)
-        } else {
-            parser.error(Problem::Expected("an operator, such as + or :-, or the end"))
-        }
+        if parser.at == text.len() { Ok(node) } else { parser.error(CLOSING) }
     });
     if matches!(node, Ok(Node::Number(_) | Node::Text(_))) {
-        parser.note(0, Problem::Constant);
+        parser.note(0, Problem::Invalid("a constant. Constants belong in the manifest's env"));
     }
     parser.finish(node)
 }
@@ -167,11 +132,10 @@ pub(crate) fn whole(text: &str) -> Parsed<Node> {
 /// Parses the expression of a reference `$(expression)`, whose first byte is at `start`. Answers with the
 /// offset after its closing parenthesis, too.
 pub(crate) fn reference(text: &[u8], start: usize) -> Parsed<(Node, usize)> {
-    let mut parser = Parser::new(text, start, true);
-    let node = parser.outermost();
-    let node = node.and_then(|node| parser.expect(b')', "an operator, such as + or :-, or )").map(|()| node));
-    let node = parser.finish(node)?;
-    Ok((node, parser.at))
+    let mut parser = Parser { text, at: start, depth: 0, is_reference: true, noted: None };
+    let node = parser.chain(true);
+    let node = node.and_then(|node| parser.expect(b")").map(|()| node));
+    Ok((parser.finish(node)?, parser.at))
 }
 
 struct Parser<'a> {
@@ -180,17 +144,11 @@ struct Parser<'a> {
     depth: usize,
     /// It is inside `$( )`: variables count, and a line end is the end.
     is_reference: bool,
-    /// Where a resource is divided by a literal 0. Only the kubelet's own division can do that.
-    zero: Option<usize>,
     /// The first problem that is not one of form.
     noted: Option<ParseError>,
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a [u8], at: usize, is_reference: bool) -> Self {
-        Parser { text, at, depth: 0, is_reference, zero: None, noted: None }
-    }
-
     fn error<T>(&self, problem: Problem) -> Parsed<T> {
         Err(ParseError { offset: self.at, problem, is_of_form: true })
     }
@@ -202,328 +160,286 @@ impl<'a> Parser<'a> {
 
     /// What was parsed, or the first problem.
     fn finish(&mut self, parsed: Parsed<Node>) -> Parsed<Node> {
-        match (self.noted.take(), parsed) {
-            (None, parsed) => parsed,
-            (Some(noted), parsed) => Err(ParseError { is_of_form: parsed.is_err(), ..noted }),
+        match self.noted.take() {
+            Some(noted) => Err(ParseError { is_of_form: parsed.is_err(), ..noted }),
+            None => parsed,
         }
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+    fn rest(&self) -> &'a [u8] {
+        &self.text[self.at..]
     }
 
     /// The bytes from here on for which `is_part` holds. It goes to their end.
-    fn take(&mut self, is_part: impl Fn(u8) -> bool) -> &'a [u8] {
-        let rest = &self.text[self.at..];
+    fn take(&mut self, is_part: impl Fn(u8) -> bool) -> &'a str {
+        let rest = self.rest();
         let taken = &rest[..rest.iter().position(|byte| !is_part(*byte)).unwrap_or(rest.len())];
         self.at += taken.len();
-        taken
+        std::str::from_utf8(taken).unwrap_or_default()
     }
 
     fn skip_blanks(&mut self) {
         self.take(is_blank);
     }
 
+    /// Goes to the end of `token` if it is next. Before it may be blanks.
     fn eat(&mut self, token: &[u8]) -> bool {
         let start = self.at;
         self.skip_blanks();
-        let is_next = self.text[self.at..].starts_with(token);
+        let is_next = self.rest().starts_with(token);
         self.at = if is_next { self.at + token.len() } else { start };
         is_next
     }
 
-    fn expect(&mut self, token: u8, what: &'static str) -> Parsed<()> {
-        if self.eat(&[token]) {
+    fn expect(&mut self, token: &[u8]) -> Parsed<()> {
+        if self.eat(token) {
             return Ok(());
         }
         self.skip_blanks();
-        self.error(Problem::Expected(what))
+        self.error(CLOSING)
     }
 
-    /// The outermost chain, in which a resource is the kubelet's own value.
-    fn outermost(&mut self) -> Parsed<Node> {
+    /// Operands of `:-`. In the outermost chain, a resource is the kubelet's own value.
+    fn chain(&mut self, is_outermost: bool) -> Parsed<Node> {
+        if self.depth > DEPTH_LIMIT {
+            return self.error(Problem::Invalid("parentheses are nested deeper than 64"));
+        }
+        self.depth += 1;
         let mut operands = Vec::new();
         loop {
             self.skip_blanks();
-            let is_plain = self.peek() != Some(b'(');
+            let is_plain = !self.rest().starts_with(b"(");
+            let start = self.at;
             let operand = self.operand()?;
-            operands.push(if is_plain { as_kubelet(operand, &mut self.zero) } else { operand });
-            if let Some(offset) = self.zero.take() {
-                self.note(offset, Problem::Zero);
+            let operand = if is_outermost && is_plain { as_kubelet(operand) } else { operand };
+            if divides_by_zero(&operand) {
+                self.note(start, Problem::Invalid("division by zero"));
             }
+            operands.push(operand);
             if !self.eat(b":-") {
-                return Ok(alone_or(operands, Node::Chain));
+                break;
             }
-        }
-    }
-
-    fn chain(&mut self) -> Parsed<Node> {
-        if self.depth == DEPTH_LIMIT {
-            return self.error(Problem::Depth);
-        }
-        self.depth += 1;
-        let mut operands = vec![self.operand()?];
-        while self.eat(b":-") {
-            operands.push(self.operand()?);
         }
         self.depth -= 1;
-        Ok(alone_or(operands, Node::Chain))
+        Ok(if operands.len() == 1 { operands.remove(0) } else { Node::Chain(operands) })
     }
 
     /// An operand of `:-`: a number of its own, which may have a sign, or a sum.
     fn operand(&mut self) -> Parsed<Node> {
-        self.skip_blanks();
         let start = self.at;
         let sign = self.take(|byte| matches!(byte, b'+' | b'-'));
-        if sign.len() > 1 || (sign.len() == 1 && !self.peek().is_some_and(|byte| byte.is_ascii_digit())) {
+        let is_number = self.rest().first().is_some_and(u8::is_ascii_digit);
+        if sign.len() > 1 || (!sign.is_empty() && !is_number) {
             self.at = start;
-            return self.error(Problem::Expected("a field, a number, a text or a function"));
+            return self.error(OPERAND);
         }
-        if self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+        if is_number {
             let number = self.number()?;
             self.skip_blanks();
-            let rest = &self.text[self.at..];
-            let is_alone = rest.is_empty() || rest.starts_with(b":-") || matches!(rest[0], b')' | b',');
+            let rest = self.rest();
+            let is_alone = matches!(rest, [] | [b')' | b',', ..]) || rest.starts_with(b":-");
             if is_alone && !number.is_percentage {
-                let negated = Fraction::from(0).minus(number.value).filter(|_| sign == b"-");
-                let text = [std::str::from_utf8(sign).unwrap_or_default(), &number.text].concat().into();
+                let negated = Fraction::from(0).minus(number.value).filter(|_| sign == "-");
                 let value = negated.unwrap_or(number.value);
+                let text = format!("{sign}{}", number.text).into();
                 return Ok(Node::Number(Box::new(Literal { value, text, ..number })));
             }
             self.at = start;
             if !sign.is_empty() {
-                return self.error(Problem::Sign);
+                return self
+                    .error(Problem::Invalid("a number with a sign must stand alone, as in limits.cpu:--1"));
             }
         }
         self.sum()
     }
 
     fn sum(&mut self) -> Parsed<Node> {
-        let mut terms = vec![(false, self.product()?)];
+        let mut terms = vec![(b'+', self.product()?)];
         loop {
             let end = self.at;
-            if self.eat(b"+") {
-                terms.push((false, self.product()?));
-            } else if self.eat(b"-") {
-                let has_blanks = self.at - 1 > end && self.peek().is_some_and(is_blank);
-                if !has_blanks {
-                    self.note(self.at - 1, Problem::Hyphen);
-                }
-                terms.push((true, self.product()?));
-            } else {
-                return Ok(alone_or_pairs(terms, Node::Sum));
+            let operator = match self.eat(b"+") {
+                true => b'+',
+                false if self.eat(b"-") => b'-',
+                false => return Ok(alone_or(terms)),
+            };
+            let has_blanks = self.at - 1 > end && self.rest().first().copied().is_some_and(is_blank);
+            if operator == b'-' && !has_blanks {
+                self.note(self.at - 1, HYPHEN);
             }
+            terms.push((operator, self.product()?));
         }
     }
 
     fn product(&mut self) -> Parsed<Node> {
         self.skip_blanks();
         let start = self.at;
-        let (first, is_percentage) = self.factor()?;
-        let mut factors = vec![(false, first)];
+        let mut factors = vec![(b'*', self.factor()?)];
         loop {
-            let divides = match self.eat(b"*") {
-                true => false,
-                false if self.eat(b"/") => true,
-                false => {
-                    if is_percentage && factors.len() == 1 {
-                        self.note(start, Problem::Percentage);
-                    }
-                    return Ok(alone_or_pairs(factors, Node::Product));
-                }
+            let operator = match self.eat(b"*") {
+                true => b'*',
+                false if self.eat(b"/") => b'/',
+                false => break,
             };
-            self.skip_blanks();
-            let start = self.at;
-            let (factor, _) = self.factor()?;
-            if divides && matches!(&factor, Node::Number(number) if number.value.is_zero()) {
-                self.zero.get_or_insert(start);
-            }
-            factors.push((divides, factor));
+            factors.push((operator, self.factor()?));
+        }
+        if matches!(&factors[..], [(_, Node::Number(number))] if number.is_percentage) {
+            self.note(start, Problem::Invalid("a percentage must be multiplied, as in limits.memory*75%"));
+        }
+        Ok(alone_or(factors))
+    }
+
+    fn factor(&mut self) -> Parsed<Node> {
+        if self.eat(b"(") {
+            let inner = self.chain(false)?;
+            self.expect(b")")?;
+            return Ok(inner);
+        }
+        self.skip_blanks();
+        match self.rest() {
+            [b'\'', ..] => self.quoted(),
+            [b'0'..=b'9' | b'.', ..] => Ok(Node::Number(Box::new(self.number()?))),
+            [b'a'..=b'z' | b'A'..=b'Z' | b'_', ..] => self.word(),
+            _ => self.error(OPERAND),
         }
     }
 
-    /// A factor, and whether it is a percentage.
-    fn factor(&mut self) -> Parsed<(Node, bool)> {
-        self.skip_blanks();
-        let node = match self.peek() {
-            Some(b'(') => {
-                self.at += 1;
-                let inner = self.chain()?;
-                self.expect(b')', "an operator, such as + or :-, or )")?;
-                inner
-            }
-            Some(b'\'') => Node::Text(self.quoted()?.into()),
-            Some(byte) if byte.is_ascii_digit() || byte == b'.' => {
-                let number = self.number()?;
-                let is_percentage = number.is_percentage;
-                return Ok((Node::Number(Box::new(number)), is_percentage));
-            }
-            Some(byte) if byte.is_ascii_alphabetic() || byte == b'_' => self.word()?,
-            _ => return self.error(Problem::Expected("a field, a number, a text or a function")),
-        };
-        Ok((node, false))
-    }
-
-    fn quoted(&mut self) -> Parsed<&'a str> {
-        let rest = &self.text[self.at + 1..];
+    fn quoted(&mut self) -> Parsed<Node> {
+        let rest = &self.rest()[1..];
         let end = memchr::memchr2(b'\'', if self.is_reference { b'\n' } else { b'\'' }, rest);
-        let Some(end) = end.filter(|end| rest[*end] == b'\'') else { return self.error(Problem::Quote) };
+        let Some(end) = end.filter(|end| rest[*end] == b'\'') else {
+            return self.error(Problem::Invalid("the text has no closing single quote"));
+        };
         let Ok(text) = std::str::from_utf8(&rest[..end]) else {
             return self.error(Problem::Expected("a text in UTF-8"));
         };
         self.at += end + 2;
-        Ok(text)
+        Ok(Node::Text(text.into()))
     }
 
     fn number(&mut self) -> Parsed<Literal> {
         let start = self.at;
         let digits = self.take(|byte| byte.is_ascii_digit() || byte == b'.');
         let suffix = self.take(|byte| byte.is_ascii_alphabetic());
-        let is_percentage = suffix.is_empty() && self.take(|byte| byte == b'%').len() == 1;
-        let literal = || {
-            let (whole, decimals) = match memchr::memchr(b'.', digits) {
-                Some(point) => (&digits[..point], &digits[point + 1..]),
-                None => (digits, &b""[..]),
-            };
-            // A percentage may lack the digits on one side.
-            let has_digits = !whole.is_empty() && (!decimals.is_empty() || whole.len() == digits.len());
-            let is_number = has_digits || (is_percentage && digits.len() > 1);
-            let is_valid = is_number && decimals.len() <= DECIMALS_LIMIT && !decimals.contains(&b'.');
-            let unit = Quantity::unit(std::str::from_utf8(suffix).ok()?)?;
-            is_valid.then_some(unit)
-        };
-        let follows =
-            self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || b"._%'[(".contains(&byte));
-        let Some(unit) = literal().filter(|_| !follows) else {
+        let is_percentage = suffix.is_empty() && self.eat(b"%");
+        let unit = if is_percentage { Fraction::new(1, 100) } else { Quantity::unit(suffix) };
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
+        // A percentage may lack the digits on one side.
+        let has_digits =
+            if is_percentage { digits != "." } else { !whole.is_empty() && !decimals.is_empty() };
+        let follows = |byte: &u8| byte.is_ascii_alphanumeric() || b"._%'[(".contains(byte);
+        let is_end = !self.rest().first().is_some_and(follows);
+        let is_valid = has_digits && is_end && decimals.len() <= DECIMALS_LIMIT && !decimals.contains('.');
+        let Some(unit) = unit.filter(|_| is_valid) else {
             self.at = start;
-            return self.error(Problem::Number);
+            return self.error(NUMBER);
         };
-        let unit = if is_percentage { Fraction::new(1, 100) } else { Some(unit) };
-        let number = std::str::from_utf8(digits).ok().and_then(Fraction::parse);
-        match number.zip(unit).and_then(|(number, unit)| number.times(unit)) {
-            Some(value) => {
-                let text = String::from_utf8_lossy(&self.text[start..self.at]).into();
-                Ok(Literal { value, text, is_percentage, has_suffix: !suffix.is_empty() })
-            }
-            None => {
-                self.note(start, Problem::TooLarge);
-                Ok(Literal {
-                    value: Fraction::from(1),
-                    text: "".into(),
-                    is_percentage: false,
-                    has_suffix: true,
-                })
-            }
+        let value = Fraction::parse(digits).and_then(|number| number.times(unit));
+        if value.is_none() {
+            self.note(start, Problem::Invalid("the number is too large"));
         }
+        let text = format!("{digits}{suffix}").into();
+        Ok(Literal { value: value.unwrap_or_default(), text, has_suffix: !suffix.is_empty(), is_percentage })
     }
 
     /// A field, a variable, or a function with its arguments.
     fn word(&mut self) -> Parsed<Node> {
         let start = self.at;
         self.take(is_word);
-        while self.peek() == Some(b'[') {
+        while self.rest().starts_with(b"[") {
             self.bracket()?;
             self.take(is_word);
         }
         // It is ASCII but for what is in brackets.
-        let word = std::str::from_utf8(&self.text[start..self.at]);
-        let after = self.at;
-        let is_call = self.eat(b"(");
-        let is_field = word.is_ok_and(|word| word.contains(['.', '[']));
-        let node = match word {
-            Ok(word) if is_call => return self.call(word, start),
-            Ok(word) if is_field => Reference::parse(word)
-                .map(|reference| Node::Field(Box::new(reference)))
-                .map_err(|error| if has_minus(word) { Problem::Hyphen } else { error.into() }),
-            Ok(word) if self.is_reference && !word.contains('-') => Ok(Node::Variable(word.into())),
-            _ if self.is_reference => Err(Problem::Hyphen),
-            _ => Err(Problem::Variable),
+        let word = std::str::from_utf8(&self.text[start..self.at]).unwrap_or_default();
+        if self.eat(b"(") {
+            return self.call(word, start);
+        }
+        let is_field = word.contains(['.', '[']);
+        let problem = match Reference::parse(word) {
+            Ok(reference) if is_field => return Ok(Node::Field(Box::new(reference))),
+            Err(error) if is_field => {
+                if has_minus(word) {
+                    HYPHEN
+                } else {
+                    error.into()
+                }
+            }
+            _ if !self.is_reference => NOT_A_FIELD,
+            _ if word.contains('-') => HYPHEN,
+            _ => return Ok(Node::Variable(word.into())),
         };
-        self.at = after;
-        Ok(node.unwrap_or_else(|problem| {
-            self.note(start, problem);
-            Node::Text("".into())
-        }))
+        self.note(start, problem);
+        Ok(Node::Variable("".into()))
     }
 
     /// A key or a condition in brackets.
     fn bracket(&mut self) -> Parsed<()> {
-        let rest = &self.text[self.at..];
+        let rest = self.rest();
         let mut is_quoted = false;
         let end = rest.iter().take(BRACKET_LIMIT).position(|byte| {
             is_quoted ^= *byte == b'\'';
             *byte == b'\n' || (*byte == b']' && !is_quoted)
         });
-        match end.filter(|end| rest[*end] == b']') {
-            Some(end) => {
-                self.at += end + 1;
-                Ok(())
-            }
-            None => self.error(Problem::Expected("a key in brackets, as in metadata.labels['KEY']")),
-        }
+        let Some(end) = end.filter(|end| rest[*end] == b']') else {
+            return self.error(Problem::Expected("a key in brackets, as in metadata.labels['KEY']"));
+        };
+        self.at += end + 1;
+        Ok(())
     }
 
     fn call(&mut self, name: &str, start: usize) -> Parsed<Node> {
-        let mut arguments = vec![self.chain()?];
+        let mut arguments = vec![self.chain(false)?];
         while self.eat(b",") {
-            arguments.push(self.chain()?);
+            arguments.push(self.chain(false)?);
         }
-        self.expect(b')', "an operator, such as + or :-, a comma or )")?;
-        let Some((name, function)) = FUNCTIONS.into_iter().find(|(known, _)| *known == name) else {
-            self.note(start, Problem::Function);
-            return Ok(Node::Call(Function::Min, arguments));
+        self.expect(b")")?;
+        let Some((name, least, most, form)) = FUNCTIONS.into_iter().find(|(known, ..)| *known == name) else {
+            self.note(
+                start,
+                Problem::Expected("one of the functions min, max, pick, replace, host, json and file"),
+            );
+            return Ok(Node::Call("", arguments));
         };
-        let takes = match (function, &arguments[..]) {
-            (Function::File, [Node::Text(path)]) if path.starts_with('/') => None,
-            (Function::File, _) => Some("the absolute path of a file in single quotes"),
-            (Function::Replace, [_, Node::Text(old), _]) if old.is_empty() => {
-                Some("no empty text to be replaced")
-            }
-            (Function::Replace, [_, _, _]) | (Function::Host | Function::Json, [_]) => None,
-            (Function::Replace, _) => Some("three arguments"),
-            (Function::Host | Function::Json, _) => Some("one argument"),
-            (Function::Pick, [_]) => Some("a number and the values to pick from"),
-            (Function::Min | Function::Max | Function::Pick, _) => None,
+        let is_valid = match (name, &arguments[..]) {
+            ("file", [path]) => matches!(path, Node::Text(path) if path.starts_with('/')),
+            ("replace", [_, Node::Text(old), _]) => !old.is_empty(),
+            (_, arguments) => (least..=most).contains(&arguments.len()),
         };
-        if let Some(what) = takes {
-            self.note(start, Problem::Arguments(name, what));
+        if !is_valid {
+            self.note(start, Problem::Call(form));
         }
-        Ok(Node::Call(function, arguments))
+        Ok(Node::Call(name, arguments))
     }
 }
 
-/// A resource, alone or divided by a divisor that the API allows. Its division by 0, which stands for 1, is
-/// no `zero`.
-fn as_kubelet(node: Node, zero: &mut Option<usize>) -> Node {
-    let factors = match &node {
-        Node::Product(factors) => &factors[..],
-        _ => &[],
-    };
-    let (reference, divisor) = match (&node, factors) {
-        (Node::Field(reference), _) => (reference, "1"),
-        (_, [(_, Node::Field(reference)), (true, Node::Number(divisor))]) => (reference, &*divisor.text),
+/// A resource, alone or divided by a divisor that the API allows, of which 0 stands for 1.
+fn as_kubelet(node: Node) -> Node {
+    let (reference, divisor) = match &node {
+        Node::Field(reference) => (reference, "1"),
+        Node::Arithmetic(factors) => match &factors[..] {
+            [(_, Node::Field(reference)), (b'/', Node::Number(divisor))] => (reference, &*divisor.text),
+            _ => return node,
+        },
         _ => return node,
     };
     let allowed =
         reference.resource().filter(|resource| divisor == "1" || is_valid_divisor(resource, divisor));
     let Some(divisor) = allowed.and_then(|_| Quantity::parse(divisor).ok()) else { return node };
-    *zero = None;
     let divisor = if divisor.is_zero() { Quantity::from_bytes(1) } else { divisor };
     Node::Resource(Box::new(((**reference).clone(), divisor)))
 }
 
-fn alone_or(mut nodes: Vec<Node>, all: fn(Vec<Node>) -> Node) -> Node {
-    match nodes.len() {
-        1 => nodes.remove(0),
-        _ => all(nodes),
-    }
+/// Whether a literal 0 divides in a term of `node`. What is in parentheses was checked before.
+fn divides_by_zero(node: &Node) -> bool {
+    let Node::Arithmetic(parts) = node else { return false };
+    parts.iter().any(|(operator, part)| match part {
+        Node::Number(number) => *operator == b'/' && number.value.is_zero(),
+        part => divides_by_zero(part),
+    })
 }
 
-fn alone_or_pairs(mut nodes: Vec<(bool, Node)>, all: fn(Vec<(bool, Node)>) -> Node) -> Node {
-    match nodes.len() {
-        1 => nodes.remove(0).1,
-        _ => all(nodes),
-    }
+fn alone_or(mut parts: Vec<(u8, Node)>) -> Node {
+    if parts.len() == 1 { parts.remove(0).1 } else { Node::Arithmetic(parts) }
 }
 
 fn is_blank(byte: u8) -> bool {

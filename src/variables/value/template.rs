@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::evaluate::{Outcome, Scope, Why, evaluate};
-use super::parse::{Node, ParseError, Problem, reference};
+use super::parse::{Node, ParseError, UNCLOSED, reference};
 use crate::facts::wanted::Missed;
 
 /// Text with references. It need not be UTF-8.
@@ -79,7 +79,7 @@ impl Template {
                 Err(error) => {
                     let end = closing(&text, found + 2);
                     at = end.unwrap_or_else(|end| end);
-                    let unclosed = ParseError { offset: found, problem: Problem::Unclosed, is_of_form: true };
+                    let unclosed = ParseError { offset: found, problem: UNCLOSED, is_of_form: true };
                     errors.push(if end.is_ok() { error } else { unclosed });
                 }
             }
@@ -131,7 +131,7 @@ impl Template {
                 Ok(known) if known.is_private && stays == Stays::Private => rendered.add(written, limit),
                 Ok(known) => {
                     rendered.is_private |= known.is_private;
-                    rendered.add(&known.into_text(), limit);
+                    rendered.add(&known.text(), limit);
                 }
                 Err(why) => {
                     line.0 += memchr::memchr_iter(b'\n', &self.text[line.1..range.start]).count();

@@ -32,18 +32,18 @@ impl Scope for Pod {
     fn field(&self, reference: &Reference) -> Option<Known<'_>> {
         let quantity = |text| Known::of(Content::Quantity(Quantity::parse(text).unwrap()));
         let known = match &*reference.to_string() {
-            "metadata.name" => Known::text(&b"web-0"[..]),
+            "metadata.name" => Known::of_text(&b"web-0"[..]),
             "metadata.labels" => Known::of(Content::Map(&self.labels)),
             "pod.ordinal" => Known::of(Content::Number(Fraction::from(3), Some("3"))),
             "limits.cpu" => quantity("1500m"),
             "limits.memory" => quantity("1073741825"),
             "requests.memory" => quantity("1"),
             "limits['nvidia.com/gpu']" => quantity("2"),
-            "status.podIP" => Known::text(&b"fd00::1"[..]),
-            "status.hostIP" => Known::text(&b"10.0.0.1"[..]),
+            "status.podIP" => Known::of_text(&b"fd00::1"[..]),
+            "status.hostIP" => Known::of_text(&b"10.0.0.1"[..]),
             _ => match reference {
                 Reference::Entry(field, key) if field.path == "metadata.labels" => {
-                    Known::text(self.labels.get(key)?.as_bytes())
+                    Known::of_text(self.labels.get(key)?.as_bytes())
                 }
                 _ => return None,
             },
@@ -52,11 +52,11 @@ impl Scope for Pod {
     }
 
     fn variable(&self, name: &str) -> Result<Known<'_>, Why> {
-        let secret = |text: &'static [u8]| Known { is_private: true, ..Known::text(text) };
+        let secret = |text: &'static [u8]| Known { is_private: true, ..Known::of_text(text) };
         match name {
-            "A" => Ok(Known::text(&b"value"[..])),
-            "AGAIN" => Ok(Known::text(&b"$(A)"[..])),
-            "EMPTY" => Ok(Known::text(&b""[..])),
+            "A" => Ok(Known::of_text(&b"value"[..])),
+            "AGAIN" => Ok(Known::of_text(&b"$(A)"[..])),
+            "EMPTY" => Ok(Known::of_text(&b""[..])),
             "SECRET" => Ok(secret(b"7")),
             "BYTES" => Ok(secret(b"\xff")),
             _ => Err(Why::Variable(name.to_owned())),
@@ -74,7 +74,7 @@ fn outcome(text: &str) -> Result<String, String> {
     let pod = pod();
     let known = definition.evaluate(&pod, &mut Vec::new());
     let known = known.map_err(|why| why.iter().map(Why::to_string).collect::<Vec<_>>().join("; "))?;
-    Ok(String::from_utf8(known.into_text().into_owned()).unwrap())
+    Ok(String::from_utf8(known.text().into_owned()).unwrap())
 }
 
 fn is_private(text: &str) -> bool {
@@ -233,13 +233,13 @@ fn functions() {
         ("file('/missing')", "/missing: no such file"),
         ("replace(metadata.name, metadata.labels['empty'], 'x')", "nothing to replace"),
         ("min()", "expected"),
-        ("pick(1)", "pick takes"),
-        ("replace('a', 'b')", "replace takes"),
-        ("replace('a', '', 'b')", "replace takes"),
-        ("host('a', 'b')", "host takes one"),
-        ("file(metadata.name)", "file takes"),
-        ("file('relative')", "file takes"),
-        ("sqrt(2)", "not a function"),
+        ("pick(1)", "write pick(n, e0, e1)"),
+        ("replace('a', 'b')", "write replace(x"),
+        ("replace('a', '', 'b')", "write replace(x"),
+        ("host('a', 'b')", "write host(x)"),
+        ("file(metadata.name)", "write file("),
+        ("file('relative')", "write file("),
+        ("sqrt(2)", "expected one of the functions"),
     ]);
 }
 
@@ -270,8 +270,8 @@ fn templates() {
     ]);
     fail(&[
         ("$(MISSING)$(A)$(NONE)", "$(MISSING) is not set; $(NONE) is not set"),
-        ("$(", "at character 1: $( has no closing parenthesis"),
-        ("é$(A", "at character 2: $( has no closing parenthesis"),
+        ("$(", "at byte 1: $( has no closing parenthesis"),
+        ("é$(A", "at byte 3: $( has no closing parenthesis"),
         ("$(A\n)", "no closing parenthesis"),
         ("$()", "expected"),
         ("$(date +%s)", "expected"),
@@ -299,7 +299,7 @@ fn mistakes() {
         ("my-app", "not a field"),
         ("POD_NAME", "not a field"),
         ("POD_NAME + 1", "not a field"),
-        ("limits.cpu:-none", "at character 13: not a field"),
+        ("limits.cpu:-none", "at byte 13: not a field"),
         ("5", "Constants belong in the manifest's env"),
         ("-5", "Constants belong"),
         ("512Mi", "Constants belong"),
@@ -308,7 +308,7 @@ fn mistakes() {
         ("", "expected"),
         ("limits.cpu:-", "expected"),
         (":-2", "expected"),
-        ("limits.cpu 2", "at character 12: expected an operator"),
+        ("limits.cpu 2", "at byte 12: expected an operator"),
         ("limits.cpu*50%:2", "expected an operator"),
         ("metadata.name metadata.uid", "expected an operator"),
         ("50%", "a percentage must be multiplied"),
@@ -470,7 +470,7 @@ fn what_is_unknown_has_its_line_its_text_and_a_reason() {
 
 #[test]
 fn large_texts_take_linear_time() {
-    let times = |text: &str| text.repeat((1 << 20) / text.len());
+    let times = |text: &str| text.repeat((1 << 17) / text.len());
     for text in [
         times("$("),
         times("$(a.["),
