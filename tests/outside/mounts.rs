@@ -118,3 +118,25 @@ fn ten_thousand_mounts_cost_no_time() {
         assert_eq!(limit == "1Mi", is_known, "{limit}");
     }
 }
+
+/// Kata shares the files of a container under names with the container's ID; the names of these two could have the
+/// sandbox's.
+#[test]
+fn the_files_that_kata_shares_name_the_container_but_for_those_of_the_sandbox() {
+    let (own, other) = ("0a".repeat(32), "0b".repeat(32));
+    let id = |shares: &[(&str, &str, &str)]| {
+        let world = World::empty();
+        let line = |(id, name, point): &(&str, &str, &str)| {
+            format!("9 1 0:30 /{id}-0123456789abcdef-{name} {point} rw - virtiofs kataShared rw\n")
+        };
+        world.write("proc/self/mountinfo", shares.iter().map(line).collect::<String>());
+        document(&world, [] as [&str; 0])["container"]["id"].take()
+    };
+    assert_eq!(id(&[(&own, "hosts", "/etc/hosts")]), own.as_str());
+    for (name, point) in [("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf")] {
+        assert_eq!(id(&[(&other, name, point)]), Value::Null, "{name}");
+        assert_eq!(id(&[(&own, "hosts", "/etc/hosts"), (&other, name, point)]), own.as_str(), "{name}");
+    }
+    // Two containers cannot be told apart.
+    assert_eq!(id(&[(&own, "hosts", "/etc/hosts"), (&other, "termination-log", "/dev/log")]), Value::Null);
+}

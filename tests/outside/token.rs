@@ -186,7 +186,10 @@ fn a_projected_token_is_found_beside_the_downward_api_files() {
     world.write(own, token(&other));
     assert_eq!(document(&world, [] as [&str; 0])["pod"]["name"], "by-the-first");
     world.write(own, token(&json!({"kubernetes.io/serviceaccount/namespace": "legacy"})));
-    assert_eq!(document(&world, [] as [&str; 0])["pod"]["name"], "web-0");
+    let told = document(&world, [] as [&str; 0]);
+    assert_eq!(told["pod"]["name"], "web-0");
+    // A token that names no pod may be of another namespace.
+    assert_eq!(told["pod"]["namespace"], claims["kubernetes.io"]["namespace"]);
 }
 
 #[test]
