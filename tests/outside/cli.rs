@@ -733,3 +733,13 @@ fn a_variable_that_is_not_utf_8_is_no_crash() {
     assert!(outcome.code == 0 || outcome.code == 125, "{outcome:?}");
     assert!(!outcome.stderr.contains("a bug"), "{outcome:?}");
 }
+
+/// It would be the name of a file, and the option would have no effect.
+#[test]
+fn a_forgotten_value_does_not_swallow_the_next_option() {
+    for option in ["--token-file", "--container", "--set"] {
+        let told = run(introspod(["print", option, "--labels"])).expect_code(2);
+        assert!(told.stderr.contains(option) && told.stderr.contains("needs a value"), "{told:#?}");
+        assert_eq!(run(introspod(["print", option])).expect_code(2).stderr, told.stderr);
+    }
+}

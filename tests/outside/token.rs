@@ -260,3 +260,27 @@ fn a_token_is_in_no_output_no_log_no_file_and_no_environment() {
 fn the_recorded_token_is_at_the_path_that_is_changed() {
     assert!(Path::new(&recorded("bare", "web")).join(TOKEN).is_file());
 }
+
+/// In a virtual cluster (vcluster, k3k) the mounts have the UID that the host cluster gave. The kubelet cuts the
+/// hostname at 63 bytes, and takes away what no hostname may end in.
+#[test]
+fn in_a_virtual_cluster_the_token_s_pod_is_known_by_its_hostname() {
+    let long = format!("{}-{}", "a".repeat(62), "b".repeat(20));
+    for (pod, hostname) in [("web-0", "web-0"), (&long, &"a".repeat(62))] {
+        let world = World::recorded("notoken", "main");
+        let mut claims = claims_of("11111111-2222-3333-4444-555555555555");
+        claims["kubernetes.io"]["pod"]["name"] = json!(pod);
+        world.write("etc/podinfo/token", token(&claims));
+        world
+            .write("etc/hostname", format!("{hostname}\n"))
+            .write("proc/sys/kernel/hostname", format!("{hostname}\n"));
+        // Without the API server in the hosts file the token is another pod's.
+        let outcome = world.run(["print", "--format=json"]).expect_code(0);
+        assert!(only_line(&outcome).contains("the token belongs to another pod"));
+        let hosts = std::fs::read_to_string(world.path().join("etc/hosts")).unwrap();
+        world.write("etc/hosts", format!("{hosts}\n10.43.0.1\tkubernetes.default.svc\n"));
+        let told = document(&world, [] as [&str; 0]);
+        assert_eq!(told["pod"]["name"], pod);
+        assert_eq!(told["pod"]["uid"], "11111111-2222-3333-4444-555555555555");
+    }
+}

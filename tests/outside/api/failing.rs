@@ -230,6 +230,14 @@ fn running_out_of_time_does_not_hide_what_the_server_said() {
     assert_eq!(server.requests().len(), 2);
 }
 
+/// An API server that shuts down: what it said says more than that it is gone.
+#[test]
+fn a_broken_connection_does_not_hide_what_the_server_said() {
+    let reset = Answer::Part(Portion::Nothing, bare(), End::Reset);
+    let server = fails(in_order([unavailable().into(), reset]), &["503", "shutting down"]);
+    assert!(server.requests().len() > 2, "not retried");
+}
+
 #[test]
 fn a_status_that_has_passed_is_forgotten() {
     for code in [408, 429, 500, 503] {
