@@ -39,10 +39,10 @@ pub(crate) enum UsageError {
     #[error("--container {0} is given twice")]
     ContainerTwice(String),
     #[error(
-        "--out {file} must have {{container}} in its name, because --container is given several times and each container needs a file"
+        "{file} must have {{container}} in its name, because --container is given several times and each container needs a file"
     )]
     OneFileForSeveral { file: String },
-    #[error("--out {file} has {{container}} in its name, so it needs --container NAME")]
+    #[error("{file} has {{container}} in its name, so it needs --container NAME")]
     NoContainer { file: String },
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::error::UsageError;
 use super::subcommands::Row;
 use super::subcommands::Subcommand::{self, Exec, Get, Print, Watch, Write};
-use super::values::{self, Out, Setting};
+use super::values::{self, Out, Setting, TemplatePair};
 use crate::client::ApiUrl;
 use crate::client::notify::Notify;
 use crate::facts::subject::Asked;
-use crate::render::Format;
+use crate::render::template::{self, FileTemplate, TemplateError};
+use crate::render::{FileName, Format};
 use crate::sources::api::{Settings, When};
 use crate::variables::Selection;
 use crate::variables::value::order::in_order;
@@ -135,12 +136,26 @@ options! {
         /// replace each $(EXPRESSION) that is known in the arguments of COMMAND
         expand: Option<bool> = "expand" "", values::boolean, { kind: Switch };
     }
+    "Variables" for [Exec, Write] {
+        /// wait until the variables of --require are known and the templates can be rendered, but at most for
+        /// DURATION, such as 2m
+        wait: Option<Duration> = "wait" "DURATION", values::duration, { kind: Once };
+    }
     "Files" for [Exec, Write, Print, Watch] {
         /// write FILE in the format of its suffix: {suffixes}; {container} in its name stands for the name of
         /// the container; repeatable
-        out: Vec<Out> = "out" "FILE", values::parsed, { kind: List, is_essential: true, unread_by: Some(Print) };
+        out: Vec<Out> = "out" "FILE", values::out, { kind: List, is_essential: true, unread_by: Some(Print) };
         /// mode of the written files; default 0644
         mode: Option<u32> = "mode" "OCTAL", values::mode, { kind: Once };
+    }
+    "Files" for [Exec, Write, Print, Watch] {
+        /// write the file OUT from the template IN, in which $(EXPRESSION) stands for a value; of a directory IN every
+        /// file; print --template IN shows the result; repeatable
+        template: Vec<TemplatePair> = "template" "IN:OUT", values::template, { kind: List, is_essential: true, unread_by: Some(Print), excludes: &["format", "explain", OPERANDS] };
+    }
+    "Files" for [Exec, Write, Watch] {
+        /// write the file OUT from the template TEXT, and a newline; repeatable
+        file: Vec<FileTemplate> = "file" "OUT=TEXT", values::file, { kind: List, is_essential: true };
     }
     "Files" for [Watch] {
         /// after each change, send a POST to a URL on loopback, such as http://127.0.0.1:9090/-/reload, or a
@@ -198,6 +213,7 @@ impl Declaration {
 /// The defaults of options.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_MODE: u32 = 0o644;
+const PRIVATE_MODE: u32 = 0o600;
 
 impl Options {
     /// The variables to make.
@@ -220,9 +236,9 @@ impl Options {
         Settings { when: self.api.unwrap_or_default(), url: self.api_url.clone(), timeout }
     }
 
-    /// The mode of written files.
-    pub(crate) fn mode(&self) -> u32 {
-        self.mode.unwrap_or(DEFAULT_MODE)
+    /// The mode of a written file.
+    pub(crate) fn mode_for(&self, is_private: bool) -> u32 {
+        self.mode.unwrap_or(if is_private { PRIVATE_MODE } else { DEFAULT_MODE })
     }
 
     /// The directory below which every path is read.
@@ -259,6 +275,14 @@ impl Options {
         self.container.iter().map(of).collect()
     }
 
+    /// The templates of `--template` and `--file`, as they are now.
+    ///
+    /// # Errors
+    /// A template cannot be read, or is not valid; a file would be written twice.
+    pub(crate) fn templates(&self) -> Result<Vec<FileTemplate>, TemplateError> {
+        template::load(&self.template, &self.file, self.out.iter().map(|out| &out.file))
+    }
+
     /// Checks what a single value cannot show.
     pub(super) fn checked(mut self, row: &Row) -> Result<Self, UsageError> {
         self.set = in_order(self.set)?;
@@ -266,8 +290,19 @@ impl Options {
             return Err(UsageError::ContainerTwice(name.clone()));
         }
         match row.subcommand {
-            // The named variables are requested and required.
-            Print => self.require.extend(self.operands.iter().cloned()),
+            Print => {
+                // The named variables are requested and required.
+                self.require.extend(self.operands.iter().cloned());
+                for (input, output) in &mut self.template {
+                    if let Some(output) = output.take() {
+                        *input = format!("{}:{}", input.display(), output.display()).into();
+                    }
+                }
+            }
+            _ if self.template.iter().any(|(_, output)| output.is_none()) => {
+                let why = "must be IN:OUT, such as /etc/templates/app.conf:/run/app.conf".to_owned();
+                return Err(UsageError::Value { place: "--template".to_owned(), why });
+            }
             Write | Watch => self.check_files(row)?,
             _ => {}
         }
@@ -276,14 +311,17 @@ impl Options {
 
     /// Checks the files of `write` and `watch`, which may describe several containers.
     fn check_files(&self, row: &Row) -> Result<(), UsageError> {
-        if self.out.is_empty() {
+        let templates = self.template.iter().filter_map(|(_, output)| output.as_ref());
+        let files = templates.chain(self.file.iter().filter_map(|file| file.target.as_ref()));
+        let files: Vec<&FileName> = self.out.iter().map(|out| &out.file).chain(files).collect();
+        if files.is_empty() {
             return Err(UsageError::Needs { subcommand: row.name, needs: row.needs });
         }
-        let file = |out: &Out| out.path.display().to_string();
-        for out in &self.out {
-            match (self.container.len(), out.has_placeholder()) {
-                (0, true) => return Err(UsageError::NoContainer { file: file(out) }),
-                (2.., false) => return Err(UsageError::OneFileForSeveral { file: file(out) }),
+        for file in files {
+            let name = file.display().to_string();
+            match (self.container.len(), file.has_placeholder()) {
+                (0, true) => return Err(UsageError::NoContainer { file: name }),
+                (2.., false) => return Err(UsageError::OneFileForSeveral { file: name }),
                 _ => {}
             }
         }

@@ -127,7 +127,7 @@ pub(super) static SUBCOMMANDS: [Row; 6] = [
     },
 ];
 
-const NEEDS_FILE: &str = "a file to write: --out FILE";
+const NEEDS_FILE: &str = "a file to write: --out FILE, --template IN:OUT or --file OUT=TEXT";
 const ANOTHER_CONTAINER: &str = "Values of a container (its name, limits and image) are left out without \
                                  --container, because the files are for another container than the one that \
                                  introspod runs in.";

@@ -5,12 +5,13 @@
 
 use std::fmt::Display;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::kubernetes::names;
-use crate::render::{FORMATS, Format};
+use crate::render::template::FileTemplate;
+use crate::render::{FORMATS, FileName, Format};
 use crate::variables::value::Definition;
 
 /// Parses a value of a type that has a parser of its own.
@@ -39,41 +40,38 @@ pub(super) fn setting(text: &str) -> Result<Setting, String> {
     Ok((name, definition))
 }
 
-/// In a file's name it stands for the name of the described container.
-pub(super) const CONTAINER_PLACEHOLDER: &str = "{container}";
-
 /// A file to write, in the format of its suffix.
 #[derive(Clone, Debug)]
 pub(crate) struct Out {
-    /// With [`CONTAINER_PLACEHOLDER`] for the name of the container.
-    pub(crate) path: PathBuf,
+    pub(crate) file: FileName,
     pub(crate) format: Format,
 }
 
-impl FromStr for Out {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let path = PathBuf::from(text);
-        let suffixes = || format!("must name files that end in {}", one_of(&Format::suffixes()));
-        let format = Format::of_file(&path).ok_or_else(suffixes)?;
-        Ok(Out { path, format })
-    }
+/// Parses the name of a file whose suffix is that of a format.
+pub(super) fn out(text: &str) -> Result<Out, String> {
+    let suffixes = || format!("must name files that end in {}", one_of(&Format::suffixes()));
+    let format = Format::of_file(Path::new(text)).ok_or_else(suffixes)?;
+    Ok(Out { file: FileName::new(text), format })
 }
 
-impl Out {
-    /// Whether the name of the file depends on the container.
-    pub(super) fn has_placeholder(&self) -> bool {
-        self.path.to_string_lossy().contains(CONTAINER_PLACEHOLDER)
-    }
+/// The IN and the OUT of `--template IN:OUT`; without an OUT, all is IN.
+pub(crate) type TemplatePair = (PathBuf, Option<FileName>);
 
-    /// The file for this container; none if its name is needed and is not known.
-    pub(crate) fn path_for(&self, container: Option<&str>) -> Option<PathBuf> {
-        if !self.has_placeholder() {
-            return Some(self.path.clone());
+/// Parses IN:OUT or IN.
+pub(super) fn template(text: &str) -> Result<TemplatePair, String> {
+    Ok(match text.split_once(':') {
+        Some((input, output)) if !input.is_empty() && !output.is_empty() => {
+            (input.into(), Some(FileName::new(output)))
         }
-        Some(self.path.to_str()?.replace(CONTAINER_PLACEHOLDER, container?).into())
-    }
+        _ => (text.into(), None),
+    })
+}
+
+/// Parses OUT=TEXT.
+pub(super) fn file(text: &str) -> Result<FileTemplate, String> {
+    let pair = text.split_once('=').filter(|(out, _)| !out.is_empty());
+    let (out, text) = pair.ok_or("must be OUT=TEXT, such as '/data/myid=$(pod.ordinal + 1)'")?;
+    FileTemplate::of_text(FileName::new(out), text).map_err(|error| error.to_string())
 }
 
 /// Parses the name of a variable, as Kubernetes allows it (`IsRelaxedEnvVarName` in

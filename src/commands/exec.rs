@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::pipeline::{Input, Prepared};
+use super::pipeline::{Input, Prepared, Templates};
+use super::wait::until_known;
 use super::{CommandError, termination};
 use crate::cli::Options;
 use crate::system::environment::Environment;
@@ -31,12 +33,14 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
-    let templates = if options.expand == Some(true) { templates(command) } else { Vec::new() };
+    let arguments = if options.expand == Some(true) { templates(command) } else { Vec::new() };
+    let templates = Templates::load(options, &arguments)?;
     let input = Input::open(options, &templates, environment, clock)?;
-    let prepared = input.prepare(options, environment, &templates)?;
+    let attempt = |options: &Options| input.prepare(options, environment, &templates);
+    let prepared = until_known(options, &input, clock, attempt)?;
     prepared.write_files(options)?;
     let mut command = command.to_vec();
-    for (argument, template) in command.iter_mut().skip(1).zip(&templates) {
+    for (argument, template) in command.iter_mut().skip(1).zip(&arguments) {
         let inputs = input.inputs(options, environment, &templates);
         *argument = OsString::from_vec(expand(template, &prepared, &inputs));
     }
@@ -46,7 +50,7 @@ pub(super) fn run(
 }
 
 /// The arguments of `command`, in which references are replaced.
-fn templates(command: &[OsString]) -> Vec<Template> {
+fn templates(command: &[OsString]) -> Vec<Rc<Template>> {
     let mut templates = Vec::with_capacity(command.len());
     for (number, argument) in command.iter().enumerate().skip(1) {
         let (template, errors) = Template::parse(argument.as_bytes().to_vec());
@@ -54,7 +58,7 @@ fn templates(command: &[OsString]) -> Vec<Template> {
         if let Some(error) = errors.iter().find(|error| error.is_near_a_field()) {
             log::warn!("--expand: a reference in argument {number} stays as it is: {}", error.problem);
         }
-        templates.push(template);
+        templates.push(Rc::new(template));
     }
     templates
 }

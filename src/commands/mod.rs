@@ -6,6 +6,7 @@ mod install;
 mod pipeline;
 mod print;
 pub(crate) mod termination;
+mod wait;
 mod watch;
 mod write;
 
@@ -14,6 +15,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use crate::cli::{Invocation, Options, Subcommand};
+use crate::render::template::TemplateError;
 use crate::sources::changes::WatchError;
 use crate::sources::pod::PodError;
 use crate::system::environment::Environment;
@@ -44,6 +46,8 @@ pub(crate) enum CommandError {
     Standard(std::io::Error),
     #[error("{file}: {source}")]
     Install { file: &'static str, source: std::io::Error },
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     #[error("--notify: {0}")]
     Notify(#[source] std::io::Error),
     #[error("--root turns the network off; add --api-url, which names the API server")]
@@ -92,7 +96,8 @@ fn code_of(result: Result<(), CommandError>) -> i32 {
         }
         Err(error) => {
             log::error!("{error}");
-            exit::FAILURE
+            let is_of_usage = matches!(error, CommandError::Template(error) if error.is_of_usage());
+            if is_of_usage { exit::USAGE } else { exit::FAILURE }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The path from options to facts, variables and files, which all subcommands share.
 
+use std::fmt::Display;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 use serde_json::Value as Json;
@@ -12,15 +14,16 @@ use crate::facts::field::Field;
 use crate::facts::subject::Asked;
 use crate::kubernetes::{names, object};
 use crate::render::Document;
+use crate::render::template::{FileTemplate, TOTAL_LIMIT, TemplateError};
 use crate::sources::gather::{Gathered, Origin, Request, Shared, gather};
 use crate::sources::pod;
 use crate::system::environment::Environment;
-use crate::system::files;
+use crate::system::files::{self, OutputError};
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
-use crate::variables::value::template::Template;
+use crate::variables::value::template::{Stays, Template};
 use crate::variables::variable::Variables;
-use crate::variables::{self, Inputs, VariablesError};
+use crate::variables::{self, Inputs, Lookup};
 
 /// The input that the options name.
 pub(super) enum Input<'a> {
@@ -35,13 +38,13 @@ impl<'a> Input<'a> {
     /// options and `templates` refer to is kept.
     pub(super) fn open(
         options: &Options,
-        templates: &[Template],
+        templates: &Templates,
         environment: &'a Environment,
         clock: fn() -> Instant,
     ) -> Result<Self, CommandError> {
         if let Some(file) = &options.pod {
             let (selection, environments) = (options.selection(), [environment; 2]);
-            let inputs = Inputs { selection, environments, container: None, templates };
+            let inputs = Inputs { selection, environments, container: None, templates: &templates.all };
             return Ok(Input::Object(read_pod(file, &inputs.wanted().paths)?, Environment::default()));
         }
         let (volumes, token_file) = (options.volume.clone(), options.token_file.clone());
@@ -70,19 +73,19 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Gathers facts, and makes variables from them. `application` is the environment that the application
-    /// has anyway. The fields in `templates` are requested, too.
+    /// Gathers facts, makes variables from them, and renders the templates of `run`.
     ///
     /// # Errors
-    /// [`CommandError::Variables`] if a required variable is not known.
+    /// [`CommandError::Variables`] if a required variable is not known, [`CommandError::Template`] if a reference is not.
     pub(super) fn prepare(
         &self,
         options: &Options,
         application: &Environment,
-        templates: &[Template],
+        templates: &Templates,
     ) -> Result<Prepared, CommandError> {
-        let prepared = self.prepare_what_is_known(options, application, templates);
+        let mut prepared = self.prepare_what_is_known(options, application, templates);
         self.require(&prepared, options)?;
+        prepared.made = self.made(&prepared, options, application, templates)?;
         Ok(prepared)
     }
 
@@ -90,22 +93,93 @@ impl<'a> Input<'a> {
     /// that is enough.
     ///
     /// # Errors
-    /// [`CommandError::Variables`] if a required variable is not known for one of them.
-    pub(super) fn prepare_each<'o>(&self, each: &'o [Options]) -> Result<Vec<Prepared>, CommandError> {
+    /// Those of [`Input::prepare`], for one of them.
+    pub(super) fn prepare_each<'o>(
+        &self,
+        each: &'o [Options],
+        templates: &'o Templates,
+    ) -> Result<Vec<Prepared>, CommandError> {
         let mut shared = Shared::default();
         let nobody = Environment::default();
-        let inputs = |options: &'o Options| self.inputs(options, &nobody, &[]);
+        let inputs = |options: &'o Options| self.inputs(options, &nobody, templates);
         let gather =
             |options: &'o Options| self.gather(options, &inputs(options), options.beside(), &mut shared);
         let gathered: Vec<Gathered> = each.iter().map(gather).collect();
         // The Pod object may be large.
         drop(shared);
         let prepare = |(gathered, options)| {
-            let prepared = self.with_variables(gathered, &inputs(options));
+            let mut prepared = self.with_variables(gathered, &inputs(options));
             self.require(&prepared, options)?;
+            prepared.made = self.made(&prepared, options, &nobody, templates)?;
             Ok(prepared)
         };
         gathered.into_iter().zip(each).map(prepare).collect()
+    }
+
+    /// The files that are made from templates.
+    ///
+    /// # Errors
+    /// [`CommandError::Template`] for the last reference that is not known. The others are logged.
+    fn made(
+        &self,
+        prepared: &Prepared,
+        options: &Options,
+        application: &Environment,
+        templates: &Templates,
+    ) -> Result<Vec<File>, CommandError> {
+        let Prepared { gathered, variables, .. } = prepared;
+        let inputs = self.inputs(options, application, templates);
+        let lookup = Lookup { facts: &gathered.facts, variables, inputs: &inputs, own: None };
+        let mut left = TOTAL_LIMIT;
+        let (mut made, mut errors) = (Vec::new(), Vec::new());
+        for (file, target) in templates.files.iter().filter_map(|file| Some((file, file.target.as_ref()?))) {
+            let Some(path) = target.path_for(prepared.container(options)) else {
+                errors.push(TemplateError::NoContainer { file: target.display().to_string() });
+                continue;
+            };
+            match file.render(&lookup, Stays::Unknown, left, gathered) {
+                Ok((content, is_private)) => {
+                    left -= content.len();
+                    let mode = options.mode_for(is_private);
+                    if is_private {
+                        log::info!("{}: something private is in it; its mode is {mode:04o}", path.display());
+                    }
+                    made.push(File { path, content, mode, creates_directory: file.creates_directory });
+                }
+                Err(unknown) => errors.extend(unknown),
+            }
+        }
+        last_logged(errors)?;
+        Ok(made)
+    }
+
+    /// The results of all templates. What is private stays as its reference is written.
+    ///
+    /// # Errors
+    /// [`CommandError::Template`] for the last reference that is not known. The others are logged.
+    pub(super) fn shown(
+        &self,
+        prepared: &Prepared,
+        options: &Options,
+        templates: &Templates,
+    ) -> Result<Vec<u8>, CommandError> {
+        let Prepared { gathered, variables, .. } = prepared;
+        let nobody = Environment::default();
+        let inputs = self.inputs(options, &nobody, templates);
+        let lookup = Lookup { facts: &gathered.facts, variables, inputs: &inputs, own: None };
+        let (mut text, mut errors) = (Vec::new(), Vec::new());
+        for file in &templates.files {
+            if templates.files.len() > 1 {
+                // As head(1) does.
+                text.extend(format!("==> {} <==\n", file.name()).bytes());
+            }
+            match file.render(&lookup, Stays::Private, TOTAL_LIMIT, gathered) {
+                Ok((content, _)) => text.extend(content),
+                Err(unknown) => errors.extend(unknown),
+            }
+        }
+        last_logged(errors)?;
+        Ok(text)
     }
 
     /// Checks that every variable of `--require` is known.
@@ -124,7 +198,7 @@ impl<'a> Input<'a> {
         &self,
         options: &Options,
         application: &Environment,
-        templates: &[Template],
+        templates: &Templates,
     ) -> Prepared {
         let inputs = self.inputs(options, application, templates);
         let gathered = self.gather(options, &inputs, options.own(), &mut Shared::default());
@@ -136,10 +210,11 @@ impl<'a> Input<'a> {
         &'i self,
         options: &'i Options,
         application: &'i Environment,
-        templates: &'i [Template],
+        templates: &'i Templates,
     ) -> Inputs<'i> {
         let environments = [self.environment(), application];
-        Inputs { selection: options.selection(), environments, container: self.surroundings(), templates }
+        let (selection, container) = (options.selection(), self.surroundings());
+        Inputs { selection, environments, container, templates: &templates.all }
     }
 
     fn gather<'s>(
@@ -160,12 +235,12 @@ impl<'a> Input<'a> {
     fn with_variables(&self, gathered: Gathered, inputs: &Inputs) -> Prepared {
         let variables = variables::variables(&gathered, inputs);
         let is_own = self.surroundings().is_some_and(|surroundings| surroundings.root.is_system());
-        Prepared { gathered, variables, is_own }
+        Prepared { gathered, variables, is_own, made: Vec::new() }
     }
 }
 
 /// Logs all `errors` except the last, which the command returns.
-pub(super) fn last_logged(mut errors: Vec<VariablesError>) -> Result<(), CommandError> {
+pub(super) fn last_logged<E: Display + Into<CommandError>>(mut errors: Vec<E>) -> Result<(), CommandError> {
     let last = errors.pop();
     errors.iter().for_each(|error| log::error!("{error}"));
     last.map_or(Ok(()), |error| Err(error.into()))
@@ -184,12 +259,57 @@ fn read_pod(file: &Path, paths: &[crate::kubernetes::path::Path]) -> Result<Json
     pod::parse(&content, paths).map_err(|source| CommandError::Pod { file: name(), source })
 }
 
+/// The templates of a run.
+#[derive(Default)]
+pub(super) struct Templates {
+    pub(super) files: Vec<FileTemplate>,
+    /// Those of files and others. What they refer to is requested.
+    all: Vec<Rc<Template>>,
+}
+
+impl Templates {
+    /// The templates that the options name, and `others`.
+    ///
+    /// # Errors
+    /// Those of [`Options::templates`].
+    pub(super) fn load(options: &Options, others: &[Rc<Template>]) -> Result<Self, TemplateError> {
+        let files = options.templates()?;
+        let all = files.iter().map(|file| &file.template).chain(others).cloned().collect();
+        Ok(Templates { files, all })
+    }
+}
+
+/// A file to write.
+struct File {
+    path: PathBuf,
+    content: Vec<u8>,
+    mode: u32,
+    creates_directory: bool,
+}
+
+impl File {
+    /// Writes the file if its bytes or its mode differ. Answers whether they did.
+    fn write(&self) -> Result<bool, OutputError> {
+        if files::holds(&self.path, &self.content, self.mode) {
+            return Ok(false);
+        }
+        if let Some(directory) = self.path.parent().filter(|_| self.creates_directory) {
+            // If it fails, so does the file.
+            let _ = std::fs::create_dir(directory);
+        }
+        files::replace(&self.path, &self.content, self.mode)?;
+        Ok(true)
+    }
+}
+
 /// The facts and variables.
 pub(super) struct Prepared {
     pub(super) gathered: Gathered,
     pub(super) variables: Variables,
     /// The environment of this process has the variables that the pod's author set.
     pub(super) is_own: bool,
+    /// The files that are made from templates.
+    made: Vec<File>,
 }
 
 impl Prepared {
@@ -197,28 +317,28 @@ impl Prepared {
         Document { facts: &self.gathered.facts, variables: &self.variables, explanation: None }
     }
 
-    /// The files of `--out` with their content. It warns about a file whose name needs the container's name,
-    /// if that is not known.
-    pub(super) fn files<'a>(&'a self, options: &'a Options) -> impl Iterator<Item = (PathBuf, Vec<u8>)> + 'a {
+    /// The name of the container that files are for.
+    fn container<'a>(&'a self, options: &'a Options) -> Option<&'a str> {
         let own = self.gathered.facts.text(Field::CONTAINER_NAME).filter(|name| names::is_label(name));
-        let container = options.container().or(own);
-        options.out.iter().filter_map(move |out| match out.path_for(container) {
-            Some(path) => Some((path, out.format.render(&self.document()))),
-            None => {
-                log::warn!(
-                    "{} is not written: the name of the container is not known; add --container NAME",
-                    out.path.display()
-                );
-                None
-            }
-        })
+        options.container().or(own)
     }
 
-    /// Writes the files of `--out`.
-    pub(super) fn write_files(&self, options: &Options) -> Result<(), CommandError> {
-        for (path, content) in self.files(options) {
-            files::replace(&path, &content, options.mode())?;
+    /// Writes the files of `--out`, then those from templates, if their bytes or modes differ. Answers whether one did.
+    /// It warns about a file of `--out` whose name needs the container's name, if that is not known.
+    pub(super) fn write_files(&self, options: &Options) -> Result<bool, CommandError> {
+        let mut is_changed = false;
+        for out in &options.out {
+            let Some(path) = out.file.path_for(self.container(options)) else {
+                log::warn!("{}", TemplateError::NoContainer { file: out.file.display().to_string() });
+                continue;
+            };
+            let content = out.format.render(&self.document());
+            is_changed |=
+                File { path, content, mode: options.mode_for(false), creates_directory: false }.write()?;
         }
-        Ok(())
+        for file in &self.made {
+            is_changed |= file.write()?;
+        }
+        Ok(is_changed)
     }
 }

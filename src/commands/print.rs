@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 use super::CommandError;
-use super::pipeline::{Input, Prepared};
+use super::pipeline::{Input, Prepared, Templates};
 use crate::cli::Options;
 use crate::facts::field::Field;
 use crate::render;
@@ -20,12 +20,19 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let input = Input::open(options, &[], environment, clock)?;
-    let prepared = input.prepare_what_is_known(options, &Environment::default(), &[]);
+    let templates = Templates::load(options, &[])?;
+    let input = Input::open(options, &templates, environment, clock)?;
+    let nobody = Environment::default();
+    let prepared = input.prepare_what_is_known(options, &nobody, &templates);
+    if !options.template.is_empty() {
+        input.require(&prepared, options)?;
+        to_standard_output(&input.shown(&prepared, options, &templates)?)?;
+        return prepared.write_files(options).map(drop);
+    }
     if !options.operands.is_empty() {
         input.require(&prepared, options)?;
         to_standard_output(values(&options.operands, &input, &prepared)?.as_bytes())?;
-        return prepared.write_files(options);
+        return prepared.write_files(options).map(drop);
     }
     let format = options.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {
         true => render::TABLE,
@@ -40,7 +47,7 @@ pub(super) fn run(
     // The known values are printed even if a required one is not known.
     to_standard_output(&format.render(&document))?;
     input.require(&prepared, options)?;
-    prepared.write_files(options)
+    prepared.write_files(options).map(drop)
 }
 
 /// For each unknown variable of the table or the options: why it is not known.

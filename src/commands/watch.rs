@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::CommandError;
-use super::pipeline::{Input, Prepared};
+use super::pipeline::{Input, Prepared, Templates};
 use crate::cli::Options;
 use crate::client::notify::Notifier;
 use crate::facts::field::{Field, Source};
@@ -19,7 +19,6 @@ use crate::sources::gather::{self, Gathered};
 use crate::sources::volume::DEFAULT_PLACES;
 use crate::system::backoff::Backoff;
 use crate::system::environment::Environment;
-use crate::system::files;
 use crate::system::root::Root;
 
 /// Writes the files, and writes them again whenever a volume changes. Returns only with an error.
@@ -28,18 +27,19 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let input = Input::open(options, &[], environment, clock)?;
+    let templates = Templates::load(options, &[])?;
+    let input = Input::open(options, &templates, environment, clock)?;
     let each = options.per_container();
     let Some(surroundings) = input.surroundings() else {
         // A Pod object does not change.
-        return write_what_differs(&each, &input.prepare_each(&each)?).map(drop);
+        return write_files(&each, &input.prepare_each(&each, &templates)?).map(drop);
     };
     let root = &surroundings.root;
     // The watch starts before the first read, so that no change is missed.
     let places = places(options, root).into_iter().map(|place| (root, place)).collect();
     let mut watches = Watches::start(surroundings, places)?;
-    let mut rendered = input.prepare_each(&each)?;
-    write_what_differs(&each, &rendered)?;
+    let mut rendered = input.prepare_each(&each, &templates)?;
+    write_files(&each, &rendered)?;
     let start = |notify| Notifier::start(notify, clock).map_err(CommandError::Notify);
     let notifier = options.notify.clone().map(start).transpose()?;
     let mut is_doubtful = root.had_fault();
@@ -52,9 +52,10 @@ pub(super) fn run(
             continue;
         }
         root.had_fault();
-        let prepared = match input.prepare_each(&each) {
-            // The required variable may be known after another change.
-            Err(CommandError::Variables(error)) => {
+        let templates = Templates::load(options, &[]).map_err(CommandError::from);
+        let prepared = match templates.and_then(|templates| input.prepare_each(&each, &templates)) {
+            // What is not known or not valid may be so after another change.
+            Err(error @ (CommandError::Variables(_) | CommandError::Template(_))) => {
                 log::error!("{error}; keeping the files as they are");
                 continue;
             }
@@ -72,7 +73,7 @@ pub(super) fn run(
             }
             continue;
         }
-        if write_what_differs(&each, &prepared)? {
+        if write_files(&each, &prepared)? {
             log::info!("changed: {}", difference(&shown(&rendered), &shown(&prepared)));
             notifier.iter().for_each(Notifier::changed);
         }
@@ -138,7 +139,7 @@ fn is_poorer(before: &[Prepared], after: &[Prepared]) -> bool {
 }
 
 /// The volumes of `--volume`, else the default places that exist, else all default places.
-fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
+pub(super) fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
     if !options.volume.is_empty() {
         return options.volume.clone();
     }
@@ -147,19 +148,11 @@ fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
     if there.is_empty() { usual().collect() } else { there }
 }
 
-/// Writes the files whose bytes differ. Answers whether there was one.
-fn write_what_differs(each: &[Options], prepared: &[Prepared]) -> Result<bool, CommandError> {
-    let mut is_changed = false;
-    for (options, prepared) in each.iter().zip(prepared) {
-        for (path, content) in prepared.files(options) {
-            if files::holds(&path, &content, options.mode()) {
-                continue;
-            }
-            files::replace(&path, &content, options.mode())?;
-            is_changed = true;
-        }
-    }
-    Ok(is_changed)
+/// Writes the files that differ. Answers whether there was one.
+fn write_files(each: &[Options], prepared: &[Prepared]) -> Result<bool, CommandError> {
+    let write =
+        |is_changed, (options, prepared): (_, &Prepared)| Ok(prepared.write_files(options)? || is_changed);
+    each.iter().zip(prepared).try_fold(false, write)
 }
 
 /// The fields in the files, to log which of them changed.

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::CommandError;
-use super::pipeline::Input;
+use super::pipeline::{Input, Templates};
+use super::wait::until_known;
 use crate::cli::Options;
 use crate::system::environment::Environment;
 
@@ -13,9 +14,12 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let input = Input::open(options, &[], environment, clock)?;
+    let templates = Templates::load(options, &[])?;
+    let input = Input::open(options, &templates, environment, clock)?;
     let each = options.per_container();
     // Write nothing unless every required variable is known.
-    let prepared = input.prepare_each(&each)?;
-    prepared.iter().zip(&each).try_for_each(|(prepared, options)| prepared.write_files(options))
+    let prepared = until_known(options, &input, clock, |options| {
+        input.prepare_each(&options.per_container(), &templates)
+    })?;
+    prepared.iter().zip(&each).try_for_each(|(prepared, options)| prepared.write_files(options).map(drop))
 }

@@ -5,9 +5,11 @@ mod json;
 mod list;
 mod sh;
 mod table;
+pub(crate) mod template;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use crate::facts::Facts;
 use crate::system::logging::one_line;
@@ -47,6 +49,46 @@ impl Document<'_> {
             }
             is_valid
         })
+    }
+}
+
+/// In a file's name it stands for the name of the described container.
+const CONTAINER_PLACEHOLDER: &str = "{container}";
+
+/// The name of a file to write, which may depend on the container.
+#[derive(Clone, Debug)]
+pub(crate) struct FileName(PathBuf);
+
+impl FileName {
+    pub(crate) fn new(text: &str) -> Self {
+        FileName(PathBuf::from(text))
+    }
+
+    /// The name with its placeholder.
+    pub(crate) fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn display(&self) -> std::path::Display<'_> {
+        self.0.display()
+    }
+
+    /// A file in the directory of this name.
+    fn join(&self, name: &OsStr) -> Self {
+        FileName(self.0.join(name))
+    }
+
+    /// Whether the name depends on the container.
+    pub(crate) fn has_placeholder(&self) -> bool {
+        self.0.to_string_lossy().contains(CONTAINER_PLACEHOLDER)
+    }
+
+    /// The file for this container; none if its name is needed and is not known.
+    pub(crate) fn path_for(&self, container: Option<&str>) -> Option<PathBuf> {
+        if !self.has_placeholder() {
+            return Some(self.0.clone());
+        }
+        Some(self.0.to_str()?.replace(CONTAINER_PLACEHOLDER, container?).into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The log, and the conversion of text from outside to one safe line.
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use log::LevelFilter;
 
@@ -19,7 +20,12 @@ pub(crate) fn start(environment: &Environment) {
         let text = record.args().to_string();
         let level = record.level().as_str().to_ascii_lowercase();
         let mut lines = text.split(|letter| letter == '\n' && record.target() == ADVICE);
-        lines.try_for_each(|line| writeln!(formatter, "introspod: {level}: {}", one_line(line)))
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let output: &mut dyn Write = match held.as_mut() {
+            Some(held) => held,
+            None => formatter,
+        };
+        lines.try_for_each(|line| writeln!(output, "introspod: {level}: {}", one_line(line)))
     });
     builder.init();
     if !is_valid {
@@ -27,6 +33,20 @@ pub(crate) fn start(environment: &Environment) {
             "{VARIABLE} has no effect: it must be off, error, warn or info; the log level is {DEFAULT_FILTER}"
         );
     }
+}
+
+/// The lines that are held back.
+static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+/// The result of `attempt`. What it logs is held back, and only written if `shows` says so of the result.
+pub(crate) fn hold<T>(attempt: impl FnOnce() -> T, shows: impl FnOnce(&T) -> bool) -> T {
+    let swap = |lines| std::mem::replace(&mut *HELD.lock().unwrap_or_else(PoisonError::into_inner), lines);
+    swap(Some(Vec::new()));
+    let result = attempt();
+    if let Some(held) = swap(None).filter(|_| shows(&result)) {
+        let _ = std::io::stderr().write_all(&held);
+    }
+    result
 }
 
 /// Whether `filter` has an effect: it contains levels, or modules of this program with or without a level.

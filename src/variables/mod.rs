@@ -62,7 +62,7 @@ pub(crate) struct Inputs<'a> {
     /// The container whose files can be read.
     pub(crate) container: Option<&'a Surroundings<'a>>,
     /// Other texts whose references are requested.
-    pub(crate) templates: &'a [Template],
+    pub(crate) templates: &'a [Rc<Template>],
 }
 
 impl Selection<'_> {
@@ -115,7 +115,10 @@ impl Inputs<'_> {
             _ => {}
         };
         self.selection.set.iter().for_each(|(_, definition)| definition.each(&mut visit));
-        self.templates.iter().flat_map(Template::expressions).for_each(|node| node.each(&mut visit));
+        self.templates
+            .iter()
+            .flat_map(|template| template.expressions())
+            .for_each(|node| node.each(&mut visit));
         (named, paths)
     }
 
@@ -125,7 +128,7 @@ impl Inputs<'_> {
         let mut variables = of_fields(facts);
         set::add(&mut variables, facts, self, true, &mut missed);
         let lookup = Lookup { facts, variables: &variables, inputs: self, own: None };
-        for node in self.templates.iter().flat_map(Template::expressions) {
+        for node in self.templates.iter().flat_map(|template| template.expressions()) {
             // Only what it misses counts.
             let _ = evaluate(node, &lookup, &mut missed);
         }

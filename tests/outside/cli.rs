@@ -313,7 +313,7 @@ fn help_of_no_subcommand_is_a_mistake() {
 }
 
 /// Every option with its placeholder, and the subcommands that take it.
-const DECLARED: [(&str, &[&str]); 27] = [
+const DECLARED: [(&str, &[&str]); 30] = [
     ("--set NAME=VALUE", &["exec", "write", "print", "watch"]),
     ("--labels", &["exec", "write", "print", "watch"]),
     ("--annotations", &["exec", "write", "print", "watch"]),
@@ -324,6 +324,9 @@ const DECLARED: [(&str, &[&str]); 27] = [
     ("--standard", &["exec", "write", "print", "watch"]),
     ("--expand", &["exec"]),
     ("--out FILE", &["exec", "write", "print", "watch"]),
+    ("--template IN:OUT", &["exec", "write", "print", "watch"]),
+    ("--file OUT=TEXT", &["exec", "write", "watch"]),
+    ("--wait DURATION", &["exec", "write"]),
     ("--mode OCTAL", &["exec", "write", "print", "watch"]),
     ("--notify URL", &["watch"]),
     ("-o, --format FORMAT", &["print"]),
@@ -462,7 +465,7 @@ fn a_word_that_is_missing_is_named_with_an_example() {
     for (subcommand, needs) in [
         ("get", "get needs a path, such as introspod get /version"),
         ("install", "install needs a directory, such as introspod install /run/introspod"),
-        ("write", "write needs a file to write: --out FILE"),
+        ("write", "write needs a file to write: --out FILE, --template IN:OUT or --file OUT=TEXT"),
     ] {
         let outcome = run(introspod([subcommand])).expect_code(2);
         assert!(only_line(&outcome).ends_with(needs), "{outcome:?}");
@@ -632,10 +635,10 @@ fn options_that_contradict_each_other_are_a_mistake() {
     let several = ["--container=a", "--container=b"];
     for (arguments, says) in [
         (&["print", several[0], several[1]][..], "--container is given twice"),
-        (&["write", several[0], several[1], "--out=x.env"], "--out x.env must have {container} in its name"),
+        (&["write", several[0], several[1], "--out=x.env"], "x.env must have {container} in its name"),
         (
             &["watch", several[0], several[1], "--out={container}.env", "--out=x.sh"],
-            "--out x.sh must have {container}",
+            "x.sh must have {container}",
         ),
         (
             &["write", "--container=a", "--container=a", "--out={container}.env"],
@@ -643,7 +646,7 @@ fn options_that_contradict_each_other_are_a_mistake() {
         ),
         (
             &["write", "--out={container}.env"],
-            "--out {container}.env has {container} in its name, so it needs --container",
+            "{container}.env has {container} in its name, so it needs --container",
         ),
         (&["write", "--container=App", "--out=x.env"], "--container must be the name of a container"),
         (

@@ -49,7 +49,6 @@ pub(crate) struct Rendered<'t> {
 #[derive(Debug)]
 pub(crate) struct Unknown<'t> {
     /// The number of its line, from 1.
-    #[allow(dead_code)] // Files from templates name it.
     pub(crate) line: usize,
     /// The reference as it is written: `$(NAME)`.
     pub(crate) text: &'t str,

@@ -1,0 +1,208 @@
+//! Files from templates: `--template`, `--file`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::fcntl::OFlag;
+
+use super::FileName;
+use crate::sources::gather::Gathered;
+use crate::sources::volume::DATA;
+use crate::variables::reasons;
+use crate::variables::value::evaluate::Scope;
+use crate::variables::value::template::{Stays, Template, Unknown};
+
+/// The largest template, in bytes.
+const TEMPLATE_LIMIT: usize = 1 << 20;
+/// The largest size of all templates together, and of all files that are made from them, in bytes.
+pub(crate) const TOTAL_LIMIT: usize = 8 << 20;
+
+/// A template for a file.
+#[derive(Clone, Debug)]
+pub(crate) struct FileTemplate {
+    /// The name of the template, for messages.
+    name: String,
+    /// The file to write; none if the result is printed.
+    pub(crate) target: Option<FileName>,
+    /// Whether the file's directory is created if it does not exist.
+    pub(crate) creates_directory: bool,
+    pub(crate) template: Rc<Template>,
+}
+
+/// A file cannot be made from a template.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TemplateError {
+    #[error("--template {file}: {source}")]
+    Unreadable { file: String, source: io::Error },
+    #[error("--template {file} has more than 1 MiB, or all templates have more than 8 MiB")]
+    TooLarge { file: String },
+    #[error("--template {file} would be written over itself")]
+    Itself { file: String },
+    #[error("{file} would be written twice: --out, --template and --file must name different files")]
+    Twice { file: String },
+    #[error("{file} is not written: the name of the container is not known; add --container NAME")]
+    NoContainer { file: String },
+    #[error("{file}, line {line}: {problem}")]
+    Malformed { file: String, line: usize, problem: String },
+    #[error("{file}, line {line}: {reference}: {why}")]
+    Unknown { file: String, line: usize, reference: String, why: String },
+    #[error("{file}: the files from templates have more than 8 MiB together")]
+    TooLong { file: String },
+}
+
+impl TemplateError {
+    /// Whether the usage is wrong, whatever the pod knows.
+    pub(crate) fn is_of_usage(&self) -> bool {
+        use TemplateError::{Itself, Malformed, TooLarge, Twice};
+        matches!(self, TooLarge { .. } | Itself { .. } | Twice { .. } | Malformed { .. })
+    }
+}
+
+/// The templates of `--template` (pairs of IN and OUT) and of `--file`, as they are now.
+///
+/// # Errors
+/// A template cannot be read, or is not valid; a file would be written twice, also with `others`.
+pub(crate) fn load<'a>(
+    pairs: &[(PathBuf, Option<FileName>)],
+    texts: &[FileTemplate],
+    others: impl Iterator<Item = &'a FileName>,
+) -> Result<Vec<FileTemplate>, TemplateError> {
+    let mut templates = Vec::new();
+    for (input, output) in pairs {
+        templates.extend(FileTemplate::read(input, output.as_ref())?);
+    }
+    templates.extend(texts.iter().cloned());
+    let mut left = TOTAL_LIMIT;
+    let mut seen = BTreeSet::new();
+    // Without `.` and repeated slashes.
+    let path = |target: &FileName| target.as_path().components().collect::<PathBuf>();
+    seen.extend(others.map(path));
+    for template in &templates {
+        let file = || template.name.clone();
+        left = left
+            .checked_sub(template.template.text().len())
+            .ok_or_else(|| TemplateError::TooLarge { file: file() })?;
+        if let Some(target) = template.target.as_ref().filter(|target| !seen.insert(path(target))) {
+            return Err(TemplateError::Twice { file: target.display().to_string() });
+        }
+    }
+    Ok(templates)
+}
+
+impl FileTemplate {
+    /// The name of the template.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The template of `--file OUT=TEXT`. The file ends in a newline.
+    pub(crate) fn of_text(target: FileName, text: &str) -> Result<Self, TemplateError> {
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        // The text is not part of the name, because the kubelet may have expanded a secret in it.
+        let name = format!("--file {}", target.display());
+        FileTemplate::new(name, Some(target), false, format!("{text}{end}").into_bytes())
+    }
+
+    fn new(
+        name: String,
+        target: Option<FileName>,
+        creates_directory: bool,
+        text: Vec<u8>,
+    ) -> Result<Self, TemplateError> {
+        let (template, errors) = Template::parse(text);
+        let Some(error) = errors.into_iter().next() else {
+            return Ok(FileTemplate { name, target, creates_directory, template: Rc::new(template) });
+        };
+        let line = 1 + memchr::memchr_iter(b'\n', &template.text()[..error.offset]).count();
+        Err(TemplateError::Malformed { file: name, line, problem: error.problem.to_string() })
+    }
+
+    /// The templates of `--template IN:OUT`: the file IN, or each file in the directory IN.
+    ///
+    /// # Errors
+    /// A template cannot be read, or is not valid.
+    fn read(input: &Path, output: Option<&FileName>) -> Result<Vec<Self>, TemplateError> {
+        let failed = |source| TemplateError::Unreadable { file: input.display().to_string(), source };
+        if !fs::metadata(input).map_err(failed)?.is_dir() {
+            return Ok(vec![FileTemplate::of_file(
+                input,
+                input.display().to_string(),
+                output.cloned(),
+                false,
+            )?]);
+        }
+        // The kubelet replaces the link `..data`. What is read is of one version.
+        let directory = fs::canonicalize(input.join(DATA)).unwrap_or_else(|_| input.to_owned());
+        let entries =
+            fs::read_dir(&directory).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let mut names: Vec<_> = entries.iter().map(fs::DirEntry::file_name).collect();
+        names.retain(|name| !name.as_encoded_bytes().starts_with(b".") && !directory.join(name).is_dir());
+        names.sort_unstable();
+        let of_file = |name: &OsString| {
+            let (shown, target) =
+                (input.join(name).display().to_string(), output.map(|output| output.join(name)));
+            FileTemplate::of_file(&directory.join(name), shown, target, true)
+        };
+        names.iter().map(of_file).collect()
+    }
+
+    fn of_file(
+        path: &Path,
+        name: String,
+        target: Option<FileName>,
+        creates_directory: bool,
+    ) -> Result<Self, TemplateError> {
+        let existing = target.as_ref().and_then(|target| fs::canonicalize(target.as_path()).ok());
+        if existing.is_some_and(|target| fs::canonicalize(path).is_ok_and(|path| path == target)) {
+            return Err(TemplateError::Itself { file: name });
+        }
+        match read(path) {
+            Ok(text) if text.len() > TEMPLATE_LIMIT => Err(TemplateError::TooLarge { file: name }),
+            Ok(text) => FileTemplate::new(name, target, creates_directory, text),
+            Err(source) => Err(TemplateError::Unreadable { file: name, source }),
+        }
+    }
+
+    /// The content of the file, which may have `limit` bytes, and whether something private is in it.
+    ///
+    /// # Errors
+    /// Each reference that is not known, and why.
+    pub(crate) fn render(
+        &self,
+        scope: &dyn Scope,
+        stays: Stays,
+        limit: usize,
+        gathered: &Gathered,
+    ) -> Result<(Vec<u8>, bool), Vec<TemplateError>> {
+        let rendered = self.template.render(scope, stays, limit, &mut Vec::new());
+        let file = || self.name.clone();
+        if rendered.is_too_long {
+            return Err(vec![TemplateError::TooLong { file: file() }]);
+        }
+        let error = |unknown: &Unknown| TemplateError::Unknown {
+            file: file(),
+            line: unknown.line,
+            reference: unknown.text.to_owned(),
+            why: reasons(&unknown.why, gathered),
+        };
+        let errors: Vec<_> = rendered.unknown.iter().map(error).collect();
+        if errors.is_empty() { Ok((rendered.text, rendered.is_private)) } else { Err(errors) }
+    }
+}
+
+/// The content of a regular file, up to one byte more than a template may have.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // It does not wait for the other end of a FIFO.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not a regular file"));
+    }
+    let mut text = Vec::new();
+    file.take(TEMPLATE_LIMIT as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
