@@ -1,5 +1,6 @@
 //! A container's resources in units of a divisor, as in the downward API.
 
+use crate::kubernetes::fraction::Fraction;
 use crate::kubernetes::quantity::Quantity;
 
 /// The divisors that the API allows for CPU.
@@ -23,6 +24,14 @@ pub(crate) fn resource_field(resource: &str, quantity: &Quantity, divisor: &Quan
     // Kubernetes uses floating point too, and the digits must be the same.
     let units = (amount as f64 / unit as f64).ceil();
     (units as i64).to_string()
+}
+
+/// `quantity` in units, rounded up to the API's step: a thousandth for CPU, else a unit.
+pub(crate) fn stepped(resource: &str, quantity: &Quantity) -> Fraction {
+    match resource {
+        "cpu" => Fraction::new(quantity.milli_value().into(), 1000).unwrap_or_default(),
+        _ => Fraction::from(quantity.value()),
+    }
 }
 
 /// Whether the API accepts `divisor` in a `resourceFieldRef` to `resource`, the name after

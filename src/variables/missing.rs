@@ -40,7 +40,7 @@ pub(crate) fn why_missing(
         }
         Some(map) => why_unknown(&Reference::Field(map.field()), gathered),
         None if environment.get_nonempty(name).is_some() => FROM_ENVIRONMENT.to_owned(),
-        None => "it is not in the environment, and no option sets it; use --set NAME=EXPRESSION".to_owned(),
+        None => "it is not in the environment, and no option sets it; use --set NAME=VALUE".to_owned(),
     }
 }
 

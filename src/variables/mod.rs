@@ -34,6 +34,12 @@ use crate::variables::variable::{Variable, Variables};
 pub(crate) enum VariablesError {
     #[error("required variable {name} is not known: {why}")]
     Required { name: String, why: String },
+    #[error("{0} is set, but is no fact about the pod, and print hides such values. Use printenv {0}")]
+    Hidden(String),
+    #[error(
+        "{0} contains text of the environment or of a file, and print hides such values; the application gets it"
+    )]
+    Private(String),
 }
 
 /// The variables to make beside the standard ones.
@@ -106,11 +112,10 @@ impl Inputs<'_> {
             self.selection.require.iter().filter_map(|name| Field::of_variable(name)).collect();
         let mut paths = Vec::new();
         let mut visit = |node: &Node| match node {
-            Node::Field(reference) => match &**reference {
+            Node::Field(field) => match &field.0 {
                 Reference::Path(path) => paths.push(path.clone()),
                 reference => named.extend(reference.field()),
             },
-            Node::Resource(resource) => named.extend(resource.0.field()),
             Node::Variable(name) => named.extend(Field::of_variable(name)),
             _ => {}
         };
@@ -207,11 +212,17 @@ pub(crate) fn shown_value<'a>(
     gathered: &Gathered,
     environment: &Environment,
 ) -> Result<&'a str, VariablesError> {
-    let shown = variables.get(name).filter(|variable| variable.is_shown());
-    shown.map(|variable| variable.value.as_str()).ok_or_else(|| VariablesError::Required {
-        name: name.to_owned(),
-        why: why_missing(name, variables, gathered, environment),
-    })
+    match variables.get(name) {
+        Some(variable) if variable.is_shown() => Ok(&variable.value),
+        Some(variable) if !variable.is_set && variable.is_private => {
+            Err(VariablesError::Private(name.to_owned()))
+        }
+        _ if environment.get_bytes(name.as_bytes()).is_some() => Err(VariablesError::Hidden(name.to_owned())),
+        _ => Err(VariablesError::Required {
+            name: name.to_owned(),
+            why: why_missing(name, variables, gathered, environment),
+        }),
+    }
 }
 
 /// The variables of `--require` that are not known, and why.

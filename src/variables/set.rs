@@ -7,6 +7,8 @@ use crate::facts::reference::Reference;
 use crate::facts::wanted::Missed;
 use crate::facts::{Facts, Found};
 use crate::kubernetes::fraction::Fraction;
+use crate::kubernetes::quantity::Quantity;
+use crate::kubernetes::resource::{resource_field, stepped};
 use crate::sources::gather::Gathered;
 use crate::sources::token;
 use crate::variables::missing::reasons;
@@ -35,8 +37,9 @@ pub(crate) struct Lookup<'a> {
 }
 
 impl Scope for Lookup<'_> {
-    fn field(&self, reference: &Reference) -> Option<Known<'_>> {
+    fn field(&self, reference: &Reference, divisor: Option<&Quantity>) -> Option<Known<'_>> {
         let (found, source) = self.facts.find(reference)?;
+        let resource = reference.resource();
         let is_number = reference.field().is_some_and(|field| field.kind == Kind::Ordinal);
         let content = match found {
             Found::Text(text) => match Fraction::parse(text).filter(|_| is_number) {
@@ -44,10 +47,15 @@ impl Scope for Lookup<'_> {
                 None => Content::Text(text.as_bytes().into()),
             },
             Found::Map(map) => Content::Map(map),
-            Found::Quantity(quantity) => Content::Quantity(quantity.clone()),
+            Found::Quantity(quantity) => match (resource.unwrap_or_default(), divisor) {
+                (resource, None) => Content::Number(stepped(resource, quantity), None),
+                (resource, Some(divisor)) => {
+                    Content::Text(resource_field(resource, quantity, divisor).into_bytes().into())
+                }
+            },
         };
-        let is_private = reference.is_private();
-        Some(Known { sources: vec![source.name()], is_private, ..Known::of(content) })
+        let (is_private, is_of_resource) = (reference.is_private(), resource.is_some());
+        Some(Known { content, sources: vec![source.name()], is_private, is_of_resource })
     }
 
     fn variable(&self, name: &str) -> Result<Known<'_>, Why> {
@@ -103,7 +111,9 @@ pub(crate) fn add(
     for (name, definition) in inputs.selection.set {
         let lookup = Lookup { facts, variables, inputs, own: Some(name) };
         let made = made(definition, &lookup, missed).and_then(|variable| {
-            left = left.checked_sub(variable.value.len()).ok_or_else(|| vec![Why::TogetherTooLong])?;
+            left = left.checked_sub(variable.value.len()).ok_or_else(|| {
+                vec![Why::Other("the values of --set together would be longer than 8 MiB".into())]
+            })?;
             Ok(variable)
         });
         match made {
@@ -127,9 +137,9 @@ fn made(definition: &Definition, lookup: &Lookup, missed: &mut Vec<Missed>) -> R
     let source = if known.sources.is_empty() { DEFAULT.to_owned() } else { known.sources.join(",") };
     let is_private = known.is_private;
     let text = String::from_utf8(known.text().into_owned());
-    let value = text.map_err(|_| vec![Why::NotUtf8("its value".to_owned())])?;
+    let value = text.map_err(|_| vec![Why::Other("its value is not UTF-8".into())])?;
     if value.contains('\0') {
-        return Err(vec![Why::Nul]);
+        return Err(vec![Why::Other("its value contains NUL, which no variable can contain".into())]);
     }
     Ok(Variable { is_private, ..Variable::new(value, source) })
 }

@@ -514,9 +514,13 @@ fn print_gives_the_bare_values_of_the_variables_that_are_named() {
 #[test]
 fn print_refuses_the_values_of_the_application_s_own_variables() {
     for (name, set, says) in [
-        ("TOKEN", None, "TOKEN is not known: its value comes from the environment; it is not shown"),
-        ("POD_NAME", None, "its value is not a DNS subdomain name"),
-        ("URL", Some("URL=db://$(TOKEN)"), "URL is not known: its value comes from the environment"),
+        (
+            "TOKEN",
+            None,
+            "TOKEN is set, but is no fact about the pod, and print hides such values. Use printenv",
+        ),
+        ("POD_NAME", None, "POD_NAME is set, but is no fact about the pod"),
+        ("URL", Some("URL=db://$(TOKEN)"), "URL contains text of the environment or of a file"),
     ] {
         let mut command = introspod(["print", "--api=never", name]);
         command.args(set.map(|set| ["--set", set]).into_iter().flatten());

@@ -181,7 +181,10 @@ fn print_of_one_that_is_made_of_the_environment_says_why_it_is_not_shown() {
     let outcome = run(command).expect_code(1);
     assert_eq!(outcome.stdout, "");
     let line = only_line(&outcome);
-    assert!(line.contains("URL is not known: its value comes from the environment"), "{line}");
+    assert!(
+        line.contains("URL contains text of the environment or of a file, and print hides such values"),
+        "{line}"
+    );
 }
 
 /// What the author set under the name of `--set` is not a fact.

@@ -315,3 +315,21 @@ fn a_label_that_is_not_there_is_unset_and_its_default_may_be_empty() {
     is("V=pod.ordinal:-'x'", "3");
     assert_eq!(variables(["--set=V=$(metadata.labels['missing']:-'')"], &pod(json!({})))["V"], "");
 }
+
+#[test]
+fn print_of_what_is_no_fact_says_how_to_see_it() {
+    let mut command = introspod(["print", "HOSTNAME"]);
+    command.env("HOSTNAME", "swordfish");
+    let outcome = run(command).expect_code(1);
+    let says =
+        "HOSTNAME is set, but is no fact about the pod, and print hides such values. Use printenv HOSTNAME";
+    assert!(only_line(&outcome).ends_with(says), "{outcome:?}");
+}
+
+#[test]
+fn a_number_of_a_percentage_with_a_sign_is_an_error() {
+    for set in ["V=limits.cpu:--5%", "V=limits.cpu:-5%", "V=limits.cpu + 50%"] {
+        let outcome = run_with_pod("print", ["--set", set], &web()).expect_code(2);
+        assert!(only_line(&outcome).contains("a percentage must be multiplied"), "{outcome:?}");
+    }
+}

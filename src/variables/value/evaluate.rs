@@ -13,12 +13,15 @@ use crate::facts::wanted::Missed;
 use crate::kubernetes::fraction::Fraction;
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
-use crate::kubernetes::resource::resource_field;
+
+pub(crate) const TOO_LONG: Why = Why::Other(Cow::Borrowed("its value would be longer than 1 MiB"));
+const OVERFLOW: Why = Why::Other(Cow::Borrowed("a number is too large"));
 
 /// What fields, variables and files are known.
 pub(crate) trait Scope {
-    /// The value of a field, if it is known.
-    fn field(&self, reference: &Reference) -> Option<Known<'_>>;
+    /// The value of a field, if it is known. That of a resource is in units of `divisor`, as the kubelet gives it,
+    /// or exact.
+    fn field(&self, reference: &Reference, divisor: Option<&Quantity>) -> Option<Known<'_>>;
     /// The value of a variable.
     ///
     /// # Errors
@@ -49,7 +52,6 @@ pub(crate) enum Content<'a> {
     Text(Cow<'a, [u8]>),
     /// A number, and how it was written if that is its text.
     Number(Fraction, Option<&'a str>),
-    Quantity(Quantity),
     Map(&'a BTreeMap<String, String>),
 }
 
@@ -60,49 +62,36 @@ pub(crate) enum Why {
     Field(Reference),
     #[error("$({0}) is not set")]
     Variable(String),
-    #[error("{0} is not UTF-8")]
-    NotUtf8(String),
-    #[error("{0} is not a number")]
-    NotANumber(String),
-    #[error("the result is below zero")]
-    Negative,
-    #[error("the divisor is zero")]
-    Zero,
-    #[error("a number is too large")]
-    Overflow,
-    #[error("its value would be longer than 1 MiB")]
-    TooLong,
-    #[error("the values of --set together would be longer than 8 MiB")]
-    TogetherTooLong,
-    #[error("pick has no value of this number")]
-    NoElement,
-    #[error("replace has nothing to replace")]
-    NothingToReplace,
-    #[error("its value contains NUL, which no variable can contain")]
-    Nul,
-    #[error("{path}: {why}")]
-    File { path: String, why: String },
+    #[error("{0}")]
+    Other(Cow<'static, str>),
+}
+
+impl Why {
+    /// A reason in words, as the only one.
+    fn only<T>(words: impl Into<Cow<'static, str>>) -> Result<T, Vec<Why>> {
+        Err(vec![Why::Other(words.into())])
+    }
 }
 
 /// A value, or every reason why there is none.
 pub(crate) type Outcome<'a> = Result<Known<'a>, Vec<Why>>;
 
 impl<'a> Known<'a> {
-    /// A public text.
-    pub(crate) fn of_text(text: impl Into<Cow<'a, [u8]>>) -> Self {
-        Known::of(Content::Text(text.into()))
+    /// A public value without a source.
+    pub(crate) fn new(content: Content<'a>) -> Self {
+        Known { content, sources: Vec::new(), is_private: false, is_of_resource: false }
     }
 
-    /// A public value without a source.
-    pub(crate) fn of(content: Content<'a>) -> Self {
-        Known { content, sources: Vec::new(), is_private: false, is_of_resource: false }
+    /// A public text without a source.
+    pub(crate) fn of_text(text: impl Into<Cow<'a, [u8]>>) -> Self {
+        Known::new(Content::Text(text.into()))
     }
 
     fn is_empty(&self) -> bool {
         match &self.content {
             Content::Text(text) => text.is_empty(),
             Content::Map(map) => map.is_empty(),
-            Content::Number(..) | Content::Quantity(_) => false,
+            Content::Number(..) => false,
         }
     }
 
@@ -117,13 +106,16 @@ impl<'a> Known<'a> {
                 let least = if is_more && self.is_of_resource { 1 } else { i128::MIN };
                 number.floor().max(least).to_string().into_bytes().into()
             }
-            Content::Quantity(quantity) => quantity.to_string().into_bytes().into(),
         }
     }
 
     /// The same with another text.
-    fn with(self, text: impl Into<Vec<u8>>) -> Self {
-        Known { content: Content::Text(Cow::Owned(text.into())), ..self }
+    fn with(self, text: impl Into<Vec<u8>>) -> Outcome<'a> {
+        let text = text.into();
+        if text.len() > SIZE_LIMIT {
+            return Err(vec![TOO_LONG]);
+        }
+        Ok(Known { content: Content::Text(text.into()), ..self })
     }
 
     fn add_sources(&mut self, other: &Known) {
@@ -132,27 +124,22 @@ impl<'a> Known<'a> {
         self.sources.extend(new);
     }
 
-    fn utf8(&self, node: &Node) -> Result<Cow<'a, str>, Vec<Why>> {
-        let text = match self.text() {
-            Cow::Borrowed(text) => std::str::from_utf8(text).ok().map(Cow::Borrowed),
-            Cow::Owned(text) => String::from_utf8(text).ok().map(Cow::Owned),
-        };
-        text.ok_or_else(|| vec![Why::NotUtf8(described(node))])
+    fn utf8(&self, node: &Node) -> Result<String, Vec<Why>> {
+        String::from_utf8(self.text().into_owned())
+            .or_else(|_| Why::only(format!("{} is not UTF-8", described(node))))
     }
 
     fn number(&self, node: &Node) -> Result<Fraction, Vec<Why>> {
         let number = match &self.content {
             Content::Number(number, _) => Some(*number),
-            Content::Quantity(quantity) => Some(quantity.amount()),
-            Content::Text(text) => {
-                let text = std::str::from_utf8(text).ok();
-                // For Kubernetes a quantity may lack all its digits.
-                let text = text.filter(|text| text.bytes().any(|byte| byte.is_ascii_digit()));
-                text.and_then(|text| Quantity::parse(text).ok()).map(|quantity| quantity.amount())
-            }
-            Content::Map(_) => None,
+            // For Kubernetes a quantity may lack all its digits.
+            Content::Text(text) if text.iter().any(u8::is_ascii_digit) => std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| Quantity::parse(text).ok())
+                .map(|quantity| quantity.amount()),
+            _ => None,
         };
-        number.ok_or_else(|| vec![Why::NotANumber(described(node))])
+        number.map_or_else(|| Why::only(format!("{} is not a number", described(node))), Ok)
     }
 }
 
@@ -164,7 +151,7 @@ pub(crate) fn evaluate<'a>(node: &'a Node, scope: &'a dyn Scope, missed: &mut Ve
         node => std::slice::from_ref(node),
     };
     Evaluator { scope, missed }.first_of(operands, |known| match known.content {
-        Content::Number(number, None) if number.is_negative() => Err(vec![Why::Negative]),
+        Content::Number(number, None) if number.is_negative() => Why::only("the result is below zero"),
         _ => Ok(Known { content: Content::Text(known.text()), ..known }),
     })
 }
@@ -192,65 +179,25 @@ impl<'a> Evaluator<'a, '_> {
     }
 
     fn value(&mut self, node: &'a Node) -> Outcome<'a> {
-        match node {
-            Node::Chain(operands) => self.first_of(operands, Ok),
-            Node::Arithmetic(parts) => {
-                let (made, numbers) = self.numbers(parts.iter().map(|(_, node)| node))?;
-                let mut numbers = numbers.into_iter().zip(parts);
-                let first = numbers.next().map_or(Fraction::default(), |(first, _)| first);
-                let result = numbers.try_fold(first, |result, (number, (operator, _))| match operator {
-                    b'+' => result.plus(number).ok_or(Why::Overflow),
-                    b'-' => result.minus(number).ok_or(Why::Overflow),
-                    b'*' => result.times(number).ok_or(Why::Overflow),
-                    _ if number.is_zero() => Err(Why::Zero),
-                    _ => result.divided_by(number).ok_or(Why::Overflow),
-                });
-                Ok(Known { content: Content::Number(result.map_err(|why| vec![why])?, None), ..made })
-            }
-            Node::Call(function, arguments) => self.call(function, arguments),
+        let found = match node {
+            Node::Chain(operands) => return self.first_of(operands, Ok),
+            Node::Arithmetic(parts) => return self.computed(parts),
+            Node::Call(function, arguments) => return self.call(function, arguments),
             Node::Number(number) => {
                 let own_text = (!number.has_suffix).then_some(&*number.text);
-                Ok(Known::of(Content::Number(number.value, own_text)))
+                Ok(Known::new(Content::Number(number.value, own_text)))
             }
             Node::Text(text) => Ok(Known::of_text(text.as_bytes())),
-            Node::Field(reference) => {
-                let mut known = self.field(reference)?;
-                if let (Content::Quantity(quantity), Some(resource)) = (&known.content, reference.resource())
-                {
-                    let step = match resource {
-                        "cpu" => Fraction::new(quantity.milli_value().into(), 1000),
-                        _ => Some(Fraction::from(quantity.value())),
-                    };
-                    known.content = Content::Number(step.unwrap_or_default(), None);
-                    known.is_of_resource = true;
-                }
-                Ok(known)
+            Node::Field(field) => {
+                let (reference, divisor) = &**field;
+                self.scope.field(reference, divisor.as_ref()).ok_or_else(|| Why::Field(reference.clone()))
             }
-            Node::Resource(resource) => {
-                let (reference, divisor) = &**resource;
-                let known = self.field(reference)?;
-                match (&known.content, reference.resource()) {
-                    (Content::Quantity(quantity), Some(resource)) => {
-                        let units = resource_field(resource, quantity, divisor);
-                        Ok(known.with(units))
-                    }
-                    _ => Ok(known),
-                }
-            }
-            Node::Variable(name) => self.scope.variable(name).map_err(|why| {
-                if let Why::Field(reference) = &why {
-                    self.missed.push(Missed { reference: reference.clone(), has_default: false });
-                }
-                vec![why]
-            }),
-        }
-    }
-
-    fn field(&mut self, reference: &Reference) -> Outcome<'a> {
-        self.scope.field(reference).ok_or_else(|| {
+            Node::Variable(name) => self.scope.variable(name),
+        };
+        if let Err(Why::Field(reference)) = &found {
             self.missed.push(Missed { reference: reference.clone(), has_default: false });
-            vec![Why::Field(reference.clone())]
-        })
+        }
+        found.map_err(|why| vec![why])
     }
 
     /// The values of all nodes, or the reasons of all that have none; and a public value that they went into.
@@ -273,32 +220,48 @@ impl<'a> Evaluator<'a, '_> {
         if unknown.is_empty() { Ok((made, values)) } else { Err(unknown) }
     }
 
-    /// The same with the numbers.
-    fn numbers(
+    /// The number that `join` makes of those of all nodes, one after the other. What arithmetic makes is public.
+    fn joined(
         &mut self,
         nodes: impl Iterator<Item = &'a Node> + Clone,
-    ) -> Result<(Known<'a>, Vec<Fraction>), Vec<Why>> {
+        mut join: impl FnMut(Fraction, Fraction, usize) -> Result<Fraction, Why>,
+    ) -> Outcome<'a> {
         let (made, values) = self.all(nodes.clone())?;
         let numbers = values.iter().zip(nodes).map(|(value, node)| value.number(node));
-        Ok((made, numbers.collect::<Result<_, _>>()?))
+        let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+        let mut result = numbers[0];
+        for (position, number) in numbers.into_iter().enumerate().skip(1) {
+            result = join(result, number, position).map_err(|why| vec![why])?;
+        }
+        Ok(Known { content: Content::Number(result, None), ..made })
+    }
+
+    fn computed(&mut self, parts: &'a [(u8, Node)]) -> Outcome<'a> {
+        self.joined(parts.iter().map(|(_, node)| node), |result, number, position| {
+            let computed = match parts[position].0 {
+                b'+' => result.plus(number),
+                b'-' => result.minus(number),
+                b'*' => result.times(number),
+                _ if number.is_zero() => return Err(Why::Other("the divisor is zero".into())),
+                _ => result.divided_by(number),
+            };
+            computed.ok_or(OVERFLOW)
+        })
     }
 
     fn call(&mut self, function: &str, arguments: &'a [Node]) -> Outcome<'a> {
         match (function, arguments) {
-            ("min" | "max", _) => {
-                let (made, numbers) = self.numbers(arguments.iter())?;
-                let mut best = numbers[0];
-                for number in &numbers[1..] {
-                    let difference = number.minus(best).ok_or_else(|| vec![Why::Overflow])?;
-                    best = if difference.is_negative() == (function == "min") { *number } else { best };
-                }
-                Ok(Known { content: Content::Number(best, None), ..made })
-            }
+            ("min" | "max", _) => self.joined(arguments.iter(), |best, number, _| {
+                let is_less = number.minus(best).ok_or(OVERFLOW)?.is_negative();
+                Ok(if is_less == (function == "min") { number } else { best })
+            }),
             ("pick", [number, values @ ..]) => {
                 let index = self.value(number)?;
                 let position = usize::try_from(index.number(number)?.floor()).ok();
-                let picked = position.and_then(|position| values.get(position));
-                let mut picked = self.value(picked.ok_or_else(|| vec![Why::NoElement])?)?;
+                let Some(picked) = position.and_then(|position| values.get(position)) else {
+                    return Why::only("pick has no value of this number");
+                };
+                let mut picked = self.value(picked)?;
                 picked.add_sources(&index);
                 Ok(picked)
             }
@@ -309,41 +272,40 @@ impl<'a> Evaluator<'a, '_> {
                 let texts = texts.collect::<Result<Vec<_>, _>>()?;
                 let (text, old, new) = (&*texts[0], &*texts[1], &*texts[2]);
                 if old.is_empty() {
-                    return Err(vec![Why::NothingToReplace]);
+                    return Why::only("replace has nothing to replace");
                 }
                 let growth = new.len().saturating_sub(old.len()).saturating_mul(text.matches(old).count());
                 if text.len() + growth > SIZE_LIMIT {
-                    return Err(vec![Why::TooLong]);
+                    return Err(vec![TOO_LONG]);
                 }
-                Ok(Known { is_private, ..made.with(text.replace(old, new)) })
+                Known { is_private, ..made }.with(text.replace(old, new))
             }
             ("host", [node]) => {
                 let known = self.value(node)?;
                 let text = known.text();
                 let is_ipv6 = std::str::from_utf8(&text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
-                let host = if is_ipv6 { [b"[", &*text, b"]"].concat() } else { text.into_owned() };
-                Ok(known.with(host))
+                known.with(if is_ipv6 { [b"[", &*text, b"]"].concat() } else { text.into_owned() })
             }
             ("json", [node]) => {
                 let known = self.value(node)?;
-                let json = escaped(&match &known.content {
+                let json = match &known.content {
                     Content::Map(map) => serde_json::to_string(map).unwrap_or_default(),
                     Content::Text(_) => serde_json::to_string(&known.utf8(node)?).unwrap_or_default(),
                     Content::Number(number, Some(text)) if serde_json::from_str::<Number>(text).is_err() => {
                         number.floor().to_string()
                     }
-                    _ => known.utf8(node)?.into_owned(),
-                });
-                if json.len() > SIZE_LIMIT { Err(vec![Why::TooLong]) } else { Ok(known.with(json)) }
+                    Content::Number(..) => known.utf8(node)?,
+                };
+                known.with(escaped(&json))
             }
             ("file", [Node::Text(path)]) => match self.scope.file(path) {
                 Ok(text) => {
                     Ok(Known { is_private: true, sources: vec!["file"], ..Known::of_text(text.into_bytes()) })
                 }
-                Err(why) => Err(vec![Why::File { path: path.to_string(), why }]),
+                Err(why) => Why::only(format!("{path}: {why}")),
             },
             // The parser has counted the arguments.
-            _ => Err(vec![Why::NoElement]),
+            _ => Why::only("no function"),
         }
     }
 }
@@ -351,28 +313,24 @@ impl<'a> Evaluator<'a, '_> {
 /// What `node` is, for messages.
 fn described(node: &Node) -> String {
     match node {
-        Node::Field(reference) => reference.to_string(),
-        Node::Resource(resource) => resource.0.to_string(),
+        Node::Field(field) => field.0.to_string(),
         Node::Variable(name) => format!("the value of {name}"),
-        Node::Call("file", _) => "the text of the file".to_owned(),
         _ => "a text".to_owned(),
     }
 }
 
 /// JSON text that is valid YAML, too: with the escapes of characters that YAML does not print.
 fn escaped(json: &str) -> String {
-    let is_printed = |character: char| {
-        let code = u32::from(character);
-        !matches!(code, 0x7f..=0x9f | 0x2028 | 0x2029 | 0xfdd0..=0xfdef) && code & 0xfffe != 0xfffe
-    };
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        if is_printed(character) {
-            text.push(character);
-            continue;
-        }
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            text += &format!("\\u{unit:04x}");
+        match u32::from(character) {
+            0x7f..=0x9f | 0x2028 | 0x2029 | 0xfdd0..=0xfdef => {
+                text += &format!("\\u{:04x}", u32::from(character))
+            }
+            code if code & 0xfffe == 0xfffe => {
+                character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text += &format!("\\u{unit:04x}"));
+            }
+            _ => text.push(character),
         }
     }
     text

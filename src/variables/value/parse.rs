@@ -11,29 +11,22 @@ const DEPTH_LIMIT: usize = 64;
 const BRACKET_LIMIT: usize = 1024;
 const DECIMALS_LIMIT: usize = 9;
 
-const OPERAND: Problem = Problem::Expected("a field, a number, a text or a function");
-const CLOSING: Problem = Problem::Expected("an operator, such as + or :-, or )");
-const HYPHEN: Problem = Problem::Invalid(
-    "- needs a blank on each side, as in limits.memory - 64Mi, because names contain hyphens",
-);
-const NUMBER: Problem =
-    Problem::Invalid("a number has digits, at most 9 decimals, and perhaps a suffix such as m, k, Mi or %");
-const NOT_A_FIELD: Problem = Problem::Invalid(
-    "not a field (introspod help fields). Constants belong in the manifest's env, text in single quotes, \
-     and variables in $( )",
-);
-pub(super) const UNCLOSED: Problem =
-    Problem::Invalid("$( has no closing parenthesis on its line; $$( is a literal $(");
+const OPERAND: &str = "expected a field, a number, a text or a function";
+const CLOSING: &str = "expected an operator, such as + or :-, or the end";
+const HYPHEN: &str =
+    "- needs a blank on each side, as in limits.memory - 64Mi, because names contain hyphens";
+const NOT_A_FIELD: &str = "not a field (introspod help fields). Constants belong in the manifest's env, text in single \
+    quotes, and variables in $( )";
 
-/// The functions, each with the least and the largest number of its arguments and how it is written.
-const FUNCTIONS: [(&str, usize, usize, &str); 7] = [
-    ("min", 1, usize::MAX, "min(a, b)"),
-    ("max", 1, usize::MAX, "max(a, b)"),
-    ("pick", 2, usize::MAX, "pick(n, e0, e1)"),
-    ("replace", 3, 3, "replace(x, 'a', 'b')"),
-    ("host", 1, 1, "host(x)"),
-    ("json", 1, 1, "json(x)"),
-    ("file", 1, 1, "file('/PATH')"),
+/// The functions, and how each is written.
+const FUNCTIONS: [(&str, &str); 7] = [
+    ("min", "write min(a, b)"),
+    ("max", "write max(a, b)"),
+    ("pick", "write pick(n, e0, e1)"),
+    ("replace", "write replace(x, 'a', 'b')"),
+    ("host", "write host(x)"),
+    ("json", "write json(x)"),
+    ("file", "write file('/PATH')"),
 ];
 
 /// An expression, or a part of one.
@@ -46,9 +39,8 @@ pub(crate) enum Node {
     Call(&'static str, Vec<Node>),
     Number(Box<Literal>),
     Text(Box<str>),
-    Field(Box<Reference>),
-    /// A resource in units of a divisor, rounded up as the kubelet does.
-    Resource(Box<(Reference, Quantity)>),
+    /// A field. A resource with a divisor is in its units, rounded up as the kubelet does.
+    Field(Box<(Reference, Option<Quantity>)>),
     Variable(Box<str>),
 }
 
@@ -65,19 +57,21 @@ pub(crate) struct Literal {
 /// An expression is not valid. No message contains its text, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
-    #[error("expected {0}")]
-    Expected(&'static str),
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     #[error("{0}")]
-    Invalid(&'static str),
-    #[error("write {0}")]
-    Call(&'static str),
+    Form(&'static str),
+}
+
+impl From<&'static str> for Problem {
+    fn from(words: &'static str) -> Self {
+        Problem::Form(words)
+    }
 }
 
 /// A problem, and the offset of the byte where it begins.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("at byte {}: {problem}", offset + 1)]
+#[error("{}{problem}", if *offset == 0 { String::new() } else { format!("at byte {}: ", offset + 1) })]
 pub(crate) struct ParseError {
     pub(crate) offset: usize,
     pub(crate) problem: Problem,
@@ -97,8 +91,7 @@ impl Node {
     pub(crate) fn is_constant(&self) -> bool {
         let mut is_constant = true;
         self.each(&mut |node| {
-            use Node::{Call, Field, Resource, Variable};
-            is_constant &= !matches!(node, Field(_) | Resource(_) | Variable(_) | Call("file", _));
+            is_constant &= !matches!(node, Node::Field(_) | Node::Variable(_) | Node::Call("file", _));
         });
         is_constant
     }
@@ -124,7 +117,7 @@ pub(crate) fn whole(text: &str) -> Parsed<Node> {
         if parser.at == text.len() { Ok(node) } else { parser.error(CLOSING) }
     });
     if matches!(node, Ok(Node::Number(_) | Node::Text(_))) {
-        parser.note(0, Problem::Invalid("a constant. Constants belong in the manifest's env"));
+        parser.note(0, "a constant. Constants belong in the manifest's env");
     }
     parser.finish(node)
 }
@@ -149,13 +142,13 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn error<T>(&self, problem: Problem) -> Parsed<T> {
-        Err(ParseError { offset: self.at, problem, is_of_form: true })
+    fn error<T>(&self, problem: &'static str) -> Parsed<T> {
+        Err(ParseError { offset: self.at, problem: problem.into(), is_of_form: true })
     }
 
     /// Notes a problem that is not one of form.
-    fn note(&mut self, offset: usize, problem: Problem) {
-        self.noted.get_or_insert(ParseError { offset, problem, is_of_form: false });
+    fn note(&mut self, offset: usize, problem: impl Into<Problem>) {
+        self.noted.get_or_insert(ParseError { offset, problem: problem.into(), is_of_form: false });
     }
 
     /// What was parsed, or the first problem.
@@ -202,7 +195,7 @@ impl<'a> Parser<'a> {
     /// Operands of `:-`. In the outermost chain, a resource is the kubelet's own value.
     fn chain(&mut self, is_outermost: bool) -> Parsed<Node> {
         if self.depth > DEPTH_LIMIT {
-            return self.error(Problem::Invalid("parentheses are nested deeper than 64"));
+            return self.error("parentheses are nested deeper than 64");
         }
         self.depth += 1;
         let mut operands = Vec::new();
@@ -213,7 +206,7 @@ impl<'a> Parser<'a> {
             let operand = self.operand()?;
             let operand = if is_outermost && is_plain { as_kubelet(operand) } else { operand };
             if divides_by_zero(&operand) {
-                self.note(start, Problem::Invalid("division by zero"));
+                self.note(start, "division by zero");
             }
             operands.push(operand);
             if !self.eat(b":-") {
@@ -224,68 +217,46 @@ impl<'a> Parser<'a> {
         Ok(if operands.len() == 1 { operands.remove(0) } else { Node::Chain(operands) })
     }
 
-    /// An operand of `:-`: a number of its own, which may have a sign, or a sum.
+    /// An operand of `:-`: a number with a sign, or a sum.
     fn operand(&mut self) -> Parsed<Node> {
-        let start = self.at;
-        let sign = self.take(|byte| matches!(byte, b'+' | b'-'));
-        let is_number = self.rest().first().is_some_and(u8::is_ascii_digit);
-        if sign.len() > 1 || (!sign.is_empty() && !is_number) {
-            self.at = start;
-            return self.error(OPERAND);
+        let sign = match self.rest() {
+            [sign @ (b'+' | b'-'), b'0'..=b'9', ..] => *sign,
+            _ => return self.joined([b'+', b'-'], Self::product),
+        };
+        self.at += 1;
+        let mut number = self.number()?;
+        number.text = format!("{}{}", char::from(sign), number.text).into();
+        if sign == b'-' {
+            number.value = Fraction::from(0).minus(number.value).unwrap_or_default();
         }
-        if is_number {
-            let number = self.number()?;
-            self.skip_blanks();
-            let rest = self.rest();
-            let is_alone = matches!(rest, [] | [b')' | b',', ..]) || rest.starts_with(b":-");
-            if is_alone && !number.is_percentage {
-                let negated = Fraction::from(0).minus(number.value).filter(|_| sign == "-");
-                let value = negated.unwrap_or(number.value);
-                let text = format!("{sign}{}", number.text).into();
-                return Ok(Node::Number(Box::new(Literal { value, text, ..number })));
-            }
-            self.at = start;
-            if !sign.is_empty() {
-                return self
-                    .error(Problem::Invalid("a number with a sign must stand alone, as in limits.cpu:--1"));
-            }
-        }
-        self.sum()
-    }
-
-    fn sum(&mut self) -> Parsed<Node> {
-        let mut terms = vec![(b'+', self.product()?)];
-        loop {
-            let end = self.at;
-            let operator = match self.eat(b"+") {
-                true => b'+',
-                false if self.eat(b"-") => b'-',
-                false => return Ok(alone_or(terms)),
-            };
-            let has_blanks = self.at - 1 > end && self.rest().first().copied().is_some_and(is_blank);
-            if operator == b'-' && !has_blanks {
-                self.note(self.at - 1, HYPHEN);
-            }
-            terms.push((operator, self.product()?));
-        }
+        self.check_percentage(Node::Number(Box::new(number)))
     }
 
     fn product(&mut self) -> Parsed<Node> {
-        self.skip_blanks();
-        let start = self.at;
-        let mut factors = vec![(b'*', self.factor()?)];
-        loop {
-            let operator = match self.eat(b"*") {
-                true => b'*',
-                false if self.eat(b"/") => b'/',
-                false => break,
-            };
-            factors.push((operator, self.factor()?));
+        let product = self.joined([b'*', b'/'], Self::factor)?;
+        self.check_percentage(product)
+    }
+
+    /// One part, or several with operators between them.
+    fn joined(&mut self, operators: [u8; 2], part: fn(&mut Self) -> Parsed<Node>) -> Parsed<Node> {
+        let mut parts = vec![(operators[0], part(self)?)];
+        let mut end = self.at;
+        while let Some(operator) = operators.into_iter().find(|operator| self.eat(&[*operator])) {
+            let has_blanks = self.at - 1 > end && matches!(self.rest(), [next, ..] if is_blank(*next));
+            if operator == b'-' && !has_blanks {
+                self.note(self.at - 1, HYPHEN);
+            }
+            parts.push((operator, part(self)?));
+            end = self.at;
         }
-        if matches!(&factors[..], [(_, Node::Number(number))] if number.is_percentage) {
-            self.note(start, Problem::Invalid("a percentage must be multiplied, as in limits.memory*75%"));
+        Ok(if parts.len() == 1 { parts.remove(0).1 } else { Node::Arithmetic(parts) })
+    }
+
+    fn check_percentage(&mut self, node: Node) -> Parsed<Node> {
+        if matches!(&node, Node::Number(number) if number.is_percentage) {
+            self.note(self.at - 1, "a percentage must be multiplied, as in limits.memory*75%");
         }
-        Ok(alone_or(factors))
+        Ok(node)
     }
 
     fn factor(&mut self) -> Parsed<Node> {
@@ -305,15 +276,16 @@ impl<'a> Parser<'a> {
 
     fn quoted(&mut self) -> Parsed<Node> {
         let rest = &self.rest()[1..];
-        let end = memchr::memchr2(b'\'', if self.is_reference { b'\n' } else { b'\'' }, rest);
-        let Some(end) = end.filter(|end| rest[*end] == b'\'') else {
-            return self.error(Problem::Invalid("the text has no closing single quote"));
-        };
-        let Ok(text) = std::str::from_utf8(&rest[..end]) else {
-            return self.error(Problem::Expected("a text in UTF-8"));
-        };
-        self.at += end + 2;
-        Ok(Node::Text(text.into()))
+        let end = rest.iter().position(|byte| *byte == b'\'' || (*byte == b'\n' && self.is_reference));
+        let text = end.filter(|end| rest[*end] == b'\'').map(|end| std::str::from_utf8(&rest[..end]));
+        match text {
+            Some(Ok(text)) => {
+                self.at += text.len() + 2;
+                Ok(Node::Text(text.into()))
+            }
+            Some(Err(_)) => self.error("expected a text in UTF-8"),
+            None => self.error("the text has no closing single quote"),
+        }
     }
 
     fn number(&mut self) -> Parsed<Literal> {
@@ -326,27 +298,38 @@ impl<'a> Parser<'a> {
         // A percentage may lack the digits on one side.
         let has_digits =
             if is_percentage { digits != "." } else { !whole.is_empty() && !decimals.is_empty() };
-        let follows = |byte: &u8| byte.is_ascii_alphanumeric() || b"._%'[(".contains(byte);
-        let is_end = !self.rest().first().is_some_and(follows);
+        let is_end =
+            !matches!(self.rest(), [byte, ..] if byte.is_ascii_alphanumeric() || b"._%'[(".contains(byte));
         let is_valid = has_digits && is_end && decimals.len() <= DECIMALS_LIMIT && !decimals.contains('.');
         let Some(unit) = unit.filter(|_| is_valid) else {
             self.at = start;
-            return self.error(NUMBER);
+            return self.error(
+                "a number has digits, at most 9 decimals, and perhaps a suffix such as m, k, Mi or %",
+            );
         };
-        let value = Fraction::parse(digits).and_then(|number| number.times(unit));
-        if value.is_none() {
-            self.note(start, Problem::Invalid("the number is too large"));
-        }
+        let value = Fraction::parse(digits).and_then(|number| number.times(unit)).unwrap_or_else(|| {
+            self.note(start, "the number is too large");
+            unit
+        });
         let text = format!("{digits}{suffix}").into();
-        Ok(Literal { value: value.unwrap_or_default(), text, has_suffix: !suffix.is_empty(), is_percentage })
+        Ok(Literal { value, text, has_suffix: !suffix.is_empty(), is_percentage })
     }
 
     /// A field, a variable, or a function with its arguments.
     fn word(&mut self) -> Parsed<Node> {
         let start = self.at;
         self.take(is_word);
-        while self.rest().starts_with(b"[") {
-            self.bracket()?;
+        while let [b'[', rest @ ..] = self.rest() {
+            // A key or a condition in brackets.
+            let mut is_quoted = false;
+            let end = rest.iter().take(BRACKET_LIMIT).position(|byte| {
+                is_quoted ^= *byte == b'\'';
+                *byte == b'\n' || (*byte == b']' && !is_quoted)
+            });
+            let Some(end) = end.filter(|end| rest[*end] == b']') else {
+                return self.error("expected a key in brackets, as in metadata.labels['KEY']");
+            };
+            self.at += end + 2;
             self.take(is_word);
         }
         // It is ASCII but for what is in brackets.
@@ -354,37 +337,18 @@ impl<'a> Parser<'a> {
         if self.eat(b"(") {
             return self.call(word, start);
         }
-        let is_field = word.contains(['.', '[']);
-        let problem = match Reference::parse(word) {
-            Ok(reference) if is_field => return Ok(Node::Field(Box::new(reference))),
-            Err(error) if is_field => {
-                if has_minus(word) {
-                    HYPHEN
-                } else {
-                    error.into()
-                }
+        match Reference::parse(word) {
+            Ok(reference) => return Ok(Node::Field(Box::new((reference, None)))),
+            Err(_) if self.is_reference && !word.contains(['.', '[', '-']) => {
+                return Ok(Node::Variable(word.into()));
             }
-            _ if !self.is_reference => NOT_A_FIELD,
-            _ if word.contains('-') => HYPHEN,
-            _ => return Ok(Node::Variable(word.into())),
-        };
-        self.note(start, problem);
-        Ok(Node::Variable("".into()))
-    }
-
-    /// A key or a condition in brackets.
-    fn bracket(&mut self) -> Parsed<()> {
-        let rest = self.rest();
-        let mut is_quoted = false;
-        let end = rest.iter().take(BRACKET_LIMIT).position(|byte| {
-            is_quoted ^= *byte == b'\'';
-            *byte == b'\n' || (*byte == b']' && !is_quoted)
-        });
-        let Some(end) = end.filter(|end| rest[*end] == b']') else {
-            return self.error(Problem::Expected("a key in brackets, as in metadata.labels['KEY']"));
-        };
-        self.at += end + 1;
-        Ok(())
+            Err(_) if has_minus(word) || (self.is_reference && !word.contains(['.', '['])) => {
+                self.note(start, HYPHEN)
+            }
+            Err(_) if !word.contains(['.', '[']) => self.note(start, NOT_A_FIELD),
+            Err(error) => self.note(start, error),
+        }
+        Ok(Node::Variable(word.into()))
     }
 
     fn call(&mut self, name: &str, start: usize) -> Parsed<Node> {
@@ -393,20 +357,20 @@ impl<'a> Parser<'a> {
             arguments.push(self.chain(false)?);
         }
         self.expect(b")")?;
-        let Some((name, least, most, form)) = FUNCTIONS.into_iter().find(|(known, ..)| *known == name) else {
-            self.note(
-                start,
-                Problem::Expected("one of the functions min, max, pick, replace, host, json and file"),
-            );
+        let Some((name, form)) = FUNCTIONS.into_iter().find(|(known, _)| *known == name) else {
+            self.note(start, "expected one of the functions min, max, pick, replace, host, json and file");
             return Ok(Node::Call("", arguments));
         };
         let is_valid = match (name, &arguments[..]) {
-            ("file", [path]) => matches!(path, Node::Text(path) if path.starts_with('/')),
+            ("file", [Node::Text(path)]) => path.starts_with('/'),
             ("replace", [_, Node::Text(old), _]) => !old.is_empty(),
-            (_, arguments) => (least..=most).contains(&arguments.len()),
+            ("host" | "json", [_]) | ("replace", [_, _, _]) | ("pick", [_, _, ..]) | ("min" | "max", _) => {
+                true
+            }
+            _ => false,
         };
         if !is_valid {
-            self.note(start, Problem::Call(form));
+            self.note(start, form);
         }
         Ok(Node::Call(name, arguments))
     }
@@ -414,19 +378,17 @@ impl<'a> Parser<'a> {
 
 /// A resource, alone or divided by a divisor that the API allows, of which 0 stands for 1.
 fn as_kubelet(node: Node) -> Node {
-    let (reference, divisor) = match &node {
-        Node::Field(reference) => (reference, "1"),
+    let (field, divisor) = match &node {
+        Node::Field(field) => (field, "0"),
         Node::Arithmetic(factors) => match &factors[..] {
-            [(_, Node::Field(reference)), (b'/', Node::Number(divisor))] => (reference, &*divisor.text),
+            [(_, Node::Field(field)), (b'/', Node::Number(divisor))] => (field, &*divisor.text),
             _ => return node,
         },
         _ => return node,
     };
-    let allowed =
-        reference.resource().filter(|resource| divisor == "1" || is_valid_divisor(resource, divisor));
+    let allowed = field.0.resource().filter(|resource| is_valid_divisor(resource, divisor));
     let Some(divisor) = allowed.and_then(|_| Quantity::parse(divisor).ok()) else { return node };
-    let divisor = if divisor.is_zero() { Quantity::from_bytes(1) } else { divisor };
-    Node::Resource(Box::new(((**reference).clone(), divisor)))
+    Node::Field(Box::new((field.0.clone(), Some(divisor))))
 }
 
 /// Whether a literal 0 divides in a term of `node`. What is in parentheses was checked before.
@@ -436,10 +398,6 @@ fn divides_by_zero(node: &Node) -> bool {
         Node::Number(number) => *operator == b'/' && number.value.is_zero(),
         part => divides_by_zero(part),
     })
-}
-
-fn alone_or(mut parts: Vec<(u8, Node)>) -> Node {
-    if parts.len() == 1 { parts.remove(0).1 } else { Node::Arithmetic(parts) }
 }
 
 fn is_blank(byte: u8) -> bool {

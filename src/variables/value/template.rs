@@ -2,23 +2,18 @@
 
 use std::ops::Range;
 
-use super::evaluate::{Outcome, Scope, Why, evaluate};
-use super::parse::{Node, ParseError, UNCLOSED, reference};
+use super::evaluate::{Scope, Why, evaluate};
+use super::parse::{Node, ParseError, reference};
 use crate::facts::wanted::Missed;
+
+const UNCLOSED: &str = "$( has no closing parenthesis on its line; $$( is a literal $(";
 
 /// Text with references. It need not be UTF-8.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Template {
     text: Vec<u8>,
-    parts: Vec<Part>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Part {
-    /// These bytes of the text.
-    Text(Range<usize>),
-    /// A reference, and its place in the text.
-    Reference(Range<usize>, Node),
+    /// Bytes of the text, each with its expression if they are a reference.
+    parts: Vec<(Range<usize>, Option<Node>)>,
 }
 
 /// What references stay as they are written.
@@ -66,24 +61,24 @@ impl Template {
         let (mut literal, mut at) = (0, 0);
         while let Some(found) = finder.find(&text[at..]).map(|found| at + found) {
             if found > literal && text[found - 1] == b'$' {
-                parts.push(Part::Text(literal..found));
+                parts.push((literal..found, None));
                 (literal, at) = (found + 1, found + 2);
                 continue;
             }
             match reference(&text, found + 2) {
                 Ok((node, end)) => {
-                    parts.extend([Part::Text(literal..found), Part::Reference(found..end, node)]);
+                    parts.extend([(literal..found, None), (found..end, Some(node))]);
                     (literal, at) = (end, end);
                 }
                 Err(error) => {
                     let end = closing(&text, found + 2);
                     at = end.unwrap_or_else(|end| end);
-                    let unclosed = ParseError { offset: found, problem: UNCLOSED, is_of_form: true };
+                    let unclosed = ParseError { offset: found, problem: UNCLOSED.into(), is_of_form: true };
                     errors.push(if end.is_ok() { error } else { unclosed });
                 }
             }
         }
-        parts.push(Part::Text(literal..text.len()));
+        parts.push((literal..text.len(), None));
         (Template { text, parts }, errors)
     }
 
@@ -94,10 +89,7 @@ impl Template {
 
     /// The expressions of its references.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Node> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Reference(_, node) => Some(node),
-            Part::Text(_) => None,
-        })
+        self.parts.iter().filter_map(|(_, node)| node.as_ref())
     }
 
     /// The text with the value of each reference, which may have `limit` bytes. Adds the fields to `missed`
@@ -112,33 +104,22 @@ impl Template {
         let mut rendered =
             Rendered { text: Vec::with_capacity(self.text.len().min(limit)), ..Rendered::default() };
         let mut line = (1, 0);
-        for part in &self.parts {
-            let (range, node) = match part {
-                Part::Text(range) => {
-                    rendered.add(&self.text[range.clone()], limit);
-                    continue;
-                }
-                Part::Reference(range, node) => (range, node),
-            };
+        for (range, node) in &self.parts {
             let written = &self.text[range.clone()];
-            if stays == Stays::Constant && node.is_constant() {
-                rendered.add(written, limit);
-                continue;
-            }
-            let outcome: Outcome = evaluate(node, scope, missed);
-            match outcome {
-                Ok(known) if known.is_private && stays == Stays::Private => rendered.add(written, limit),
-                Ok(known) => {
+            let node = node.as_ref().filter(|node| stays != Stays::Constant || !node.is_constant());
+            match node.map(|node| evaluate(node, scope, missed)) {
+                Some(Ok(known)) if !known.is_private || stays != Stays::Private => {
                     rendered.is_private |= known.is_private;
                     rendered.add(&known.text(), limit);
                 }
-                Err(why) => {
+                Some(Err(why)) => {
                     line.0 += memchr::memchr_iter(b'\n', &self.text[line.1..range.start]).count();
                     line.1 = range.start;
                     let text = std::str::from_utf8(written).unwrap_or_default();
                     rendered.unknown.push(Unknown { line: line.0, text, why });
                     rendered.add(written, limit);
                 }
+                Some(Ok(_)) | None => rendered.add(written, limit),
             }
             if rendered.is_too_long {
                 break;
