@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::blocking::Client as Http;
 use rustls::RootCertStore;
 
-use super::failure::{Failure, Step};
+use super::failure::{self, Failure};
 use super::{Client, SHORTEST_ATTEMPT, tls};
 use crate::system::surroundings::Surroundings;
 
@@ -117,7 +117,9 @@ impl Client<'_> {
                 Err(Failure::Dns { host, source: io::Error::other("it has no address") })
             }
             Ok(found) => found.map_err(|source| Failure::Dns { host, source }),
-            Err(_) => Err(Failure::Timeout { address: host, step: Step::Dns, timeout: self.timeout.into() }),
+            Err(_) => {
+                Err(Failure::Timeout { address: host, step: failure::DNS, timeout: self.timeout.into() })
+            }
         }
     }
 
@@ -131,7 +133,7 @@ impl Client<'_> {
         let is_timeout = find::<reqwest::Error>(error.as_ref()).is_some_and(reqwest::Error::is_timeout)
             || find::<io::Error>(error.as_ref()).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
         if is_timeout {
-            let step = if is_connect { Step::Connect } else { Step::Response };
+            let step = if is_connect { failure::CONNECT } else { failure::RESPONSE };
             return Failure::Timeout { address, step, timeout: self.timeout.into() };
         }
         Failure::Connection { address, source: error }

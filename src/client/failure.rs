@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use super::url::{EndpointError, shown_path};
+use super::url::{UrlError, shown_path};
 use super::{rbac, tls};
 use crate::system::logging::one_line;
 
@@ -12,7 +12,7 @@ use crate::system::logging::one_line;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("the API server's address is not known: {0}")]
-    NoEndpoint(#[source] EndpointError),
+    NoEndpoint(#[source] UrlError),
     #[error("the token cannot be used: {path}: {source}")]
     NoToken { path: String, source: io::Error },
     #[error("the CA certificate cannot be used: {path}: {source}")]
@@ -20,7 +20,7 @@ pub(crate) enum Failure {
     #[error("the HTTP client cannot be set up: {}", deepest(.0.as_ref()))]
     NoClient(#[source] Box<dyn Error + Send + Sync>),
     #[error("{address}: no answer within {timeout} ({step})")]
-    Timeout { address: String, step: Step, timeout: humantime::Duration },
+    Timeout { address: String, step: &'static str, timeout: humantime::Duration },
     #[error("DNS: the name {host} cannot be resolved: {source}")]
     Dns { host: String, source: io::Error },
     /// The connection could not be made, or broke.
@@ -35,48 +35,24 @@ pub(crate) enum Failure {
     /// `location` has no user information and no query.
     #[error("the API server answered {status}, a redirect to {location}, which is not followed")]
     Redirect { status: u16, location: String },
-    #[error("the answer is larger than 8 MiB")]
-    TooLarge,
-    #[error("the answer has the encoding {0}, which was not requested")]
-    Encoded(String),
-    /// The answer is not a valid object of the requested kind.
-    #[error("the answer is not a valid {kind} object: {source}")]
-    InvalidObject { kind: &'static str, source: Box<dyn Error + Send + Sync> },
-    /// The answer is an object of another name or namespace. `wanted` and `found` are `NAME` or
-    /// `NAME in the namespace NAMESPACE`.
-    #[error("the answer is the {kind} {found}, not {wanted}")]
-    WrongObject { kind: &'static str, wanted: String, found: String },
+    /// The answer cannot be used as it is.
+    #[error("the answer {0}")]
+    Unusable(String),
     /// The answer is an object with the right name and another UID.
     #[error(
-        "the answer is another {kind} with the same name: its UID is {found}, the expected UID is {expected}"
+        "the answer is another Pod with the same name: its UID is {found}, the expected UID is {expected}"
     )]
-    WrongUid { kind: &'static str, found: String, expected: String },
+    WrongUid { found: String, expected: String },
 }
 
-/// The step of a request that took too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Dns,
-    /// TCP and TLS, which are one step in the HTTP client.
-    Connect,
-    Response,
-}
-
-impl std::fmt::Display for Step {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Step::Dns => "DNS",
-            Step::Connect => "connecting by TCP and TLS",
-            Step::Response => "waiting for the response",
-        })
-    }
-}
+/// The steps of a request that may take too long. TCP and TLS are one step in the HTTP client.
+pub(super) const DNS: &str = "DNS";
+pub(super) const CONNECT: &str = "connecting by TCP and TLS";
+pub(super) const RESPONSE: &str = "waiting for the response";
 
 impl Failure {
-    /// The shortest pause before another attempt; none if another attempt cannot help.
-    ///
-    /// The rules are those of client-go (`k8s.io/client-go/rest/with_retry.go`). A certificate, a 403 or a
-    /// 404 would be the same at the next attempt.
+    /// The shortest pause before another attempt; none if another attempt cannot help. The rules are those of
+    /// client-go (`k8s.io/client-go/rest/with_retry.go`).
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Failure::Timeout { .. } | Failure::Dns { .. } | Failure::Connection { .. } => {
@@ -87,8 +63,7 @@ impl Failure {
         }
     }
 
-    /// How much the failure says about the server, compared with that of another attempt: an answer more
-    /// than none, and a refused connection more than a timeout.
+    /// How much it says about the server: an answer more than none, and a refused connection more than a timeout.
     pub(super) fn weight(&self) -> u8 {
         match self {
             Failure::Timeout { .. } => 0,
@@ -105,59 +80,36 @@ impl Failure {
 
     fn advice(&self) -> &'static str {
         match self {
-            Failure::NoEndpoint(_) => {
-                "outside a cluster, name the API server with --api-url https://HOST:PORT, or run kubectl proxy \
-                 and use --api-url http://127.0.0.1:8001"
+            Self::NoEndpoint(_) => {
+                "outside a cluster use --api-url https://HOST:PORT, or kubectl proxy and http://127.0.0.1:8001"
             }
-            Failure::NoToken { .. } => {
-                "set automountServiceAccountToken: true in the pod's spec or its ServiceAccount, \
-                 or do without the API: --api never"
+            Self::NoToken { .. } => {
+                "set automountServiceAccountToken: true in the pod's spec or its ServiceAccount, or --api never"
             }
-            Failure::NoCa { .. } => {
-                "mount the whole volume of the service account: it brings ca.crt beside the token \
-                 (from the ConfigMap kube-root-ca.crt)"
+            Self::NoCa { .. } => {
+                "mount the whole volume of the service account: it brings ca.crt (of the ConfigMap kube-root-ca.crt)"
             }
-            Failure::NoClient(_) => {
-                "raise the container's limits: a request needs two threads and a few file descriptors"
-            }
-            Failure::Dns { .. } | Failure::Timeout { step: Step::Dns, .. } => {
+            Self::NoClient(_) => "raise the container's limits: a request needs threads and file descriptors",
+            Self::Dns { .. } | Self::Timeout { step: DNS, .. } => {
                 "name the API server by its IP address in --api-url, which needs no DNS, or leave out --api-url: \
                  the pod's variables have the address; or mend /etc/resolv.conf and the cluster's DNS"
             }
-            Failure::Timeout { step: Step::Connect, .. } => {
-                "check that a NetworkPolicy lets the pod reach the API server, or raise --timeout"
-            }
-            Failure::Timeout { step: Step::Response, .. } => {
-                "the API server is slow, or the network drops its answer; raise --timeout"
-            }
-            Failure::Connection { .. } => {
-                "check that the API server is up, and that a NetworkPolicy lets the pod reach it"
-            }
-            Failure::Tls { source, ca, .. } => tls::explain(source, ca).1,
-            _ => self.advice_on_answer(),
-        }
-    }
-
-    fn advice_on_answer(&self) -> &'static str {
-        match self {
-            Failure::Status { status: 401, .. } => {
+            Self::Timeout { step: CONNECT, .. } => "let a NetworkPolicy allow it, or raise --timeout",
+            Self::Timeout { .. } => "the API server is slow, or its answer gets lost; raise --timeout",
+            Self::Connection { .. } => "check that the API server is up, and that a NetworkPolicy allows it",
+            Self::Tls { source, ca, .. } => tls::explain(source, ca).1,
+            Self::Status { status: 401, .. } => {
                 "the token has expired or is for another audience: mount the default service account token"
             }
-            Failure::Status { status: 404, .. } => {
-                "check the namespace and the name, and that the object is in this cluster"
+            Self::Status { status: 404, .. } => {
+                "check namespace and name, and that this is the right cluster"
             }
-            Failure::Status { status: 408 | 429 | 500..=599, .. } => {
-                "the API server is overloaded or failing; try again, or raise --timeout"
+            Self::Status { status: 408 | 429 | 500.., .. } => "the API server is overloaded; raise --timeout",
+            Self::Redirect { .. } => "use the API server's own address with --api-url",
+            Self::WrongUid { .. } => {
+                "another pod replaced this one, or POD_NAME and POD_NAMESPACE name another"
             }
-            Failure::Redirect { .. } => "use the API server's own address with --api-url",
-            Failure::WrongUid { .. } => {
-                "another object replaced this one under the same name, or POD_NAME and POD_NAMESPACE name \
-                 another pod"
-            }
-            Failure::WrongObject { .. } | Failure::InvalidObject { .. } => {
-                "check that the API server answers at this address, not a proxy or a login page"
-            }
-            _ => "check that the API server answers at this address",
+            _ => "check that the API server answers at this address, not a proxy or a login page",
         }
     }
 }
@@ -171,27 +123,17 @@ pub(crate) struct Identity<'a> {
     pub(crate) stable_name: Option<&'a str>,
 }
 
-/// The messages about a failure.
-#[derive(Debug)]
-pub(crate) struct Explanation {
-    /// What happened, in one line.
-    pub(crate) problem: String,
-    /// What to do about it, in one line. It may be a command, which users paste into a shell. So it
-    /// contains no newline and no special character that comes from outside.
-    pub(crate) advice: String,
-}
-
-/// Explains the `failure` of a GET of `path`.
+/// What happened and what to do about it, each in one line, where a GET of `path` failed.
 ///
-/// The advice on a 403 is `kubectl create role … && kubectl create rolebinding …`. The problem also says
-/// what else this role would allow.
-pub(crate) fn explain(failure: &Failure, path: &str, who: Identity) -> Explanation {
+/// The advice may be a command, which users paste into a shell, so it contains no special character that comes from
+/// outside. On a 403 it is `kubectl create role … && kubectl create rolebinding …`.
+pub(crate) fn explain(failure: &Failure, path: &str, who: Identity) -> (String, String) {
     let problem = shortened(&failure.to_string());
     match failure {
         Failure::Status { status: 403, message, through_proxy, .. } => {
             rbac::explain(problem, message, *through_proxy, &one_line(shown_path(path)), who)
         }
-        _ => Explanation { problem, advice: failure.advice().to_owned() },
+        _ => (problem, failure.advice().to_owned()),
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client as Http, Response};
 
-pub(crate) use failure::{Explanation, Failure, Identity, explain};
+pub(crate) use failure::{Failure, Identity, explain};
 pub(crate) use url::{ApiUrl, shown_path};
 
 use failure::shortened;
@@ -26,18 +26,10 @@ use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
 
-/// The largest answer, in bytes.
-const BODY_LIMIT: u64 = 8 << 20;
 /// The pauses before further attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 /// The shortest time for another attempt. With less, it would only hide why the last one failed.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(50);
-
-/// An answer of the server.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) body: Vec<u8>,
-}
 
 /// A client of the API server, with a deadline.
 pub(crate) struct Client<'a> {
@@ -111,7 +103,7 @@ impl<'a> Client<'a> {
     /// # Errors
     /// The first failure that another attempt cannot mend. If there is none, of the failures up to the
     /// deadline the one that says most.
-    pub(crate) fn get(&mut self, path: &str) -> Result<Answer, Failure> {
+    pub(crate) fn get(&mut self, path: &str) -> Result<Vec<u8>, Failure> {
         let mut was_unauthorized = false;
         let mut told: Option<Failure> = None;
         loop {
@@ -138,7 +130,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn attempt(&mut self, path: &str) -> Result<Answer, Failure> {
+    fn attempt(&mut self, path: &str) -> Result<Vec<u8>, Failure> {
         let token = if self.url.is_plain() { None } else { Some(self.read_token()?) };
         let http = match self.http.take() {
             Some(http) => http,
@@ -168,7 +160,7 @@ impl<'a> Client<'a> {
     }
 
     /// Reads the answer to a request that was sent with `token`.
-    fn read(&self, response: Response, token: &str) -> Result<Answer, Failure> {
+    fn read(&self, response: Response, token: &str) -> Result<Vec<u8>, Failure> {
         let status = response.status().as_u16();
         let said = |text: &str| shortened(&without(text, token));
         if (300..400).contains(&status) {
@@ -181,7 +173,7 @@ impl<'a> Client<'a> {
         let encoding = header("content-encoding").filter(|encoding| encoding != "identity");
         let reason = response.status().canonical_reason().unwrap_or("no reason is given");
         let mut body = Vec::new();
-        let read = response.take(BODY_LIMIT + 1).read_to_end(&mut body);
+        let read = response.take(object::BYTES_LIMIT as u64 + 1).read_to_end(&mut body);
         if !(200..300).contains(&status) {
             // A `Status` object (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`).
             let object = object::parse(&body, &[]).unwrap_or_default();
@@ -189,32 +181,28 @@ impl<'a> Client<'a> {
             return Err(Failure::Status { status, message, retry_after, through_proxy: self.url.is_plain() });
         }
         read.map_err(|error| self.connection_failure(error.into()))?;
-        if body.len() as u64 > BODY_LIMIT {
-            return Err(Failure::TooLarge);
+        if let Some(encoding) = encoding {
+            return Err(Failure::Unusable(said(&format!(
+                "has the encoding {encoding}, which was not requested"
+            ))));
         }
-        match encoding {
-            Some(encoding) => Err(Failure::Encoded(said(&encoding))),
-            None => Ok(Answer { body }),
+        if body.len() > object::BYTES_LIMIT {
+            return Err(Failure::Unusable("is larger than 8 MiB".to_owned()));
         }
+        Ok(body)
     }
 }
 
 /// `text` from the server without the token, or its signature, that it may have echoed.
 fn without(text: &str, token: &str) -> String {
-    let signature = token.rsplit('.').next().unwrap_or_default();
-    [token, signature]
-        .iter()
-        .filter(|secret| !secret.is_empty())
-        .fold(text.to_owned(), |text, secret| text.replace(secret, "[token]"))
+    let secrets = [token, token.rsplit('.').next().unwrap_or_default()];
+    let secrets = secrets.iter().filter(|secret| !secret.is_empty());
+    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[token]"))
 }
 
 /// The target of a redirect, without the parts of the URL that may be secrets.
 fn location(response: &Response) -> String {
     let location = response.headers().get("location").and_then(|location| location.to_str().ok());
-    let url = location.map(|location| response.url().join(location));
-    match url {
-        None => "no location".to_owned(),
-        Some(Err(_)) => "an invalid location".to_owned(),
-        Some(Ok(url)) => url::shown(&url),
-    }
+    let url = location.and_then(|location| response.url().join(location).ok());
+    url.map_or("an invalid location".to_owned(), |url| url::shown(&url))
 }

@@ -2,18 +2,18 @@
 
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use reqwest::StatusCode;
 use reqwest::header::CONTENT_LENGTH;
+use reqwest::{StatusCode, Url};
 
 use super::connection::plain_http;
 use super::failure::{Failure, deepest};
-use super::url::{NotifyUrl, UrlError, shown};
+use super::url::{UrlError, application, shown};
 use crate::system::backoff::Backoff;
 use crate::system::target;
 
@@ -28,39 +28,29 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 #[derive(Clone, Debug)]
 pub(crate) enum Notify {
     /// `http://127.0.0.1:9090/-/reload`
-    Url(NotifyUrl),
+    Url(Url),
     /// `signal:HUP@nginx`: the oldest process of this name. The containers must share the namespace of processes.
     Signal(Signal, String),
 }
 
-/// The value of `--notify` is not valid.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotifyValueError {
-    #[error(transparent)]
-    Url(#[from] UrlError),
-    #[error("must name a signal and a process, such as signal:HUP@nginx")]
-    Signal,
-}
-
 impl FromStr for Notify {
-    type Err = NotifyValueError;
+    type Err = UrlError;
 
-    fn from_str(text: &str) -> Result<Self, NotifyValueError> {
-        let Some(rest) = text.strip_prefix("signal:") else { return Ok(Notify::Url(text.parse()?)) };
-        let (signal, process) = rest.split_once('@').ok_or(NotifyValueError::Signal)?;
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let Some(rest) = text.strip_prefix("signal:") else { return application(text).map(Notify::Url) };
+        let (signal, process) = rest.split_once('@').ok_or(UrlError::Signal)?;
         let signal = format!("SIG{}", signal.strip_prefix("SIG").unwrap_or(signal)).parse();
-        let is_name = !process.is_empty() && !process.contains('/');
-        signal
-            .ok()
-            .filter(|_| is_name)
-            .map_or(Err(NotifyValueError::Signal), |signal| Ok(Notify::Signal(signal, process.to_owned())))
+        if process.is_empty() || process.contains('/') {
+            return Err(UrlError::Signal);
+        }
+        signal.map_or(Err(UrlError::Signal), |signal| Ok(Notify::Signal(signal, process.to_owned())))
     }
 }
 
 impl Display for Notify {
     fn fmt(&self, formatter: &mut Formatter) -> std::fmt::Result {
         match self {
-            Notify::Url(url) => formatter.write_str(&shown(url.url())),
+            Notify::Url(url) => formatter.write_str(&shown(url)),
             Notify::Signal(signal, process) => write!(formatter, "{signal} to {process}"),
         }
     }
@@ -95,14 +85,7 @@ fn tell_next(notify: &Notify, changes: &Receiver<()>, clock: fn() -> Instant) ->
     if changes.recv().is_err() {
         return false;
     }
-    let until = clock() + BURST;
-    loop {
-        match changes.recv_timeout(until.saturating_duration_since(clock())) {
-            Ok(()) => {}
-            Err(RecvTimeoutError::Timeout) => break,
-            Err(RecvTimeoutError::Disconnected) => return false,
-        }
-    }
+    std::thread::sleep(BURST);
     tell(notify, changes, clock);
     true
 }
@@ -137,10 +120,10 @@ fn tell(notify: &Notify, changes: &Receiver<()>, clock: fn() -> Instant) {
 }
 
 /// Sends one POST without a body. The client is dropped after it, so that its thread ends.
-fn post(url: &NotifyUrl) -> Result<(), NotifyError> {
+fn post(url: &Url) -> Result<(), NotifyError> {
     let client = plain_http()?;
     // Some servers answer 411 to a request without a length.
-    let request = client.post(url.url().clone()).header(CONTENT_LENGTH, "0").timeout(ATTEMPT_LIMIT);
+    let request = client.post(url.clone()).header(CONTENT_LENGTH, "0").timeout(ATTEMPT_LIMIT);
     let response = request.send().map_err(|error| NotifyError::Send(error.without_url()))?;
     let status = response.status();
     if status.is_success() { Ok(()) } else { Err(NotifyError::Answer(status)) }
@@ -193,7 +176,7 @@ mod tests {
             "signal:1@a",
             "signal:HUP@/bin/a",
         ] {
-            assert!(matches!(text.parse::<Notify>(), Err(NotifyValueError::Signal)), "{text}");
+            assert!(matches!(text.parse::<Notify>(), Err(UrlError::Signal)), "{text}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! 403: the `kubectl create` commands that allow a refused request.
 
-use super::failure::{Explanation, Identity};
+use super::failure::Identity;
 use crate::kubernetes::names::{is_label, is_subdomain};
 use crate::system::logging::one_line;
 
@@ -12,7 +12,7 @@ pub(super) fn explain(
     through_proxy: bool,
     path: &str,
     who: Identity,
-) -> Explanation {
+) -> (String, String) {
     if through_proxy {
         problem += "; kubectl proxy uses its own account, not the account of this pod";
     }
@@ -45,7 +45,7 @@ pub(super) fn explain(
         }
         (None, ..) => format!("let this pod's service account get {path}"),
     };
-    Explanation { problem, advice }
+    (problem, advice)
 }
 
 /// The namespace and name of the service account in a user name (`k8s.io/apiserver/pkg/authentication/serviceaccount`).
@@ -116,37 +116,38 @@ mod tests {
     const WHO: Identity =
         Identity { namespace: Some("shop"), service_account: Some("web"), stable_name: None };
 
-    fn forbidden(message: &str, through_proxy: bool, path: &str, who: Identity) -> Explanation {
+    fn forbidden(message: &str, through_proxy: bool, path: &str, who: Identity) -> (String, String) {
         explain("403".to_owned(), message, through_proxy, path, who)
     }
 
     #[test]
     fn the_servers_word_on_who_was_refused_counts() {
         let message = "it is forbidden: User \"system:serviceaccount:tools:proxy\" cannot get it";
-        let explanation = forbidden(message, false, POD, WHO);
-        assert!(explanation.advice.ends_with(" --serviceaccount=tools:proxy"), "{explanation:?}");
-        assert!(explanation.problem.contains("read every pod spec in the namespace shop"));
-        let explanation = forbidden("Forbidden", false, POD, WHO);
-        assert!(explanation.advice.ends_with(" --serviceaccount=shop:web"), "{explanation:?}");
+        let (problem, advice) = forbidden(message, false, POD, WHO);
+        assert!(advice.ends_with(" --serviceaccount=tools:proxy"), "{advice}");
+        assert!(problem.contains("read every pod spec in the namespace shop"));
+        let (_, advice) = forbidden("Forbidden", false, POD, WHO);
+        assert!(advice.ends_with(" --serviceaccount=shop:web"), "{advice}");
     }
 
     #[test]
     fn a_pod_with_a_stable_name_needs_no_warning() {
-        let explanation = forbidden("Forbidden", false, POD, Identity { stable_name: Some("web-0"), ..WHO });
+        let (problem, advice) =
+            forbidden("Forbidden", false, POD, Identity { stable_name: Some("web-0"), ..WHO });
         assert_eq!(
-            explanation.advice,
+            advice,
             "kubectl create role introspod:shop:web:pods:shop:web-0 --namespace=shop --verb=get \
              --resource=pods --resource-name=web-0 && \
              kubectl create rolebinding introspod:shop:web:pods:shop:web-0 --namespace=shop \
              --role=introspod:shop:web:pods:shop:web-0 --serviceaccount=shop:web"
         );
-        assert_eq!(explanation.problem, "403");
+        assert_eq!(problem, "403");
     }
 
     #[test]
     fn a_node_in_the_cluster() {
         assert_eq!(
-            forbidden("Forbidden", false, "/api/v1/nodes/kt-node-1", WHO).advice,
+            forbidden("Forbidden", false, "/api/v1/nodes/kt-node-1", WHO).1,
             "kubectl create clusterrole introspod:shop:web:nodes --verb=get --resource=nodes && \
              kubectl create clusterrolebinding introspod:shop:web:nodes \
              --clusterrole=introspod:shop:web:nodes --serviceaccount=shop:web"
@@ -155,8 +156,8 @@ mod tests {
 
     #[test]
     fn nobody_is_advised_to_bind_a_role_to_an_unknown_account() {
-        assert!(!forbidden("Forbidden", true, POD, WHO).advice.contains("create"));
-        let advice = forbidden("Forbidden", false, POD, Identity::default()).advice;
+        assert!(!forbidden("Forbidden", true, POD, WHO).1.contains("create"));
+        let advice = forbidden("Forbidden", false, POD, Identity::default()).1;
         assert_eq!(advice, format!("let this pod's service account get {POD}"));
     }
 }

@@ -4,23 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
-
-/// The algorithms that rustls implements with ring.
-fn provider() -> CryptoProvider {
-    ring::default_provider()
-}
 
 /// A client that trusts only `roots`, and has no certificate of its own.
 ///
 /// # Errors
 /// None in practice: the provider supports TLS 1.2 and 1.3.
 pub(super) fn configuration(roots: RootCertStore) -> Result<ClientConfig, Error> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
@@ -49,7 +44,8 @@ pub(super) fn roots(pem: &[u8], file: &str) -> RootCertStore {
 /// parse it, as with version 1, the certificate counts as a CA certificate.
 fn check_authority(certificate: &CertificateDer) -> Result<(), String> {
     let Ok(parsed) = ParsedCertificate::try_from(certificate) else { return Ok(()) };
-    let (algorithms, nobody) = (provider().signature_verification_algorithms.all, RootCertStore::empty());
+    let (algorithms, nobody) =
+        (ring::default_provider().signature_verification_algorithms.all, RootCertStore::empty());
     match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], UnixTime::now(), algorithms) {
         Err(Error::InvalidCertificate(problem)) if is_ca(&problem) => Ok(()),
         Err(Error::InvalidCertificate(problem)) => Err(validity(&problem)),

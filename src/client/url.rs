@@ -32,21 +32,16 @@ pub(crate) enum UrlError {
     PlainHttp,
     #[error("must be an http:// URL with a loopback address, such as {APPLICATION}")]
     NotLoopback,
-    #[error("must not contain credentials: the service account's token is used")]
-    Credentials,
-    #[error("must not contain credentials: notifications are sent without them")]
-    CredentialsOfApplication,
+    #[error("must not contain credentials: {0}")]
+    Credentials(&'static str),
     #[error("must not have a query or a fragment: use only the server's address")]
     Query,
-}
-
-/// The address of the API server is not known, or cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EndpointError {
+    #[error("must name a signal and a process, such as signal:HUP@nginx")]
+    Signal,
     #[error("{0} is not set")]
     NotSet(&'static str),
     #[error("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not make a usable URL: {0}")]
-    Url(#[source] UrlError),
+    OfService(#[source] Box<UrlError>),
 }
 
 /// The URL of the API server.
@@ -96,15 +91,15 @@ impl ApiUrl {
     ///
     /// # Errors
     /// A variable is not set, or their values are not an address.
-    pub(super) fn in_cluster(environment: &Environment) -> Result<Self, EndpointError> {
-        let variable = |name| environment.get_nonempty(name).ok_or(EndpointError::NotSet(name));
+    pub(super) fn in_cluster(environment: &Environment) -> Result<Self, UrlError> {
+        let variable = |name| environment.get_nonempty(name).ok_or(UrlError::NotSet(name));
         let host = variable("KUBERNETES_SERVICE_HOST")?;
         let port = variable("KUBERNETES_SERVICE_PORT")?;
         let url = match host.parse::<IpAddr>() {
             Ok(IpAddr::V6(address)) => format!("https://[{address}]:{port}"),
             _ => format!("https://{host}:{port}"),
         };
-        url.parse().map_err(EndpointError::Url)
+        url.parse().map_err(|error| UrlError::OfService(Box::new(error)))
     }
 }
 
@@ -120,7 +115,7 @@ impl FromStr for ApiUrl {
             scheme => return Err(UrlError::Scheme(scheme.to_owned())),
         }
         if has_credentials(&url) {
-            return Err(UrlError::Credentials);
+            return Err(UrlError::Credentials("the service account's token is used"));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(UrlError::Query);
@@ -129,25 +124,15 @@ impl FromStr for ApiUrl {
     }
 }
 
-/// The URL of the application. The containers of a pod share the loopback interface.
-#[derive(Clone, Debug)]
-pub(crate) struct NotifyUrl(Url);
-
-impl NotifyUrl {
-    pub(super) fn url(&self) -> &Url {
-        &self.0
-    }
-}
-
-impl FromStr for NotifyUrl {
-    type Err = UrlError;
-
-    fn from_str(text: &str) -> Result<Self, UrlError> {
-        let url = parse(text, APPLICATION)?;
-        if url.scheme() != "http" || !is_loopback(&url) {
-            return Err(UrlError::NotLoopback);
+/// Parses the URL of the application. The containers of a pod share the loopback interface.
+pub(super) fn application(text: &str) -> Result<Url, UrlError> {
+    let url = parse(text, APPLICATION)?;
+    match url.scheme() {
+        "http" if is_loopback(&url) && has_credentials(&url) => {
+            Err(UrlError::Credentials("notifications are sent without them"))
         }
-        if has_credentials(&url) { Err(UrlError::CredentialsOfApplication) } else { Ok(NotifyUrl(url)) }
+        "http" if is_loopback(&url) => Ok(url),
+        _ => Err(UrlError::NotLoopback),
     }
 }
 
@@ -268,13 +253,13 @@ mod tests {
     #[test]
     fn only_loopback_is_notified() {
         for url in ["http://127.0.0.1:9090/-/reload", "http://[::1]/x?y=1", "http://localhost:1/"] {
-            assert!(url.parse::<NotifyUrl>().is_ok(), "{url}");
+            assert!(application(url).is_ok(), "{url}");
         }
         let with_credentials = "http://user:password@127.0.0.1/";
         for url in
             ["http://10.0.0.1/", "https://127.0.0.1/", "http://localhost.example/", with_credentials, "x", ""]
         {
-            assert!(url.parse::<NotifyUrl>().is_err(), "{url}");
+            assert!(application(url).is_err(), "{url}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{CommandError, print};
 use crate::cli::Options;
-use crate::client::{Client, Explanation, Identity, explain, shown_path};
+use crate::client::{Client, Identity, explain, shown_path};
 use crate::facts::field::Field;
 use crate::sources::api::Settings;
 use crate::sources::{api, gather};
@@ -35,11 +35,11 @@ pub(super) fn run(
     let client = Client::new(root, environment, *clock, url, timeout);
     let answer = client.and_then(|mut client| client.get(&path));
     match answer {
-        Ok(answer) => print::to_standard_output(&answer.body),
+        Ok(answer) => print::to_standard_output(&answer),
         Err(failure) => {
             let service_account = facts.text(Field::SERVICE_ACCOUNT);
             let who = Identity { namespace, service_account, stable_name: None };
-            let Explanation { problem, advice } = explain(&failure, &path, who);
+            let (problem, advice) = explain(&failure, &path, who);
             log::error!("GET {}: {problem}", shown_path(&path));
             Err(CommandError::Advice(advice))
         }

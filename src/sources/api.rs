@@ -1,11 +1,12 @@
 //! Queries the API server for the Pod object and, if requested, for its Node and namespaces.
 
+use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::client::{ApiUrl, Client, Explanation, Failure, Identity, explain};
+use crate::client::{ApiUrl, Client, Failure, Identity, explain};
 use crate::facts::field::{Field, Object, Source};
 use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
@@ -242,7 +243,7 @@ impl<'a> Server<'a> {
             _ => get_object(client, &path, object, paths),
         });
         fetched.map_err(|failure| {
-            let Explanation { problem, mut advice } = explain(&failure, &path, identity(facts));
+            let (problem, mut advice) = explain(&failure, &path, identity(facts));
             if failure.retry_after().is_some() {
                 advice +=
                     "; until then each start waits for the whole --timeout: set a shorter one, or --api=never";
@@ -259,10 +260,10 @@ impl<'a> Server<'a> {
     fn client(&mut self, question: &Question<'a, '_>) -> Result<&mut Client<'a>, Failure> {
         let Surroundings { root, environment, clock, .. } = question.surroundings;
         let Settings { url, timeout, .. } = question.settings;
-        if self.client.is_none() {
-            self.client = Some(Client::new(root, environment, *clock, url.clone(), *timeout)?);
+        match &mut self.client {
+            Some(client) => Ok(client),
+            none => Ok(none.insert(Client::new(root, environment, *clock, url.clone(), *timeout)?)),
         }
-        self.client.as_mut().ok_or(Failure::TooLarge)
     }
 }
 
@@ -341,8 +342,7 @@ fn get_own(client: &mut Client, path: &str, paths: &[Path], facts: &Facts) -> Re
 
 fn get_pod(client: &mut Client, path: &str, paths: &[Path], facts: &Facts) -> Result<Json, Failure> {
     let answer = client.get(path)?;
-    let invalid = |error: pod::PodError| Failure::InvalidObject { kind: "Pod", source: error.into() };
-    let pod = pod::parse(&answer.body, paths).map_err(invalid)?;
+    let pod = pod::parse(&answer, paths).map_err(|error| Failure::Unusable(format!("is {error}")))?;
     let metadata = &pod["metadata"];
     let described = |name: Option<&str>, namespace: Option<&str>| {
         format!(
@@ -354,14 +354,14 @@ fn get_pod(client: &mut Client, path: &str, paths: &[Path], facts: &Facts) -> Re
     let found = described(metadata["name"].as_str(), metadata["namespace"].as_str());
     let wanted = described(facts.text(Field::POD_NAME), facts.text(Field::POD_NAMESPACE));
     if found != wanted {
-        return Err(Failure::WrongObject { kind: "Pod", wanted, found });
+        return Err(Failure::Unusable(format!("is the Pod {found}, not {wanted}")));
     }
     let uid = metadata["uid"].as_str().unwrap_or("none");
     // The object of a static pod is a mirror and has a UID of its own.
     let mirror = metadata["annotations"]["kubernetes.io/config.mirror"].as_str();
     match facts.text(Field::POD_UID) {
         Some(own) if own != uid && mirror != Some(own) => {
-            Err(Failure::WrongUid { kind: "Pod", found: uid.to_owned(), expected: own.to_owned() })
+            Err(Failure::WrongUid { found: uid.to_owned(), expected: own.to_owned() })
         }
         _ => Ok(pod),
     }
@@ -372,16 +372,11 @@ fn get_object(client: &mut Client, path: &str, object: Object, paths: &[Path]) -
     let kind = if object == Object::Node { "Node" } else { "Namespace" };
     let name = path.rsplit('/').next().unwrap_or_default();
     let answer = client.get(&format!("{path}?resourceVersion=0"))?;
-    let invalid = |source| Failure::InvalidObject { kind, source };
-    let json = object::parse(&answer.body, paths).map_err(|error| invalid(error.into()))?;
-    if json["kind"] != kind {
-        return Err(invalid(format!("its kind is {}", json["kind"]).into()));
+    let invalid = |why: &dyn Display| Failure::Unusable(format!("is not a valid {kind} object: {why}"));
+    let json = object::parse(&answer, paths).map_err(|error| invalid(&error))?;
+    let found = [&json["kind"], &json["metadata"]["name"]];
+    if found != [kind, name] {
+        return Err(invalid(&format_args!("it is the {} {}", found[0], found[1])));
     }
-    match json["metadata"]["name"].as_str() {
-        Some(found) if found == name => Ok(json),
-        found => {
-            let found = found.unwrap_or("without a name").to_owned();
-            Err(Failure::WrongObject { kind, wanted: name.to_owned(), found })
-        }
-    }
+    Ok(json)
 }
