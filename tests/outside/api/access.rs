@@ -151,7 +151,7 @@ fn the_token_is_nowhere_even_at_trace_level() {
         let server = Server::start(always(answer));
         let world = server.world("bare", "web");
         let file = world.path().join("written.json");
-        let options = ["--labels", "--annotations", "--timeout", "200ms", "--out", file.to_str().unwrap()];
+        let options = ["--labels", "--annotations", "--timeout", "1s", "--out", file.to_str().unwrap()];
         let mut command = exec_command(&world, &server.url(), &options);
         command.env("INTROSPOD_LOG", "trace");
         without_token(run(command).expect_code(0));

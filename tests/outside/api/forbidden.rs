@@ -98,8 +98,6 @@ impl Grant {
     #[track_caller]
     fn of(outcome: &Outcome) -> Self {
         let [warning, line] = said(outcome);
-        // Whoever pastes the line leaves out the prefix of the log.
-        let (_, line) = line.split_once(": ").and_then(|(_, line)| line.split_once(": ")).unwrap();
         assert!(warning.starts_with("introspod: ") && warning.contains("403"), "{warning}");
         let commands = pasted(line);
         let [role, binding] = &commands[..] else { panic!("not two commands: {commands:?}") };
