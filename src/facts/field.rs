@@ -89,6 +89,13 @@ impl Field {
     pub(crate) const QOS_CLASS: Field = field_of("status.qosClass");
     pub(crate) const NODE_LABELS: Field = field_of("node.labels");
     pub(crate) const CLUSTER_DOMAIN: Field = field_of("cluster.domain");
+    pub(crate) const CLUSTER_ISSUER: Field = field_of("cluster.issuer");
+    pub(crate) const CONTAINER_CPUS: Field = field_of("container.cpus");
+    pub(crate) const CONTAINER_MEMORY: Field = field_of("container.memory");
+    pub(crate) const FQDN: Field = field_of("pod.fqdn");
+    pub(crate) const HOSTNAME: Field = field_of("spec.hostname");
+    pub(crate) const SUBDOMAIN: Field = field_of("spec.subdomain");
+    pub(crate) const NAMESERVERS: Field = field_of("dns.nameservers");
 }
 
 /// The field of the row with this path. It is evaluated at compile time, and fails if there is no such row.
@@ -328,6 +335,8 @@ pub(crate) static TABLE: &[Row] = &[
     Row { path: "limits", document: &["container", "resources", "limits"], ..OTHERS },
     Row { path: "limits.cpu", kind: MILLICORES, variable: Some("CONTAINER_CPU_LIMIT_MILLICORES"), spellings: &["CONTAINER_CPU_LIMIT_MILLI_CORES"], document: &["container", "resources", "limits", "cpu"], ..LIMIT },
     Row { path: "limits.memory", kind: KIBIBYTES, variable: Some("CONTAINER_MEMORY_LIMIT_KIBIBYTES"), spellings: &["CONTAINER_MEMORY_LIMIT_KIBI_BYTES"], document: &["container", "resources", "limits", "memory"], ..LIMIT },
+    Row { path: "container.cpus", kind: Kind::Resource { name: "cpu", unit: "1" }, place: None, ..LIMIT },
+    Row { path: "container.memory", kind: Kind::Resource { name: "memory", unit: "1" }, place: None, ..LIMIT },
     Row { path: "requests", document: &["container", "resources", "requests"], ..OTHERS },
     Row { path: "requests.cpu", kind: MILLICORES, variable: Some("CONTAINER_CPU_REQUEST_MILLICORES"), spellings: &["CONTAINER_CPU_REQUEST_MILLI_CORES"], document: &["container", "resources", "requests", "cpu"], ..REQUEST },
     Row { path: "requests.memory", kind: KIBIBYTES, variable: Some("CONTAINER_MEMORY_REQUEST_KIBIBYTES"), spellings: &["CONTAINER_MEMORY_REQUEST_KIBI_BYTES"], document: &["container", "resources", "requests", "memory"], ..REQUEST },
@@ -345,6 +354,11 @@ pub(crate) static TABLE: &[Row] = &[
     Row { path: "status.qosClass", variable: Some("POD_QOS_CLASS"), sources: &[Cgroup, Api], place: at(Pod, "/status/qosClass"), document: &["pod", "qosClass"], ..FIELD },
     Row { path: "node.labels", kind: Kind::Map, keys: LABEL_KEYS, sources: &[Api, Labels], place: at(Node, "/metadata/labels"), needs_key: true, document: &["node", "labels"], ..FIELD },
     Row { path: "cluster.domain", kind: Kind::Subdomain, variable: Some("CLUSTER_DOMAIN"), sources: &[Kubelet], document: &["cluster", "domain"], ..FIELD },
+    Row { path: "cluster.issuer", sources: &[Token], ..FIELD },
+    Row { path: "pod.fqdn", kind: Kind::Subdomain, sources: &[Kubelet, Api], ..FIELD },
+    Row { path: "spec.hostname", kind: Kind::Subdomain, sources: &[Kubelet, Api], place: at(Pod, "/spec/hostname"), ..FIELD },
+    Row { path: "spec.subdomain", kind: Kind::Subdomain, sources: &[Kubelet, Api], place: at(Pod, "/spec/subdomain"), ..FIELD },
+    Row { path: "dns.nameservers", kind: Kind::Addresses, sources: &[Kubelet], ..FIELD },
     Row { path: "metadata.creationTimestamp", place: at(Pod, "/metadata/creationTimestamp"), document: &["pod", "creationTimestamp"], ..FIELD },
     Row { path: "status.startTime", place: at(Pod, "/status/startTime"), is_late_in_api: true, document: &["pod", "startTime"], ..FIELD },
     Row { path: "spec.priorityClassName", place: at(Pod, "/spec/priorityClassName"), document: &["pod", "priorityClassName"], ..FIELD },

@@ -8,11 +8,15 @@ use crate::facts::limits::{Machine, Quota};
 use crate::facts::{Told, Value};
 use crate::kubernetes::quantity::Quantity;
 use crate::system::mountinfo::{Mount, visible};
+use crate::system::process;
 use crate::system::surroundings::{ReadError, Surroundings};
 
 /// A limit of version 1 from this value on means no limit. It is the largest multiple of a page below 2^63
 /// (`PAGE_COUNTER_MAX` in `include/linux/page_counter.h`), for pages of up to 64 KiB.
 const UNLIMITED: u64 = i64::MAX as u64 & !0xffff;
+
+/// The CPUs of the machine that are in use.
+const ONLINE: &str = "/sys/devices/system/cpu/online";
 
 /// Reads the QoS class, the pod's UID and the container's ID from the path, and the enforced limits.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
@@ -44,15 +48,29 @@ pub(crate) fn measure(
     let has_no_quota = cgroup.values.contains(&(Field::CPU_LIMIT, Value::Nothing));
     let is_told = authors.iter().any(|told| of(told, Field::CPU_LIMIT));
     if is_open(Field::CPU_LIMIT) || (has_no_quota && is_told) {
-        machine.cpus = read_cpus(surroundings, Path::new("/sys/devices/system/cpu/online"));
+        machine.cpus = read_cpus(surroundings, Path::new(ONLINE));
     }
     if has_no_quota && is_told {
         machine.cpuset = cpuset(surroundings).filter(|cpus| machine.cpus.is_some_and(|all| *cpus < all));
     }
 }
 
+/// How many CPUs this container may use without regard to its quota: the least of its cpuset and its affinity, else
+/// all that are online.
+pub(crate) fn cpus(surroundings: &Surroundings) -> Option<u64> {
+    let affinity = || match surroundings.root.is_system() {
+        true => process::affinity(),
+        false => {
+            let status = surroundings.read_process("status").ok()?;
+            count_cpus(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)
+        }
+    };
+    let online = || read_cpus(surroundings, Path::new(ONLINE));
+    [cpuset(surroundings), affinity()].into_iter().flatten().min().or_else(online)
+}
+
 /// All memory of the machine, in bytes (`proc_meminfo(5)`).
-fn memory_of_machine(surroundings: &Surroundings) -> Option<u64> {
+pub(crate) fn memory_of_machine(surroundings: &Surroundings) -> Option<u64> {
     let text = surroundings.read_text(Path::new("/proc/meminfo")).ok()?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
@@ -76,13 +94,16 @@ fn cpuset(surroundings: &Surroundings) -> Option<u64> {
 
 /// The number of CPUs in a file with a list such as `0-3,8` (`cpuset(7)`).
 fn read_cpus(surroundings: &Surroundings, path: &Path) -> Option<u64> {
-    let text = surroundings.read_text(path).ok()?;
+    count_cpus(&surroundings.read_text(path).ok()?)
+}
+
+fn count_cpus(list: &str) -> Option<u64> {
     let count = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
         last.checked_sub(first)?.checked_add(1)
     };
-    text.trim().split(',').map(count).sum()
+    list.trim().split(',').map(count).sum()
 }
 
 /// A line of `/proc/self/cgroup`: `hierarchy-ID:controller-list:cgroup-path`.

@@ -8,7 +8,8 @@ use crate::facts::field::{Field, Source};
 use crate::facts::owner;
 use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
-use crate::facts::{Facts, Note, Told, topology};
+use crate::facts::{Facts, Note, Told, Value, topology};
+use crate::kubernetes::quantity::Quantity;
 use crate::sources::api::NotQueried;
 use crate::sources::{agreement, api, cgroup, environment, kubelet, pod, token, volume};
 use crate::system::surroundings::Surroundings;
@@ -80,6 +81,11 @@ pub(crate) fn gather<'a>(origin: Origin<'a>, request: &Request, shared: &mut Sha
     };
     let wanted = Wanted { of_nobody: !gathered.subject.is_container(), ..request.wanted.clone() };
     let facts = &mut gathered.facts;
+    let own = match origin {
+        Origin::Container(surroundings) if gathered.subject.is_own() => Some(surroundings),
+        _ => None,
+    };
+    add_sizes(own, &wanted, facts);
     match origin {
         Origin::Container(surroundings) => {
             let (settings, subject, wanted) = (request.api, &gathered.subject, &wanted);
@@ -96,11 +102,56 @@ pub(crate) fn gather<'a>(origin: Origin<'a>, request: &Request, shared: &mut Sha
     }
     owner::conclude(facts, wanted.names(Field::ORDINAL));
     topology::copy(facts);
+    add_sizes(own, &wanted, facts);
+    add_full_name(facts);
     // If everything requested is known, the API server's failure is not worth a warning.
     let is_object = gathered.not_queried == Some(NotQueried::Object);
     let is_api_needed = is_object || request.api.is_always() || !wanted.unsettled(facts).is_empty();
     gathered.warn(is_api_needed, shared);
     gathered
+}
+
+/// Adds how many CPUs and bytes the container may use, if that was requested: its limit, or what the machine has.
+/// `own` are the surroundings of the described container, if they can be read.
+fn add_sizes(own: Option<&Surroundings>, wanted: &Wanted, facts: &mut Facts) {
+    type OfMachine = fn(&Surroundings) -> Option<u64>;
+    let cpus = (Field::CONTAINER_CPUS, Field::CPU_LIMIT, cgroup::cpus as OfMachine);
+    let memory = (Field::CONTAINER_MEMORY, Field::MEMORY_LIMIT, cgroup::memory_of_machine as OfMachine);
+    for (field, limit, of_machine) in [cpus, memory].into_iter().filter(|(field, ..)| wanted.names(*field)) {
+        let limit = facts.get(limit).and_then(|fact| match &fact.value {
+            Value::Quantity(limit) => Some((u64::try_from(limit.value()).ok()?, fact.source)),
+            _ => None,
+        });
+        let of_machine = own.and_then(of_machine).map(|number| (number, Source::Cgroup));
+        // A quota may be more than the CPUs of a cpuset. Memory is what the limit says.
+        let of_machine = of_machine.filter(|_| limit.is_none() || field == Field::CONTAINER_CPUS);
+        let least = [limit, of_machine].into_iter().flatten().min_by_key(|(number, _)| *number);
+        field.sources.iter().for_each(|source| facts.retract(*source, field));
+        let quantity = |number| Quantity::of_units(number, "1").map(Value::Quantity);
+        if let Some((value, source)) = least.and_then(|(number, source)| Some((quantity(number)?, source))) {
+            facts.add(source, vec![(field, value)]);
+        }
+    }
+}
+
+/// Adds the pod's full name, if the API has a subdomain and the cluster's domain is known
+/// (`GeneratePodHostNameAndDomain` in `pkg/kubelet/kubelet_pods.go`).
+fn add_full_name(facts: &mut Facts) {
+    let text = |field| facts.text(field);
+    let hostname = text(Field::HOSTNAME).or(text(Field::POD_NAME).filter(|name| name.len() < 64));
+    let parts = [
+        hostname,
+        text(Field::SUBDOMAIN),
+        text(Field::POD_NAMESPACE),
+        Some("svc"),
+        text(Field::CLUSTER_DOMAIN),
+    ];
+    let parts: Option<Vec<&str>> = parts.into_iter().collect();
+    let is_asked = facts.ownership.is_some();
+    if let Some(parts) = parts.filter(|_| is_asked) {
+        let name = parts.join(".");
+        facts.add(Source::Api, vec![(Field::FQDN, Value::Text(name))]);
+    }
 }
 
 /// The facts about this pod from all sources except the API server.

@@ -35,9 +35,7 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     }
     mounts.tell(&mut told);
     let is_host_network = tell_hosts(surroundings, &mounts, &mut told);
-    if !is_host_network {
-        tell_resolv_conf(surroundings, &mut told);
-    }
+    tell_resolv_conf(surroundings, is_host_network, &mut told);
     told
 }
 
@@ -249,10 +247,25 @@ fn tell_hosts(surroundings: &Surroundings, mounts: &Mounts, told: &mut Told) -> 
         Some(first) => {
             told.text(Field::POD_IP, *first);
             told.text(Field::POD_IPS, addresses.join(","));
+            tell_names(&hosts, first, told);
         }
         None => told.absent(format!("/etc/hosts has no line for the hostname {hostname:?}")),
     }
     false
+}
+
+/// Tells the names in the pod's entry of the hosts file: the full one comes first, where a subdomain is set
+/// (`managedHostsFileContent` in `pkg/kubelet/kubelet_pods.go`).
+fn tell_names(hosts: &str, address: &str, told: &mut Told) {
+    let names = hosts.lines().find_map(|line| line.strip_prefix(address)?.strip_prefix('\t'));
+    let Some((fqdn, hostname)) = names.and_then(|names| names.split_once('\t')) else { return };
+    let subdomain = fqdn.strip_prefix(hostname).and_then(|rest| rest.strip_prefix('.')?.split_once('.'));
+    let Some((subdomain, service)) = subdomain else { return };
+    if names::is_subdomain(fqdn) && service.contains(".svc.") {
+        told.text(Field::FQDN, fqdn);
+        told.text(Field::HOSTNAME, hostname);
+        told.text(Field::SUBDOMAIN, subdomain);
+    }
 }
 
 fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
@@ -274,11 +287,18 @@ fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
     of_families.into_iter().map(|(_, address)| address).collect()
 }
 
-fn tell_resolv_conf(surroundings: &Surroundings, told: &mut Told) {
+fn tell_resolv_conf(surroundings: &Surroundings, is_host_network: bool, told: &mut Told) {
     let resolv_conf = match surroundings.read_text(Path::new("/etc/resolv.conf")) {
         Ok(text) => text,
         Err(error) => return told.absent(error.to_string()),
     };
+    let servers = resolv_conf.lines().filter_map(|line| line.strip_prefix("nameserver"));
+    let servers = servers.filter(|server| server.starts_with([' ', '\t'])).map(str::trim);
+    let servers: Vec<&str> = servers.filter(|server| names::is_address(server)).collect();
+    told.text(Field::NAMESERVERS, servers.join(","));
+    if is_host_network {
+        return;
+    }
     match cluster_domain(&resolv_conf) {
         Some((namespace, domain)) => {
             told.text(Field::POD_NAMESPACE, namespace);

@@ -115,6 +115,9 @@ fn is_absent(error: &std::io::Error) -> bool {
 fn tell_pod(claims: &Json, told: &mut Told) {
     let of_cluster = &claims["kubernetes.io"];
     let mut text = |field, value: &Json| tell_text(field, value.as_str().unwrap_or_default(), told);
+    if claims["iss"].as_str().is_some_and(|issuer| issuer.starts_with("https://")) {
+        text(Field::CLUSTER_ISSUER, &claims["iss"]);
+    }
     text(Field::POD_NAMESPACE, &of_cluster["namespace"]);
     text(Field::SERVICE_ACCOUNT, &of_cluster["serviceaccount"]["name"]);
     text(Field::NODE_NAME, &of_cluster["node"]["name"]);

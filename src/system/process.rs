@@ -247,3 +247,9 @@ pub(crate) fn resolve_by_files_and_dns_only() {
         unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
     }
 }
+/// The number of CPUs that this process may run on (`sched_getaffinity(2)`).
+pub(crate) fn affinity() -> Option<u64> {
+    let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok()?;
+    let count = (0..nix::sched::CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).count();
+    u64::try_from(count).ok()
+}

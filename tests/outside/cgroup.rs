@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::made::document;
+use crate::made::{document, variables, with_resources};
 use crate::world::World;
 
 const ID: &str = "552b683940dc8894696bccffa3d7126b28341a6d57e3ecc1129040cc97d961af";
@@ -360,4 +360,49 @@ fn without_any_cgroup_file_system_other_sources_speak_and_nobody_complains() {
     assert_eq!(told["sources"]["CONTAINER_MEMORY_LIMIT_KIBIBYTES"], "volume");
     assert_eq!(told["container"]["resources"]["limits"], json!({"memory": "64Mi"}));
     assert_eq!(told["pod"]["qosClass"], Value::Null);
+}
+
+/// The values of `container.cpus` and `container.memory`.
+#[track_caller]
+fn sizes(world: &World) -> [Value; 2] {
+    let variables = document(
+        world,
+        ["--set", "CPUS=container.cpus:-'?'", "--set", "BYTES=container.memory:-'?'"],
+    )["variables"]
+        .take();
+    ["CPUS", "BYTES"].map(|name| variables[name].clone())
+}
+
+#[test]
+fn what_a_container_may_use_is_known_without_a_limit_too() {
+    let world = private("max", "max 100000");
+    assert_eq!(sizes(&world), ["?", "?"], "nothing says it");
+    world.write("proc/meminfo", "MemTotal:       16384000 kB\nMemFree:  1 kB\n");
+    world.write("sys/devices/system/cpu/online", "0-7\n");
+    assert_eq!(sizes(&world), [json!("8"), json!("16777216000")]);
+    world.write("sys/fs/cgroup/cpuset.cpus.effective", "0-3,6\n");
+    assert_eq!(sizes(&world)[0], "5");
+    world.write("proc/self/status", "Name:\tsh\nCpus_allowed_list:\t2-3\nMems_allowed:\t1\n");
+    assert_eq!(sizes(&world)[0], "2", "the affinity");
+    world.write("sys/fs/cgroup/cpu.max", "150000 100000\n").write("sys/fs/cgroup/memory.max", "67108864\n");
+    assert_eq!(sizes(&world), [json!("2"), json!("67108864")], "a quota of 1500m is two CPUs");
+    world.write("sys/fs/cgroup/cpu.max", "800000 100000\n");
+    assert_eq!(sizes(&world)[0], "2", "a quota of eight CPUs on two");
+    assert_eq!(limits(&world), json!({"cpu": "8", "memory": "64Mi"}), "which is no limit of the manifest");
+}
+
+#[test]
+fn of_an_object_the_limit_is_what_a_container_may_use() {
+    let limits = json!({"limits": {"cpu": "1500m", "memory": "64Mi"}});
+    let options = ["--set", "CPUS=container.cpus", "--set", "BYTES=container.memory"];
+    let told = variables(options, &with_resources(limits));
+    assert_eq!([&told["CPUS"], &told["BYTES"]], ["2", "67108864"]);
+    assert_eq!(variables(["--set", "CPUS=container.cpus:-'1'"], &with_resources(json!({})))["CPUS"], "1");
+}
+
+#[test]
+fn this_process_s_own_affinity_counts() {
+    let mut command = std::process::Command::new("taskset");
+    command.args(["-c", "0", crate::world::INTROSPOD, "print", "--set", "CPUS=container.cpus", "CPUS"]);
+    assert_eq!(crate::world::run(command).expect_code(0).stdout, "1\n");
 }

@@ -157,7 +157,7 @@ fn at_info_each_source_has_one_line_with_its_time() {
         let number = time.strip_suffix(" µs)").unwrap();
         assert!(number.parse::<u64>().is_ok(), "{time}");
     }
-    assert!(outcome.stderr.contains("token: metadata.namespace"), "what it told: {}", outcome.stderr);
+    assert!(outcome.stderr.contains("token: cluster.issuer"), "what it told: {}", outcome.stderr);
 }
 
 #[test]

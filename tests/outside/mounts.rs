@@ -140,3 +140,33 @@ fn the_files_that_kata_shares_name_the_container_but_for_those_of_the_sandbox() 
     // Two containers cannot be told apart.
     assert_eq!(id(&[(&own, "hosts", "/etc/hosts"), (&other, "termination-log", "/dev/log")]), Value::Null);
 }
+
+#[test]
+fn names_name_servers_and_the_issuer_are_where_the_kubelet_left_them() {
+    let world = World::recorded("statefulset-db-0", "main");
+    let fields = [
+        ("pod.fqdn", json!("db-0.db.default.svc.cluster.local")),
+        ("spec.hostname", json!("db-0")),
+        ("spec.subdomain", json!("db")),
+        ("dns.nameservers", json!("10.96.0.10")),
+        ("cluster.issuer", json!("https://kubernetes.default.svc.cluster.local")),
+    ];
+    let all = |world: &World| {
+        let set = fields
+            .iter()
+            .enumerate()
+            .flat_map(|(number, (path, _))| ["--set".to_owned(), format!("F{number}={path}:-'?'")]);
+        let variables = document(world, set)["variables"].take();
+        (0..fields.len()).map(|number| variables[format!("F{number}")].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(all(&world), fields.each_ref().map(|(_, value)| value.clone()));
+    // Without a subdomain the kubelet writes one name, and nobody can tell whose it is.
+    let hosts = std::fs::read_to_string(world.path().join("etc/hosts")).unwrap();
+    world.write("etc/hosts", hosts.replace("db-0.db.default.svc.cluster.local\t", ""));
+    world.write(
+        "etc/resolv.conf",
+        "nameserver 10.0.0.1\nnameserver\tfd00::1\nnameserver x\nnameserverx 10.0.0.2\n",
+    );
+    assert_eq!(all(&world)[..3], ["?", "?", "?"]);
+    assert_eq!(all(&world)[3], "10.0.0.1,fd00::1");
+}

@@ -328,7 +328,11 @@ fn dry_run_does_what_its_readme_says() {
             .env_clear()
             .env("PATH", "/usr/bin:/bin");
         let outcome = run(command).expect_code(0);
-        let pod = if line.contains("--pod") { "db-0" } else { "downward" };
+        let pod = match line {
+            _ if line.contains("--pod") => "db-0",
+            _ if line.contains("/plain") => "web-c8d954974-zskd9",
+            _ => "downward",
+        };
         assert!(outcome.stdout.contains(pod), "{line}: {outcome:?}");
     }
 }
