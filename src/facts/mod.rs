@@ -266,19 +266,22 @@ impl Facts {
     /// The entries of a map that are known and whose keys begin with `prefix`, each from the first source that has
     /// it, and whether there can be no others.
     pub(crate) fn entries(&self, field: Field, prefix: &str) -> (BTreeMap<&str, (&str, Source)>, bool) {
-        let mut entries = BTreeMap::new();
-        for fact in &self.slots[field.position()].facts {
-            if let Value::Map(map) | Value::Part(map) = &fact.value {
-                let from = map.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-                for (key, value) in from.take_while(|(key, _)| key.starts_with(prefix)) {
-                    entries.entry(key.as_str()).or_insert((value.as_str(), fact.source));
-                }
-            }
-            if !matches!(fact.value, Value::Part(_)) {
-                return (entries, true);
-            }
-        }
-        (entries, false)
+        let facts = &self.slots[field.position()].facts;
+        let last = facts.iter().position(|fact| !matches!(fact.value, Value::Part(_)));
+        // Of equal keys the last one stays, so the first source comes last.
+        let counting = facts[..last.map_or(facts.len(), |last| last + 1)].iter().rev();
+        let entries = counting.flat_map(|fact| {
+            let map = match &fact.value {
+                Value::Map(map) | Value::Part(map) => Some(map),
+                _ => None,
+            };
+            let from = map
+                .into_iter()
+                .flat_map(|map| map.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)));
+            let named = from.take_while(|(key, _)| key.starts_with(prefix));
+            named.map(|(key, value)| (key.as_str(), (value.as_str(), fact.source)))
+        });
+        (entries.collect(), last.is_some())
     }
 
     /// The value of `reference`, and its source.

@@ -10,9 +10,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::{Map, Value};
 
 use super::path::{Path, Segment};
+use crate::system::root::SIZE_LIMIT;
 
 /// The longest text of an object, in bytes.
-pub(crate) const BYTES_LIMIT: usize = 8 << 20;
+pub(crate) const BYTES_LIMIT: usize = SIZE_LIMIT as usize;
 /// The longest string in an object, in bytes of JSON.
 const STRING_LIMIT: usize = 3 << 19;
 /// The deepest nesting. A Pod has fewer than 20 levels.

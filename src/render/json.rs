@@ -1,74 +1,95 @@
 //! One JSON object with sorted keys and a newline at its end. Unknown values are absent.
 
-use serde_json::{Map, Value as Json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
 
 use super::Document;
 use crate::facts::Value;
 use crate::facts::field::{Field, Kind};
+use crate::kubernetes::quantity::Quantity;
 
 /// The name and version of the document's schema.
 const SCHEMA: &str = "introspod/v1";
 
 /// Renders facts and variables.
 pub(super) fn render(document: &Document) -> Vec<u8> {
-    let mut root = Map::new();
-    root.insert("schema".to_owned(), SCHEMA.into());
+    let mut root = BTreeMap::new();
+    root.insert("schema", Node::Text(SCHEMA.into()));
     for field in Field::all() {
         if let Some(fact) = document.facts.get(field)
-            && let Some(value) = json(field.kind, &fact.value)
+            && let Some(value) = node(field.kind, &fact.value)
         {
             put(&mut root, field.document, value);
         }
     }
-    let mut variables = Map::new();
-    let mut sources = Map::new();
-    for (name, variable) in document.shown() {
-        variables.insert(name.clone(), variable.value.as_str().into());
-        sources.insert(name.clone(), variable.source.as_ref().into());
-    }
-    root.insert("variables".to_owned(), variables.into());
-    root.insert("sources".to_owned(), sources.into());
+    root.insert("variables", Node::Variables(document, false));
+    root.insert("sources", Node::Variables(document, true));
     if let Some(explanation) = &document.explanation {
-        let lines = explanation.sources.iter().map(|(source, why)| format!("{source}: {why}"));
-        root.insert("explanation".to_owned(), lines.collect::<Vec<_>>().into());
-        let unknown = explanation.unknown.iter().map(|(name, why)| (name.clone(), why.as_str().into()));
-        root.insert("unknown".to_owned(), Json::Object(unknown.collect()));
+        let lines = explanation.sources.iter().map(|(source, why)| format!("{source}: {why}").into());
+        root.insert("explanation", Node::List(lines.collect()));
+        root.insert("unknown", Node::Map(&explanation.unknown));
     }
-    let mut text = serde_json::to_vec_pretty(&Json::Object(root)).unwrap_or_default();
+    let mut text = serde_json::to_vec_pretty(&Node::Object(root)).unwrap_or_default();
     text.push(b'\n');
     text
 }
 
-fn json(kind: Kind, value: &Value) -> Option<Json> {
+/// A part of the document. Facts and variables are not copied, because there may be very many.
+enum Node<'a> {
+    Text(Cow<'a, str>),
+    Number(u32),
+    List(Vec<Cow<'a, str>>),
+    Object(BTreeMap<&'a str, Node<'a>>),
+    Map(&'a BTreeMap<String, String>),
+    Quantities(&'a BTreeMap<String, Quantity>),
+    /// The values of variables, or their sources.
+    Variables(&'a Document<'a>, bool),
+}
+
+impl Serialize for Node<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Node::Text(text) => serializer.serialize_str(text),
+            Node::Number(number) => serializer.serialize_u32(*number),
+            Node::List(list) => serializer.collect_seq(list),
+            Node::Object(object) => serializer.collect_map(object),
+            Node::Map(map) => serializer.collect_map(*map),
+            Node::Quantities(map) => {
+                serializer.collect_map(map.iter().map(|(name, quantity)| (name, quantity.to_string())))
+            }
+            Node::Variables(document, is_source) => {
+                serializer.collect_map(document.shown().map(|(name, variable)| {
+                    (name, if *is_source { &*variable.source } else { variable.value.as_str() })
+                }))
+            }
+        }
+    }
+}
+
+fn node(kind: Kind, value: &Value) -> Option<Node<'_>> {
     match (kind, value) {
-        (Kind::Addresses, Value::Text(text)) => Some(text.split(',').collect::<Vec<_>>().into()),
-        (Kind::Ordinal, Value::Text(text)) => Some(text.parse::<u32>().ok()?.into()),
-        (_, Value::Text(text)) => Some(text.as_str().into()),
-        (_, Value::Quantity(quantity)) => Some(quantity.to_string().into()),
+        (Kind::Addresses, Value::Text(text)) => Some(Node::List(text.split(',').map(Cow::from).collect())),
+        (Kind::Ordinal, Value::Text(text)) => Some(Node::Number(text.parse().ok()?)),
+        (_, Value::Text(text)) => Some(Node::Text(text.into())),
+        (_, Value::Quantity(quantity)) => Some(Node::Text(quantity.to_string().into())),
         // Without CPU and memory there may be no other resource.
-        (_, Value::Quantities(map)) if map.is_empty() => None,
-        (_, Value::Quantities(map)) => {
-            let entries = map.iter().map(|(name, quantity)| (name.clone(), quantity.to_string().into()));
-            Some(Json::Object(entries.collect()))
-        }
-        (_, Value::Map(map)) => {
-            let entries = map.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
-            Some(Json::Object(entries.collect()))
-        }
+        (_, Value::Quantities(map)) => (!map.is_empty()).then_some(Node::Quantities(map)),
+        (_, Value::Map(map)) => Some(Node::Map(map)),
         _ => None,
     }
 }
 
 /// Inserts `value` at a path of keys, and creates the objects on the path.
-fn put(object: &mut Map<String, Json>, path: &[&str], value: Json) {
+fn put<'a>(object: &mut BTreeMap<&'a str, Node<'a>>, path: &[&'a str], value: Node<'a>) {
     match path {
         [] => {}
         [key] => {
-            object.insert((*key).to_owned(), value);
+            object.insert(key, value);
         }
         [key, rest @ ..] => {
-            let child = object.entry(*key).or_insert_with(|| Json::Object(Map::new()));
-            if let Json::Object(child) = child {
+            if let Node::Object(child) = object.entry(key).or_insert_with(|| Node::Object(BTreeMap::new())) {
                 put(child, rest, value);
             }
         }

@@ -16,6 +16,8 @@ use crate::kubernetes::quantity::Quantity;
 /// Not a valid Pod object.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PodError {
+    #[error("this is UTF-16; JSON is UTF-8")]
+    Utf16,
     #[error("not a valid Pod object: {0}")]
     Object(#[from] ObjectError),
     #[error("not a valid Pod object: its kind is {kind}{}", if kind.ends_with("List") { "; use a single pod" } else { "" })]
@@ -26,6 +28,11 @@ pub(crate) enum PodError {
 
 /// The Pod object in `content`, with what `paths` name.
 pub(crate) fn parse(content: &[u8], paths: &[Path]) -> Result<Json, PodError> {
+    // Editors of Windows and PowerShell write a byte order mark, or UTF-16.
+    let content = content.strip_prefix("\u{feff}".as_bytes()).unwrap_or(content);
+    if matches!(content, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{', 0, ..] | [0, b'{', ..]) {
+        return Err(PodError::Utf16);
+    }
     let pod = object::parse(content, paths)?;
     match pod["kind"].as_str() {
         Some("Pod") => {}

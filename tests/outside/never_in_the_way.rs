@@ -505,6 +505,23 @@ fn a_signal_that_is_ignored_does_not_end_the_wait() {
     assert_eq!(output.stdout, b"started\n");
 }
 
+/// As Windows' editors and PowerShell's `>` write it.
+#[test]
+fn a_pod_file_with_a_byte_order_mark_is_read_and_utf_16_is_named() {
+    let pod = annotated([]).to_string();
+    let print = |content: &[u8]| run_with_input(introspod(["print", "--pod", "-", "POD_NAME"]), content);
+    assert_eq!(print(format!("\u{feff}{pod}").as_bytes()).expect_code(0).stdout, "web-0\n");
+    let marked = format!("\u{feff}{pod}");
+    for text in [&pod, &marked] {
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for content in [little, big] {
+            let outcome = print(&content).expect_code(1);
+            assert!(only_line(&outcome).contains("--pod -: this is UTF-16; JSON is UTF-8"), "{outcome:?}");
+        }
+    }
+}
+
 #[test]
 fn a_pod_file_that_is_none_is_said_in_one_line() {
     let list = r#"{"kind": "PodList", "items": []}"#;
