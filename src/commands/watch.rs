@@ -3,7 +3,7 @@
 //! It sleeps until a volume changes, and then writes the files as `write` does.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::CommandError;
@@ -20,8 +20,9 @@ use crate::sources::volume::DEFAULT_PLACES;
 use crate::system::backoff::Backoff;
 use crate::system::environment::Environment;
 use crate::system::root::Root;
+use crate::system::surroundings::Surroundings;
 
-/// Writes the files, and writes them again whenever a volume changes. Returns only with an error.
+/// Writes the files, and writes them again whenever a volume or a template changes. Returns only with an error.
 pub(super) fn run(
     options: &Options,
     environment: &Environment,
@@ -34,55 +35,79 @@ pub(super) fn run(
         // A Pod object does not change.
         return write_files(&each, &input.prepare_each(&each, &templates)?).map(drop);
     };
-    let root = &surroundings.root;
+    let (root, own_root) = (&surroundings.root, Root::open(Path::new("/"))?);
+    let volumes = places(options, root).into_iter().map(|place| (root, place));
+    let templates_in = options.template.iter().map(|(file, _)| (&own_root, directory_of(file)));
     // The watch starts before the first read, so that no change is missed.
-    let places = places(options, root).into_iter().map(|place| (root, place)).collect();
-    let mut watches = Watches::start(surroundings, places)?;
-    let mut rendered = input.prepare_each(&each, &templates)?;
+    let watches = Watches::start(surroundings, volumes.chain(templates_in).collect())?;
+    let rendered = input.prepare_each(&each, &templates)?;
     write_files(&each, &rendered)?;
     let start = |notify| Notifier::start(notify, clock).map_err(CommandError::Notify);
     let notifier = options.notify.clone().map(start).transpose()?;
-    let mut is_doubtful = root.had_fault();
-    let mut resize: Option<Resize> = None;
+    let mut watch = Watch { watches, rendered, is_doubtful: false, resize: None, notifier };
     loop {
-        let pause = resize.as_mut().and_then(|resize| resize.pause(clock()));
-        let is_changed = watches.wait(pause.or(is_doubtful.then_some(LOOK)));
-        let is_enforced = || pause.is_some() && !is_behind(&gather::identity(surroundings));
-        if !(is_changed || is_doubtful || is_enforced()) {
-            continue;
-        }
-        root.had_fault();
+        watch.wait(surroundings);
         let templates = Templates::load(options, &[]).map_err(CommandError::from);
-        let prepared = match templates.and_then(|templates| input.prepare_each(&each, &templates)) {
+        match templates.and_then(|templates| input.prepare_each(&each, &templates)) {
             // What is not known or not valid may be so after another change.
             Err(error @ (CommandError::Variables(_) | CommandError::Template(_))) => {
                 log::error!("{error}; keeping the files as they are");
-                continue;
             }
-            prepared => prepared?,
-        };
-        let is_faulty = root.had_fault() || is_poorer(&rendered, &prepared);
-        let was_doubtful = std::mem::replace(&mut is_doubtful, is_faulty);
+            prepared => watch.write(&each, prepared?, clock())?,
+        }
+    }
+}
+
+/// The files as they are, and what they wait for.
+struct Watch<'a> {
+    watches: Watches<'a>,
+    rendered: Vec<Prepared>,
+    /// The last read was not whole: it is tried again.
+    is_doubtful: bool,
+    resize: Option<Resize>,
+    notifier: Option<Notifier>,
+}
+
+impl Watch<'_> {
+    /// Sleeps until the files may be others.
+    fn wait(&mut self, surroundings: &Surroundings) {
+        loop {
+            let pause = self.resize.as_mut().and_then(|resize| resize.pause((surroundings.clock)()));
+            let is_changed = self.watches.wait(pause.or(self.is_doubtful.then_some(LOOK)));
+            let is_enforced = || pause.is_some() && !is_behind(&gather::identity(surroundings));
+            if is_changed || self.is_doubtful || is_enforced() {
+                return;
+            }
+        }
+    }
+
+    /// Writes the files that differ, unless not everything could be read.
+    fn write(&mut self, each: &[Options], prepared: Vec<Prepared>, now: Instant) -> Result<(), CommandError> {
+        let was_doubtful = std::mem::replace(&mut self.is_doubtful, is_poorer(&self.rendered, &prepared));
+        if self.is_doubtful && !was_doubtful {
+            log::warn!("not everything could be read; keeping the files as they are and trying again");
+        }
         // If a volume disappeared during the read, the facts may be incomplete.
-        if !watches.is_whole() {
-            continue;
+        if !self.watches.is_whole() || self.is_doubtful {
+            return Ok(());
         }
-        if is_doubtful {
-            if !was_doubtful {
-                log::warn!("not everything could be read; keeping the files as they are and trying again");
-            }
-            continue;
-        }
-        if write_files(&each, &prepared)? {
-            log::info!("changed: {}", difference(&shown(&rendered), &shown(&prepared)));
-            notifier.iter().for_each(Notifier::changed);
+        if write_files(each, &prepared)? {
+            log::info!("changed: {}", difference(&shown(self.rendered.first()), &shown(prepared.first())));
+            self.notifier.iter().for_each(Notifier::changed);
         }
         let is_behind = prepared.iter().any(|prepared| is_behind(&prepared.gathered.facts));
-        if !is_behind || of_volume(&prepared) != of_volume(&rendered) {
-            resize = is_behind.then(|| Resize::new(clock()));
+        if !is_behind || of_volume(&prepared) != of_volume(&self.rendered) {
+            self.resize = is_behind.then(|| Resize::new(now));
         }
-        rendered = prepared;
+        self.rendered = prepared;
+        Ok(())
     }
+}
+
+/// The directory in which a change of `file` is seen; a directory itself.
+fn directory_of(file: &Path) -> PathBuf {
+    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    if path.is_dir() { path } else { path.parent().unwrap_or(&path).to_owned() }
 }
 
 /// A resize in place: the kubelet rewrites the volume's resource files before it changes the control group, which
@@ -129,12 +154,15 @@ fn of_volume(prepared: &[Prepared]) -> Vec<Option<&Value>> {
     all.map(|(facts, field)| facts.told_by(Source::Volume, field)).collect()
 }
 
-/// Whether the API server has failed, and something that it told is missing now.
+/// Whether a source has failed, and a field that was known is missing now.
 fn is_poorer(before: &[Prepared], after: &[Prepared]) -> bool {
     before.iter().zip(after).any(|(before, after)| {
-        let mut notes = after.gathered.facts.notes();
-        let has_failed = notes.any(|(source, note)| source == Source::Api && note.is_broken);
-        has_failed && before.variables.keys().any(|name| !after.variables.contains_key(name))
+        let known: Vec<_> = before.gathered.facts.notes().collect();
+        let mut new = after.gathered.facts.notes().filter(|note| !known.contains(note));
+        let is_of_system = |source| [Source::Token, Source::Kubelet, Source::Cgroup].contains(&source);
+        let has_failed = new.any(|(source, note)| note.is_broken || is_of_system(source));
+        let after = shown(Some(after));
+        has_failed && shown(Some(before)).keys().any(|name| !after.contains_key(name))
     })
 }
 
@@ -158,10 +186,10 @@ fn write_files(each: &[Options], prepared: &[Prepared]) -> Result<bool, CommandE
 /// The fields in the files, to log which of them changed.
 type Shown = BTreeMap<String, String>;
 
-/// The fields of the first container.
-fn shown(prepared: &[Prepared]) -> Shown {
+/// The fields that are known of a container.
+fn shown(prepared: Option<&Prepared>) -> Shown {
     let mut shown = Shown::new();
-    let Some(Prepared { gathered: Gathered { facts, .. }, .. }) = prepared.first() else { return shown };
+    let Some(Prepared { gathered: Gathered { facts, .. }, .. }) = prepared else { return shown };
     for field in Field::all() {
         match facts.get(field).map(|fact| &fact.value) {
             Some(Value::Text(text)) => {

@@ -263,10 +263,14 @@ impl<'a> Watched<'a> {
 impl Content {
     fn of(directory: &Directory) -> io::Result<Self> {
         let names = directory.names()?;
-        if directory.directory(DATA).is_ok_and(|data| data.names().is_ok_and(|names| !names.is_empty())) {
-            return Ok(Content::Version);
-        }
-        Ok(if names.is_empty() { Content::Nothing } else { Content::Files })
+        // The kubelet may empty and remove a version while it is looked at. Then the link has a new target.
+        let has_files =
+            |_| directory.directory(DATA).is_ok_and(|it| it.names().is_ok_and(|it| !it.is_empty()));
+        Ok(match names.iter().any(|name| name == DATA) && (0..10).any(has_files) {
+            true => Content::Version,
+            false if names.is_empty() => Content::Nothing,
+            false => Content::Files,
+        })
     }
 }
 

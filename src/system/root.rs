@@ -7,8 +7,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
@@ -44,7 +42,6 @@ pub(crate) struct Root {
     path: PathBuf,
     // None is the root directory of this process, where paths need no bounds.
     top: Option<Directory>,
-    faults: Faults,
 }
 
 impl Root {
@@ -55,7 +52,7 @@ impl Root {
     pub(crate) fn open(path: &Path) -> Result<Root, RootError> {
         let display = || path.display().to_string();
         if path == Path::new("/") {
-            return Ok(Root { path: path.to_owned(), top: None, faults: Faults::default() });
+            return Ok(Root { path: path.to_owned(), top: None });
         }
         // Do not canonicalise the path: the link /proc/PID/root reads "/", but leads to another directory.
         let descriptor = open(path, DIRECTORY, Mode::empty())
@@ -78,13 +75,7 @@ impl Root {
     }
 
     fn below(path: PathBuf, descriptor: OwnedFd, is_foreign: bool) -> Root {
-        let faults = Faults::default();
-        Root { path, top: Some(Directory { descriptor, is_foreign, faults: faults.clone() }), faults }
-    }
-
-    /// Whether a read has failed since the last call for a reason that may pass: facts may be missing.
-    pub(crate) fn had_fault(&self) -> bool {
-        self.faults.0.swap(false, Ordering::Relaxed)
+        Root { path, top: Some(Directory { descriptor, is_foreign }) }
     }
 
     /// Whether this is the root directory of this process.
@@ -105,13 +96,12 @@ impl Root {
     /// # Errors
     /// Those of `open(2)` and `read(2)`; the file is not regular, or larger than 8 MiB.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.faults.noted(regular(self.is_foreign(), |flags| self.open_at(path, flags)).and_then(read_all))
+        read_all(regular(self.is_foreign(), |flags| self.open_at(path, flags))?)
     }
 
     /// The directory at `path`.
     pub(crate) fn directory(&self, path: &Path) -> io::Result<Directory> {
-        let descriptor = self.faults.noted(self.open_at(path, LISTED).map_err(io::Error::from))?;
-        Ok(Directory { descriptor, is_foreign: self.is_foreign(), faults: self.faults.clone() })
+        Ok(Directory { descriptor: self.open_at(path, LISTED)?, is_foreign: self.is_foreign() })
     }
 
     fn is_foreign(&self) -> bool {
@@ -151,7 +141,6 @@ pub(crate) struct Directory {
     descriptor: OwnedFd,
     /// It is in the container of another process.
     is_foreign: bool,
-    faults: Faults,
 }
 
 /// What is known of a file without reading it. After a change it is another.
@@ -161,20 +150,16 @@ impl Directory {
     /// Opens the directory at `path`. The lookup is not below a root directory.
     pub(crate) fn open(path: &Path) -> io::Result<Directory> {
         let descriptor = open(path, LISTED, Mode::empty())?;
-        Ok(Directory { descriptor, is_foreign: false, faults: Faults::default() })
+        Ok(Directory { descriptor, is_foreign: false })
     }
 
     /// The names in the directory that are UTF-8, sorted, without `.` and `..`.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
-        let list = || {
-            let mut directory = nix::dir::Dir::from_fd(self.descriptor.try_clone()?)?;
-            let names = directory.iter().filter_map(|entry| match entry {
-                Ok(entry) => entry.file_name().to_str().ok().map(|name| Ok(name.to_owned())),
-                Err(errno) => Some(Err(errno.into())),
-            });
-            names.collect()
-        };
-        let mut names: Vec<String> = self.faults.noted(list())?;
+        let mut directory = nix::dir::Dir::from_fd(self.descriptor.try_clone()?)?;
+        let mut names: Vec<String> = Vec::new();
+        for entry in directory.iter() {
+            names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
+        }
         names.retain(|name| name != "." && name != "..");
         names.sort_unstable();
         Ok(names)
@@ -182,20 +167,19 @@ impl Directory {
 
     /// The content of the regular file `name`, with the bounds of [`Directory::file`].
     pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.faults.noted(self.regular(name).and_then(read_all))
+        read_all(self.regular(name)?)
     }
 
     /// The regular file `name`, up to 8 MiB. A link that leads out of this directory fails with `EXDEV`
     /// (`openat2(2)`, `RESOLVE_BENEATH`).
-    pub(crate) fn file(&self, name: &str) -> io::Result<io::Take<impl Read>> {
-        Ok(Noted { file: self.regular(name)?, faults: self.faults.clone() }.take(SIZE_LIMIT))
+    pub(crate) fn file(&self, name: &str) -> io::Result<io::Take<File>> {
+        Ok(self.regular(name)?.take(SIZE_LIMIT))
     }
 
     /// The directory `name` in this one, with the bounds of [`Directory::file`].
     pub(crate) fn directory(&self, name: &str) -> io::Result<Directory> {
-        let opened = self.open_in(Path::new(name), LISTED, ResolveFlag::RESOLVE_BENEATH);
-        let descriptor = self.faults.noted(opened.map_err(io::Error::from))?;
-        Ok(Directory { descriptor, is_foreign: self.is_foreign, faults: self.faults.clone() })
+        let descriptor = self.open_in(Path::new(name), LISTED, ResolveFlag::RESOLVE_BENEATH)?;
+        Ok(Directory { descriptor, is_foreign: self.is_foreign })
     }
 
     /// The target of the magic link `name` of `/proc`, such as `root` of a process (`proc(5)`).
@@ -224,8 +208,7 @@ impl Directory {
     }
 
     fn regular(&self, name: &str) -> io::Result<File> {
-        let open = |flags| self.open_in(Path::new(name), flags, ResolveFlag::RESOLVE_BENEATH);
-        self.faults.noted(regular(self.is_foreign, open))
+        regular(self.is_foreign, |flags| self.open_in(Path::new(name), flags, ResolveFlag::RESOLVE_BENEATH))
     }
 
     /// Opens `path` from this directory, within the bounds of `resolve`.
@@ -313,34 +296,6 @@ fn read_all(file: File) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(size.max(PROC_SIZE));
     file.take(SIZE_LIMIT + 1).read_to_end(&mut content)?;
     if content.len() as u64 > SIZE_LIMIT { Err(too_large()) } else { Ok(content) }
-}
-
-/// Whether a read has failed for a reason that may pass.
-#[derive(Clone, Debug, Default)]
-struct Faults(Arc<AtomicBool>);
-
-impl Faults {
-    /// `result`, noted if it is such a failure.
-    fn noted<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        use Errno::{EIO, EMFILE, ENFILE, ENOBUFS, ENOMEM, ESTALE, ETIMEDOUT};
-        let errno = result.as_ref().err().and_then(io::Error::raw_os_error).map(Errno::from_raw);
-        if errno.is_some_and(|it| [EIO, EMFILE, ENFILE, ENOBUFS, ENOMEM, ESTALE, ETIMEDOUT].contains(&it)) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-/// A file whose failures are noted.
-struct Noted {
-    file: File,
-    faults: Faults,
-}
-
-impl Read for Noted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.faults.noted(self.file.read(buffer))
-    }
 }
 
 fn too_large() -> io::Error {

@@ -282,6 +282,39 @@ pub fn resources_of_a_volume_that_change() {
     assert!(line.ends_with("changed: limits.cpu, requests.cpu"), "{line}");
 }
 
+/// A mounted ConfigMap: the kubelet swaps its files.
+#[test]
+fn a_template_that_changes_is_rendered_again() {
+    let (world, mut volume) = labelled();
+    let mut config = Volume::new(&world, "/config", &[("app.conf", "team=$(metadata.labels['team'])\n")]);
+    let out = world.path().join("app.conf");
+    for input in ["config/app.conf", "config"] {
+        let target = if input == "config" { world.path().join("all") } else { out.clone() };
+        let option = format!("{}:{}", world.path().join(input).display(), target.display());
+        let watching = Watching::start(&world, ["--template", &option]);
+        let file = if input == "config" { target.join("app.conf") } else { target };
+        let wait = |text: &str| wait_for(text, || (fs::read_to_string(&file).ok()? == text).then_some(()));
+        wait("team=red\n");
+        volume.label("blue");
+        wait("team=blue\n");
+        config.publish(&[("app.conf", "its team is $(metadata.labels['team'])\n")]);
+        wait("its team is blue\n");
+        // What is not known keeps the old file.
+        config.publish(&[("app.conf", "$(metadata.labels['none'])\n")]);
+        let line = watching.wait_for_lines(1, "introspod: error: ");
+        assert!(
+            line.contains("metadata.labels['none']") && line.ends_with("keeping the files as they are"),
+            "{line}"
+        );
+        wait("its team is blue\n");
+        config.publish(&[("app.conf", "team=$(metadata.labels['team'])\n")]);
+        wait("team=blue\n");
+        volume.label("red");
+        wait("team=red\n");
+        assert_eq!(watching.end(Signal::SIGTERM), Some(0));
+    }
+}
+
 /// The kubelet rewrites the volume before it changes the control group, which sends no event.
 #[test]
 fn a_limit_that_the_kernel_enforces_later_is_found() {
