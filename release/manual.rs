@@ -127,7 +127,7 @@ fn page() -> String {
     // The same codes for several subcommands.
     let mut codes: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for row in &SUBCOMMANDS {
-        codes.entry(row.exit_codes).or_default().push(row.name);
+        codes.entry(row.exit_codes()).or_default().push(row.name);
     }
     for (codes, names) in codes {
         let _ = writeln!(text, ".SS {}", names.join(", "));

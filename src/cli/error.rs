@@ -2,7 +2,7 @@
 
 use super::subcommands::SUBCOMMANDS;
 use super::values::one_of;
-use crate::variables::value::order::OrderError;
+use crate::variables::value::order::Cycle;
 
 /// The command line or a variable `INTROSPOD_…` is not valid.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub(crate) enum UsageError {
     #[error("{subcommand} needs {needs}")]
     Needs { subcommand: &'static str, needs: &'static str },
     #[error(transparent)]
-    Set(#[from] OrderError),
+    Set(#[from] Cycle),
     #[error("--container {0} is given twice")]
     ContainerTwice(String),
     #[error(

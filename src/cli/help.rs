@@ -3,14 +3,16 @@
 use super::options::Declaration;
 use super::subcommands::{Row, SUBCOMMANDS};
 use super::values::one_of;
+use crate::facts::field::Field;
 use crate::render::Format;
 
 /// The longest line.
 const WIDTH: usize = 80;
-/// The columns of the texts beside options, subcommands and exit codes.
+/// The columns of the texts beside options, subcommands, exit codes and fields.
 const OPTION_COLUMN: usize = 23;
 const SUBCOMMAND_COLUMN: usize = 11;
 const CODE_COLUMN: usize = 12;
+const FIELD_COLUMN: usize = 30;
 
 /// The help of `introspod --help`: the list of subcommands.
 pub(crate) fn general() -> String {
@@ -22,8 +24,30 @@ pub(crate) fn general() -> String {
         text += &beside(row.name, row.summary, SUBCOMMAND_COLUMN);
     }
     text += "\n`introspod help SUBCOMMAND` and `introspod SUBCOMMAND --help` show its options.\n\
-             `introspod --version` shows the version.\n";
+             `introspod help fields` lists the fields.\n`introspod --version` shows the version.\n";
     text
+}
+
+/// The help of `introspod help fields`.
+pub(super) fn fields() -> String {
+    let about = "The fields for --set NAME=VALUE and templates: the variable that a field has without an option, what \
+                 it is, and the sources that may know it, the best one first.";
+    let mut text = wrapped(about, WIDTH).join("\n") + "\n\n";
+    for field in Field::all() {
+        let variable = field.variable.map_or(String::new(), |name| format!("{name}; "));
+        let (key, what) = match field.keys {
+            Some(_) if field.needs_key => ("['KEY']", "an entry"),
+            Some(_) => ("", "lines of entries; one of them with ['KEY']"),
+            None => ("", field.kind.noun()),
+        };
+        let sources: Vec<&str> = field.sources.iter().map(|source| source.name()).collect();
+        let about = format!("{variable}{what}; from {}", sources.join(", "));
+        text += &beside(&format!("{}{key}", field.path), &about, FIELD_COLUMN);
+    }
+    let paths = "Other scalars of the Pod, Node and Namespace objects have paths, and come from the API server: \
+                 pod.spec.terminationGracePeriodSeconds, node.metadata.annotations['KEY'], \
+                 pod.spec.containers.[name=app].ports.[name=http].containerPort.";
+    text + "\n" + &wrapped(paths, WIDTH).join("\n") + "\n"
 }
 
 /// The help of a subcommand.
@@ -49,7 +73,7 @@ pub(super) fn of(row: &Row) -> String {
         notes.iter().for_each(|note| text += &beside("", note, 2));
     }
     text += "\nExit codes:\n";
-    row.exit_codes.iter().for_each(|(code, when)| text += &beside(code, when, CODE_COLUMN));
+    row.exit_codes().iter().for_each(|(code, when)| text += &beside(code, when, CODE_COLUMN));
     text
 }
 

@@ -6,9 +6,6 @@
 
 mod error;
 mod help;
-#[cfg(test)]
-#[path = "../../release/manual.rs"]
-mod manual;
 mod options;
 mod subcommands;
 mod values;
@@ -45,6 +42,7 @@ pub(crate) fn parse<'a>(
     let (first, rest) = arguments.split_first().ok_or(UsageError::NoSubcommand)?;
     let name = first.to_string_lossy();
     match (&*name, rest) {
+        ("help", [topic, ..]) if topic == "fields" => Ok(Invocation::Text(help::fields())),
         ("help", [subcommand, ..]) => Ok(Invocation::Text(help::of(named(&subcommand.to_string_lossy())?))),
         ("--help" | "-h" | "help", _) => Ok(Invocation::Text(help::general())),
         ("--version" | "-V", _) => Ok(Invocation::Text(format!("introspod {}\n", env!("CARGO_PKG_VERSION")))),
@@ -85,3 +83,7 @@ pub(crate) fn command(arguments: &[OsString]) -> Option<&[OsString]> {
     };
     (!command.is_empty()).then_some(command)
 }
+
+#[cfg(test)]
+#[path = "../../release/manual.rs"]
+mod manual;

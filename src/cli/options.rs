@@ -14,7 +14,6 @@ use crate::render::template::{self, FileTemplate, TemplateError};
 use crate::render::{FileName, Format};
 use crate::sources::api::{Settings, When};
 use crate::variables::Selection;
-use crate::variables::value::order::in_order;
 
 /// How often an option may be given, and how its variable and the command line go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,9 +107,9 @@ macro_rules! options {
 options! {
     "Output" for [Print] {
         /// format of the output: {formats}; default table on a terminal, env elsewhere
-        format: Option<Format> = "format" "FORMAT", values::format, { kind: Once, short: Some('o'), excludes: &[OPERANDS] };
+        format: Option<Format> = "format" "FORMAT", values::format, { kind: Once, short: Some('o'), excludes: &["template", OPERANDS] };
         /// show the source of each value, and why a value is not known
-        explain: Option<bool> = "explain" "", values::boolean, { kind: Switch, excludes: &[OPERANDS] };
+        explain: Option<bool> = "explain" "", values::boolean, { kind: Switch, excludes: &["template", OPERANDS] };
     }
     "Variables" for [Exec, Write, Print, Watch] {
         /// set one more variable; VALUE is an expression, such as metadata.labels['team'],
@@ -285,7 +284,6 @@ impl Options {
 
     /// Checks what a single value cannot show.
     pub(super) fn checked(mut self, row: &Row) -> Result<Self, UsageError> {
-        self.set = in_order(self.set)?;
         if let Some(name) = repeated(&self.container) {
             return Err(UsageError::ContainerTwice(name.clone()));
         }

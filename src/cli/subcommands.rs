@@ -37,7 +37,6 @@ pub(super) struct Row {
     /// None for `exec`, whose command is not looked at.
     pub(super) operand: Option<Operand>,
     pub(super) notes: &'static [&'static str],
-    pub(super) exit_codes: &'static [(&'static str, &'static str)],
 }
 
 /// Every subcommand.
@@ -54,7 +53,6 @@ pub(super) static SUBCOMMANDS: [Row; 6] = [
             "INTROSPOD_DISABLED=1 executes COMMAND at once and does nothing else. With -- before COMMAND this \
              works even if introspod does not know an option.",
         ],
-        exit_codes: &EXEC_CODES,
     },
     Row {
         subcommand: Subcommand::Write,
@@ -64,7 +62,6 @@ pub(super) static SUBCOMMANDS: [Row; 6] = [
         needs: NEEDS_FILE,
         operand: None,
         notes: &[ANOTHER_CONTAINER, SEVERAL_CONTAINERS],
-        exit_codes: &CODES,
     },
     Row {
         subcommand: Subcommand::Print,
@@ -79,7 +76,6 @@ pub(super) static SUBCOMMANDS: [Row; 6] = [
             check: |text| values::variable_name(text).map(drop),
         }),
         notes: &[],
-        exit_codes: &CODES,
     },
     Row {
         subcommand: Subcommand::Watch,
@@ -93,7 +89,6 @@ pub(super) static SUBCOMMANDS: [Row; 6] = [
             SEVERAL_CONTAINERS,
             "A file is replaced only when its bytes change. SIGTERM ends watch with exit code 0.",
         ],
-        exit_codes: &CODES,
     },
     Row {
         subcommand: Subcommand::Get,
@@ -108,7 +103,6 @@ pub(super) static SUBCOMMANDS: [Row; 6] = [
             check: values::path,
         }),
         notes: &["Example: introspod get '/api/v1/namespaces/{namespace}/pods'"],
-        exit_codes: &CODES,
     },
     Row {
         subcommand: Subcommand::Install,
@@ -123,7 +117,6 @@ pub(super) static SUBCOMMANDS: [Row; 6] = [
             check: |_| Ok(()),
         }),
         notes: &["Example: introspod install /run/introspod"],
-        exit_codes: &CODES,
     },
 ];
 
@@ -148,6 +141,11 @@ impl Row {
     /// The subcommand of this name.
     pub(super) fn named(name: &str) -> Option<&'static Row> {
         SUBCOMMANDS.iter().find(|row| row.name == name)
+    }
+
+    /// Its exit codes, and when it ends with them.
+    pub(super) fn exit_codes(&self) -> &'static [(&'static str, &'static str)] {
+        if self.takes_command() { &EXEC_CODES } else { &CODES }
     }
 
     /// Whether the words after its options are a command and its arguments, byte for byte.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::options::{DECLARATIONS, Kind, PREFIX};
+use super::options::{DECLARATIONS, Declaration, Kind, PREFIX};
 use super::values;
 use crate::system::environment::Environment;
 use crate::system::{logging, suggest};
@@ -42,21 +42,29 @@ pub(super) fn warn_of_misspelt(names: &BTreeSet<&str>, environment: &Environment
     if is_disabled(environment).is_none() {
         log::warn!("{DISABLED} must be true or false; it has no effect");
     }
-    let options = DECLARATIONS.iter().map(|option| (option.variable(), option.kind == Kind::PerName));
-    let known: Vec<(String, bool)> = options.chain(OTHERS.map(|name| (name.to_owned(), false))).collect();
-    let is_known = |name: &str| {
-        known.iter().any(|(known, is_prefix)| match name.strip_prefix(known.as_str()) {
-            Some("") => true,
-            Some(rest) => *is_prefix && rest.len() > 1 && rest.starts_with('_'),
-            None => false,
-        })
-    };
+    let known: Vec<String> =
+        DECLARATIONS.iter().map(Declaration::variable).chain(OTHERS.map(str::to_owned)).collect();
+    let is_known = |name: &str| OTHERS.contains(&name) || option_of(name, DECLARATIONS.iter()).is_some();
     for name in names.iter().filter(|name| !is_of_service(name) && !is_known(name)) {
-        let known = known.iter().map(|(known, _)| &known[PREFIX.len()..]);
+        let known = known.iter().map(|known| &known[PREFIX.len()..]);
         if let Some(nearest) = suggest::nearest(&name[PREFIX.len()..], known) {
             log::warn!("the variable {name} has no effect; did you mean {PREFIX}{nearest}?");
         }
     }
+}
+
+/// The option that `variable` is for, and the NAME of `INTROSPOD_SET_<NAME>`.
+pub(super) fn option_of(
+    variable: &str,
+    mut options: impl Iterator<Item = &'static Declaration>,
+) -> Option<(&'static Declaration, Option<&str>)> {
+    options.find_map(|option| match variable.strip_prefix(&option.variable())? {
+        "" => Some((option, None)),
+        rest if option.kind == Kind::PerName => {
+            Some((option, Some(rest.strip_prefix('_').filter(|name| !name.is_empty())?)))
+        }
+        _ => None,
+    })
 }
 
 /// Whether `name` may come from a Service called introspod or introspod-…: the kubelet sets

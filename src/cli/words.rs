@@ -3,6 +3,7 @@
 //! argh does not support `--x=y`, `--switch=false`, variables, and a command that is not UTF-8.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -13,9 +14,11 @@ use argh::FromArgs;
 use super::error::UsageError;
 use super::options::{Declaration, Kind, OPERANDS, Options, PREFIX};
 use super::subcommands::{Row, Subcommand};
-use super::variables::{is_for_service, lines, trim, value_of, warn_of_misspelt};
+use super::values::Setting;
+use super::variables::{is_for_service, lines, option_of, trim, value_of, warn_of_misspelt};
 use crate::system::environment::Environment;
 use crate::system::suggest;
+use crate::variables::value::order::{Cycle, in_order};
 
 /// The words after a subcommand.
 #[derive(Debug)]
@@ -56,6 +59,10 @@ impl Given<'_> {
     fn combined_with(&self, other: &str) -> UsageError {
         let with = if other == OPERANDS { other.to_owned() } else { format!("--{other}") };
         UsageError::Combined { place: self.place.clone(), with }
+    }
+
+    fn not_valid(&self, why: String) -> UsageError {
+        UsageError::Value { place: self.place.clone(), why }
     }
 
     fn is_essential(&self) -> bool {
@@ -112,6 +119,10 @@ impl<'a> Words<'a> {
                 _ => return Err(UsageError::NoValue(option.name)),
             },
         };
+        if option.kind == Kind::Switch {
+            // The last one counts.
+            self.given.retain(|one| one.option.name != option.name);
+        }
         let mut place = format!("--{}", option.name);
         if let (Kind::PerName, Some((name, _))) = (option.kind, value.split_once('=')) {
             place += &format!(" {name}");
@@ -134,71 +145,49 @@ impl<'a> Words<'a> {
         UsageError::UnknownOption { option: name.to_owned(), hint, subcommand: self.row.name }
     }
 
-    /// Adds the values of variables before those of the command line.
+    /// Adds the values of variables.
     pub(super) fn add_variables(&mut self, environment: &'a Environment) -> Result<(), UsageError> {
         let names: BTreeSet<&str> = environment.names_with_prefix(PREFIX).collect();
         if names.is_empty() {
             return Ok(());
         }
         warn_of_misspelt(&names, environment);
-        let on_command_line = std::mem::take(&mut self.given);
-        let read = |option: &&Declaration| option.unread_by != Some(self.row.subcommand);
-        for option in Declaration::of(self.row.subcommand).filter(read) {
-            let variable = option.variable();
-            if names.contains(variable.as_str()) {
-                self.add_variable(option, &variable, environment)?;
-            }
-            if option.kind == Kind::PerName {
-                self.add_variables_of_names(option, &names, environment)?;
+        let subcommand = self.row.subcommand;
+        for variable in names {
+            let options = Declaration::of(subcommand).filter(|option| option.unread_by != Some(subcommand));
+            let Some((option, name)) = option_of(variable, options) else { continue };
+            match value_of(variable, environment) {
+                Some(text) => self.add_variable(option, variable, name, text),
+                None => self.refuse(option.is_essential, UsageError::NotUtf8(variable.to_owned()))?,
             }
         }
-        self.given.extend(on_command_line);
         Ok(())
     }
 
+    /// Adds the value of `INTROSPOD_SET_<NAME>`, or the values of another variable.
     fn add_variable(
         &mut self,
         option: &'static Declaration,
         variable: &str,
-        environment: &'a Environment,
-    ) -> Result<(), UsageError> {
-        let Some(text) = value_of(variable, environment) else {
-            return self.refuse(option.is_essential, UsageError::NotUtf8(variable.to_owned()));
-        };
-        let given =
-            |value: &'a str, place| Given { option, value: value.into(), rank: Rank::Variable, place };
-        match option.kind.of(self.row.subcommand) {
-            Kind::Switch | Kind::Once if trim(text).is_empty() => {}
-            Kind::Switch | Kind::Once => self.given.push(given(trim(text), variable.to_owned())),
-            _ => self
-                .given
-                .extend(lines(text).map(|(line, value)| given(value, format!("{variable}, line {line}")))),
-        }
-        Ok(())
-    }
-
-    /// Adds the values of `INTROSPOD_SET_<NAME>`.
-    fn add_variables_of_names(
-        &mut self,
-        option: &'static Declaration,
-        names: &BTreeSet<&'a str>,
-        environment: &'a Environment,
-    ) -> Result<(), UsageError> {
-        let prefix = option.variable() + "_";
-        for variable in names {
-            let Some(name) = variable.strip_prefix(&prefix).filter(|name| !name.is_empty()) else { continue };
-            match value_of(variable, environment).map(trim) {
-                None => self.refuse(option.is_essential, UsageError::NotUtf8((*variable).to_owned()))?,
-                Some(text) if text.is_empty() || is_for_service(name, text) => {}
-                Some(text) => self.given.push(Given {
-                    option,
-                    value: format!("{name}={text}").into(),
-                    rank: Rank::VariableOfName,
-                    place: (*variable).to_owned(),
-                }),
+        name: Option<&str>,
+        text: &'a str,
+    ) {
+        let given = |value, rank, place| Given { option, value, rank, place };
+        let value = trim(text);
+        match (name, option.kind.of(self.row.subcommand)) {
+            (Some(name), _) if value.is_empty() || is_for_service(name, value) => {}
+            (Some(name), _) => {
+                let value = format!("{name}={value}").into();
+                self.given.push(given(value, Rank::VariableOfName, variable.to_owned()));
             }
+            (None, Kind::Switch | Kind::Once) if value.is_empty() => {}
+            (None, Kind::Switch | Kind::Once) => {
+                self.given.push(given(value.into(), Rank::Variable, variable.to_owned()));
+            }
+            (None, _) => self.given.extend(lines(text).map(|(number, line)| {
+                given(line.into(), Rank::Variable, format!("{variable}, line {number}"))
+            })),
         }
-        Ok(())
     }
 
     /// Fails with `error`. But a variable must not keep `exec` from its command: unless it is essential, it has
@@ -212,87 +201,85 @@ impl<'a> Words<'a> {
     }
 
     /// Checks each value, settles which of them count, and converts these with argh.
-    pub(super) fn parse(&self) -> Result<Options, UsageError> {
+    pub(super) fn parse(mut self) -> Result<Options, UsageError> {
         self.check_operands()?;
-        let given = self.counting(self.valid()?)?;
-        let names: Vec<String> = given.iter().map(|one| format!("--{}", one.option.name)).collect();
-        let mut tokens: Vec<&str> =
-            names.iter().zip(&given).flat_map(|(name, one)| [name.as_str(), &one.value]).collect();
-        tokens.push("--");
-        tokens.extend(&self.operands);
+        // The sort is stable. What a higher rank replaces is not looked at.
+        self.given.sort_by_key(|one| Reverse(one.rank));
+        let mut counting: Vec<&Given> = Vec::new();
+        let mut ranks: BTreeMap<(&str, &str), Rank> = BTreeMap::new();
+        if !self.operands.is_empty() {
+            ranks.insert((OPERANDS, ""), Rank::CommandLine);
+        }
+        for one in &self.given {
+            let before = ranks.get(&one.key()).filter(|_| one.option.kind != Kind::List).copied();
+            let rivals =
+                one.option.excludes.iter().filter_map(|name| Some((*name, *ranks.get(&(*name, ""))?)));
+            let rival = rivals.max_by_key(|(_, rank)| *rank);
+            if before.into_iter().chain(rival.map(|(_, rank)| rank)).any(|rank| rank > one.rank) {
+                continue;
+            }
+            let is_single = matches!(one.option.kind.of(self.row.subcommand), Kind::Once | Kind::PerName);
+            match ((one.option.check)(&one.value), rival) {
+                (Err(why), _) => self.refuse(one.is_essential(), one.not_valid(why))?,
+                (Ok(()), Some((name, _))) => self.refuse(one.is_essential(), one.combined_with(name))?,
+                (Ok(()), None) if is_single && before.is_some() => {
+                    self.refuse(one.is_essential(), UsageError::Twice(one.place.clone()))?;
+                }
+                (Ok(()), None) => {
+                    ranks.insert(one.key(), one.rank);
+                    counting.push(one);
+                }
+            }
+        }
+        self.converted(counting)
+    }
+
+    fn converted(&self, counting: Vec<&Given>) -> Result<Options, UsageError> {
+        let names: Vec<String> = counting.iter().map(|one| format!("--{}", one.option.name)).collect();
+        let pairs = names.iter().zip(&counting).flat_map(|(name, one)| [name.as_str(), &one.value]);
+        let tokens: Vec<&str> = pairs.chain(["--"]).chain(self.operands.iter().copied()).collect();
         let options = Options::from_args(&[self.row.name], &tokens);
-        options.map_err(|exit| UsageError::Argh(exit.output))?.checked(self.row)
+        let mut options = options.map_err(|exit| UsageError::Argh(exit.output))?.checked(self.row)?;
+        options.set = self.in_order(options.set, &counting)?;
+        Ok(options)
+    }
+
+    /// Sorts the values of `--set`. Those of variables that refer to each other in a cycle are refused.
+    fn in_order(&self, mut set: Vec<Setting>, given: &[&Given]) -> Result<Vec<Setting>, UsageError> {
+        loop {
+            let (circle, names) = match in_order(set.clone()) {
+                Err(Cycle { circle, names }) => (circle, names),
+                Ok(set) => return Ok(set),
+            };
+            let is_refused = |one: &&&Given| !one.is_essential() && names.contains(one.key().1);
+            let mut refused: BTreeSet<&str> = BTreeSet::new();
+            for one in given.iter().filter(|one| one.option.kind == Kind::PerName).filter(is_refused) {
+                self.refuse(
+                    false,
+                    one.not_valid(format!("must not refer to itself through others: {circle}")),
+                )?;
+                refused.insert(one.key().1);
+            }
+            if refused.is_empty() {
+                return Err(Cycle { circle, names }.into());
+            }
+            set.retain(|(name, _)| !refused.contains(name.as_str()));
+        }
     }
 
     fn check_operands(&self) -> Result<(), UsageError> {
         let Row { name: subcommand, needs, operand, .. } = self.row;
-        let needs_word =
-            self.row.takes_command() || operand.as_ref().is_some_and(|operand| !operand.is_repeatable);
+        let needs_word = operand.as_ref().map_or(self.row.takes_command(), |operand| !operand.is_repeatable);
         if needs_word && self.operands.is_empty() && self.command.is_empty() {
             return Err(UsageError::Needs { subcommand, needs });
         }
-        for (index, word) in self.operands.iter().enumerate() {
-            let number = index + 1;
-            let operand = operand.as_ref().filter(|operand| index == 0 || operand.is_repeatable);
+        for (number, word) in (1..).zip(&self.operands) {
+            let operand = operand.as_ref().filter(|operand| number == 1 || operand.is_repeatable);
             let operand = operand.ok_or(UsageError::UnexpectedWord { subcommand, number })?;
-            let place = || format!("{} {number}", operand.name);
-            (operand.check)(word).map_err(|why| UsageError::Value { place: place(), why })?;
+            let not_valid = |why| UsageError::Value { place: format!("{} {number}", operand.name), why };
+            (operand.check)(word).map_err(not_valid)?;
         }
         Ok(())
-    }
-
-    /// The values that are valid by themselves. None of those at one place contradicts another. What the command line replaces
-    /// is not checked.
-    fn valid(&self) -> Result<Vec<&Given<'a>>, UsageError> {
-        let on_command_line = self.given.iter().filter(|one| one.rank == Rank::CommandLine);
-        let on_command_line: BTreeSet<_> = on_command_line.map(Given::key).collect();
-        let is_replaced = |one: &&Given| {
-            let has_other = one.rank != Rank::CommandLine && on_command_line.contains(&one.key());
-            has_other && one.option.kind != Kind::List
-        };
-        let mut valid = Vec::new();
-        let mut singles = BTreeSet::new();
-        for one in self.given.iter().filter(|one| !is_replaced(one)) {
-            let is_single = matches!(one.option.kind.of(self.row.subcommand), Kind::Once | Kind::PerName);
-            let error = match (one.option.check)(&one.value) {
-                Err(why) => UsageError::Value { place: one.place.clone(), why },
-                Ok(()) if is_single && !singles.insert((one.rank, one.key())) => {
-                    UsageError::Twice(one.place.clone())
-                }
-                Ok(()) => {
-                    valid.push(one);
-                    continue;
-                }
-            };
-            self.refuse(one.is_essential(), error)?;
-        }
-        Ok(valid)
-    }
-
-    /// The values that count: no other one of a higher rank replaces them or excludes them.
-    fn counting<'b>(&self, valid: Vec<&'b Given<'a>>) -> Result<Vec<&'b Given<'a>>, UsageError> {
-        // The ranks ascend, so the last one wins.
-        let last: BTreeMap<_, _> = valid.iter().map(|one| (one.key(), *one)).collect();
-        let mut ranks: BTreeMap<&str, Rank> = valid.iter().map(|one| (one.option.name, one.rank)).collect();
-        if !self.operands.is_empty() {
-            ranks.insert(OPERANDS, Rank::CommandLine);
-        }
-        let is_replaced = |one: &Given| match one.option.kind {
-            Kind::List | Kind::Containers => false,
-            Kind::Switch | Kind::Once | Kind::PerName => !std::ptr::eq(last[&one.key()], one),
-        };
-        let mut counting = Vec::new();
-        for one in valid.iter().filter(|one| !is_replaced(one)) {
-            let rivals = one.option.excludes.iter().filter_map(|name| Some((*name, *ranks.get(name)?)));
-            match rivals.max_by_key(|(_, rank)| *rank) {
-                Some((name, rank)) if rank == one.rank => {
-                    self.refuse(one.is_essential(), one.combined_with(name))?
-                }
-                Some((_, rank)) if rank > one.rank => {}
-                _ => counting.push(*one),
-            }
-        }
-        Ok(counting)
     }
 }
 

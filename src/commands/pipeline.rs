@@ -117,9 +117,6 @@ impl<'a> Input<'a> {
     }
 
     /// The files that are made from templates.
-    ///
-    /// # Errors
-    /// [`CommandError::Template`] for the last reference that is not known. The others are logged.
     fn made(
         &self,
         prepared: &Prepared,
@@ -127,59 +124,47 @@ impl<'a> Input<'a> {
         application: &Environment,
         templates: &Templates,
     ) -> Result<Vec<File>, CommandError> {
+        let container = prepared.container(options);
+        let file = |(template, content, is_private): Rendered| {
+            let path = template.path_for(container)?;
+            let mode = options.mode_for(is_private);
+            if is_private {
+                log::info!("{}: something private is in it; its mode is {mode:04o}", path.display());
+            }
+            Ok(File { path, content, mode, creates_directory: template.creates_directory })
+        };
+        let rendered = self.rendered(prepared, options, application, templates, Stays::Unknown)?;
+        Ok(rendered.into_iter().map(file).collect::<Result<_, TemplateError>>()?)
+    }
+
+    /// Each template with its result, and whether something private is in it.
+    ///
+    /// # Errors
+    /// [`CommandError::Template`] for the last reference that is not known. The others are logged.
+    pub(super) fn rendered<'t>(
+        &self,
+        prepared: &Prepared,
+        options: &Options,
+        application: &Environment,
+        templates: &'t Templates,
+        stays: Stays,
+    ) -> Result<Vec<Rendered<'t>>, CommandError> {
         let Prepared { gathered, variables, .. } = prepared;
         let inputs = self.inputs(options, application, templates);
         let lookup = Lookup { facts: &gathered.facts, variables, inputs: &inputs, own: None };
         let mut left = TOTAL_LIMIT;
-        let (mut made, mut errors) = (Vec::new(), Vec::new());
-        for (file, target) in templates.files.iter().filter_map(|file| Some((file, file.target.as_ref()?))) {
-            let Some(path) = target.path_for(prepared.container(options)) else {
-                errors.push(TemplateError::NoContainer { file: target.display().to_string() });
-                continue;
-            };
-            match file.render(&lookup, Stays::Unknown, left, gathered) {
+        let (mut all, mut errors) = (Vec::new(), Vec::new());
+        for template in &templates.files {
+            match template.render(&lookup, stays, left, gathered) {
                 Ok((content, is_private)) => {
                     left -= content.len();
-                    let mode = options.mode_for(is_private);
-                    if is_private {
-                        log::info!("{}: something private is in it; its mode is {mode:04o}", path.display());
-                    }
-                    made.push(File { path, content, mode, creates_directory: file.creates_directory });
+                    all.push((template, content, is_private));
                 }
                 Err(unknown) => errors.extend(unknown),
             }
         }
         last_logged(errors)?;
-        Ok(made)
-    }
-
-    /// The results of all templates. What is private stays as its reference is written.
-    ///
-    /// # Errors
-    /// [`CommandError::Template`] for the last reference that is not known. The others are logged.
-    pub(super) fn shown(
-        &self,
-        prepared: &Prepared,
-        options: &Options,
-        templates: &Templates,
-    ) -> Result<Vec<u8>, CommandError> {
-        let Prepared { gathered, variables, .. } = prepared;
-        let nobody = Environment::default();
-        let inputs = self.inputs(options, &nobody, templates);
-        let lookup = Lookup { facts: &gathered.facts, variables, inputs: &inputs, own: None };
-        let (mut text, mut errors) = (Vec::new(), Vec::new());
-        for file in &templates.files {
-            if templates.files.len() > 1 {
-                // As head(1) does.
-                text.extend(format!("==> {} <==\n", file.name()).bytes());
-            }
-            match file.render(&lookup, Stays::Private, TOTAL_LIMIT, gathered) {
-                Ok((content, _)) => text.extend(content),
-                Err(unknown) => errors.extend(unknown),
-            }
-        }
-        last_logged(errors)?;
-        Ok(text)
+        Ok(all)
     }
 
     /// Checks that every variable of `--require` is known.
@@ -278,6 +263,9 @@ impl Templates {
         Ok(Templates { files, all })
     }
 }
+
+/// A template with its result, and whether something private is in it.
+type Rendered<'t> = (&'t FileTemplate, Vec<u8>, bool);
 
 /// A file to write.
 struct File {

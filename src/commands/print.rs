@@ -11,6 +11,7 @@ use crate::facts::field::Field;
 use crate::render;
 use crate::sources::gather::Gathered;
 use crate::system::environment::Environment;
+use crate::variables::value::template::Stays;
 use crate::variables::variable::Variable;
 use crate::variables::{explain, shown_value};
 
@@ -26,7 +27,15 @@ pub(super) fn run(
     let prepared = input.prepare_what_is_known(options, &nobody, &templates);
     if !options.template.is_empty() {
         input.require(&prepared, options)?;
-        to_standard_output(&input.shown(&prepared, options, &templates)?)?;
+        // What is private stays as its reference is written.
+        let rendered = input.rendered(&prepared, options, &nobody, &templates, Stays::Private)?;
+        for (template, content, _) in &rendered {
+            if rendered.len() > 1 {
+                // As head(1) does.
+                to_standard_output(format!("==> {} <==\n", template.name()).as_bytes())?;
+            }
+            to_standard_output(content)?;
+        }
         return prepared.write_files(options).map(drop);
     }
     if !options.operands.is_empty() {

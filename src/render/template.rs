@@ -168,6 +168,18 @@ impl FileTemplate {
         }
     }
 
+    /// The file to write for this container.
+    ///
+    /// # Errors
+    /// The container's name is needed and is not known.
+    pub(crate) fn path_for(&self, container: Option<&str>) -> Result<PathBuf, TemplateError> {
+        let target = self.target.as_ref();
+        let path = target.and_then(|target| target.path_for(container));
+        path.ok_or_else(|| TemplateError::NoContainer {
+            file: target.map_or(String::new(), |it| it.display().to_string()),
+        })
+    }
+
     /// The content of the file, which may have `limit` bytes, and whether something private is in it.
     ///
     /// # Errors

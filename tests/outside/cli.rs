@@ -301,6 +301,27 @@ fn help_is_on_standard_output_and_no_failure() {
 }
 
 #[test]
+fn help_lists_the_fields() {
+    let help = run(introspod(["help", "fields"])).expect_code(0).stdout;
+    assert!(help.lines().all(|line| line.chars().count() <= 80 && line.trim_end() == line), "{help}");
+    for (field, about) in [
+        ("metadata.name", "POD_NAME; a DNS subdomain name; from token, env,"),
+        ("container.image", "CONTAINER_IMAGE; a text; from api"),
+        ("node.labels['KEY']", "an entry; from api"),
+    ] {
+        assert!(help.lines().any(|line| line.starts_with(&format!("  {field:28}{about}"))), "{help}");
+    }
+    // Each of them can be used.
+    for line in help.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
+        let field = line.trim().split("  ").next().unwrap();
+        let field = field.replace("['KEY']", "['example.com/key']");
+        let field =
+            if ["limits", "requests"].contains(&field.as_str()) { format!("{field}.cpu") } else { field };
+        run(introspod(["print", "--api=never", &format!("--set=A={field}")])).expect_code(0);
+    }
+}
+
+#[test]
 fn help_of_no_subcommand_is_a_mistake() {
     let outcome = run(introspod(["help", "exce"])).expect_code(2);
     assert!(
@@ -659,9 +680,9 @@ fn options_that_contradict_each_other_are_a_mistake() {
         ),
         (&["print", "--container=-a"], "--container must be the name of a container"),
         (&["print", "--container="], "--container must be the name of a container"),
-        (&["print", "--process=1", "--root=/x"], "--process cannot be combined with --root"),
-        (&["print", "--process=1", "--pod=x"], "--process cannot be combined with --pod"),
-        (&["print", "--pod=x", "--api-url=https://x"], "--pod cannot be combined with --api-url"),
+        (&["print", "--process=1", "--root=/x"], "--root cannot be combined with --process"),
+        (&["print", "--process=1", "--pod=x"], "--pod cannot be combined with --process"),
+        (&["print", "--pod=x", "--api-url=https://x"], "--api-url cannot be combined with --pod"),
         (&["watch", "--pod=x", "--out=x.env"], "unknown option --pod"),
         (&["print", "--process=0"], "--process must be the ID of a process, a number above 0"),
         (&["write", "--process=self", "--out=x.env"], "--process must be the ID of a process"),

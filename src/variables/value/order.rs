@@ -1,29 +1,24 @@
 //! The order in which values are evaluated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Definition;
 
-/// The definitions are not valid together.
+/// Definitions refer to each other in a cycle.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum OrderError {
-    #[error("--set {0} is given twice")]
-    Twice(String),
-    #[error("--set values must not refer to each other in a cycle: {0}")]
-    Cycle(String),
+#[error("--set values must not refer to each other in a cycle: {circle}")]
+pub(crate) struct Cycle {
+    /// One cycle: `A -> B -> A`.
+    pub(crate) circle: String,
+    /// The names in this cycle and in others.
+    pub(crate) names: BTreeSet<String>,
 }
 
-/// Sorts `definitions`: each comes after those that it refers to, else the order stays. One that refers to
-/// itself means the value that the variable would have without it.
-pub(crate) fn in_order(
-    definitions: Vec<(String, Definition)>,
-) -> Result<Vec<(String, Definition)>, OrderError> {
-    let mut positions = BTreeMap::new();
-    for (position, (name, _)) in definitions.iter().enumerate() {
-        if positions.insert(name.as_str(), position).is_some() {
-            return Err(OrderError::Twice(name.clone()));
-        }
-    }
+/// Sorts `definitions`, whose names differ: each comes after those that it refers to, else the order stays. One that
+/// refers to itself means the value that the variable would have without it.
+pub(crate) fn in_order(definitions: Vec<(String, Definition)>) -> Result<Vec<(String, Definition)>, Cycle> {
+    let names = definitions.iter().map(|(name, _)| name.as_str());
+    let positions: BTreeMap<&str, usize> = names.zip(0..).collect();
     let references: Vec<Vec<usize>> = definitions
         .iter()
         .enumerate()
@@ -32,28 +27,31 @@ pub(crate) fn in_order(
             others.filter(|other| *other != own).collect()
         })
         .collect();
-    let order = sorted(&references).map_err(|circle| {
-        let names: Vec<&str> = circle.into_iter().map(|position| definitions[position].0.as_str()).collect();
-        OrderError::Cycle(names.join(" -> "))
+    let order = sorted(&references).map_err(|(circle, all)| {
+        let name = |position: usize| definitions[position].0.clone();
+        let circle: Vec<String> = circle.into_iter().map(name).collect();
+        Cycle { circle: circle.join(" -> "), names: all.into_iter().map(name).collect() }
     })?;
     let mut definitions: Vec<Option<(String, Definition)>> = definitions.into_iter().map(Some).collect();
     Ok(order.into_iter().filter_map(|position| definitions[position].take()).collect())
 }
 
-/// The positions in `references`, each after those that it refers to, or a cycle.
-fn sorted(references: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+/// The positions in `references`, each after those that it refers to, or a cycle and the positions in all cycles found.
+fn sorted(references: &[Vec<usize>]) -> Result<Vec<usize>, (Vec<usize>, BTreeSet<usize>)> {
     let mut order = Vec::with_capacity(references.len());
     let mut left: Vec<_> = references.iter().map(|own| own.iter()).collect();
     let mut is_done = vec![false; references.len()];
     let mut is_open = is_done.clone();
+    let (mut circle, mut in_circles) = (Vec::new(), BTreeSet::new());
     for start in 0..references.len() {
         let mut path = if is_done[start] { Vec::new() } else { vec![start] };
         while let Some(&position) = path.last() {
             is_open[position] = true;
             match left[position].next() {
                 Some(&next) if is_open[next] => {
-                    path.push(next);
-                    return Err(path.into_iter().skip_while(|position| *position != next).collect());
+                    let own = path.iter().copied().skip_while(|position| *position != next);
+                    in_circles.extend(own.clone());
+                    circle = if circle.is_empty() { own.chain([next]).collect() } else { circle };
                 }
                 Some(&next) if !is_done[next] => path.push(next),
                 Some(_) => {}
@@ -65,7 +63,7 @@ fn sorted(references: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
             }
         }
     }
-    Ok(order)
+    if circle.is_empty() { Ok(order) } else { Err((circle, in_circles)) }
 }
 
 #[cfg(test)]
@@ -95,7 +93,6 @@ mod tests {
                 &[("X", "$(A)"), ("A", "$(B)"), ("B", "$(C)"), ("C", "$(D)$(A)"), ("D", "metadata.name")],
                 ": A -> B -> C -> A",
             ),
-            (&[("A", "metadata.name"), ("A", "metadata.uid")], "--set A is given twice"),
         ] {
             let error = ordered(definitions).unwrap_err();
             assert!(error.ends_with(circle), "{error}");
