@@ -19,6 +19,7 @@ use crate::system::exit;
 use crate::system::logging::{self, several};
 use crate::variables::labels::Map;
 use crate::variables::value::evaluate::Why;
+use crate::variables::value::parse::{ParseError, Problem};
 use crate::variables::value::template::{Stays, Template};
 use crate::variables::variable::{Variable, Variables};
 use crate::variables::{Inputs, Lookup, VariablesError, reasons};
@@ -55,7 +56,8 @@ fn templates(command: &[OsString]) -> Vec<Rc<Template>> {
     for (number, argument) in command.iter().enumerate().skip(1) {
         let (template, errors) = Template::parse(argument.as_bytes().to_vec());
         // Any other text in parentheses is meant for a shell.
-        if let Some(error) = errors.iter().find(|error| error.is_near_a_field()) {
+        let is_near_a_field = |error: &&ParseError| matches!(&error.problem, Problem::Reference(error) if error.nearest().is_some());
+        if let Some(error) = errors.iter().find(is_near_a_field) {
             log::warn!("--expand: a reference in argument {number} stays as it is: {}", error.problem);
         }
         templates.push(Rc::new(template));

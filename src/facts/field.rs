@@ -3,7 +3,6 @@
 //! To add a field, add a row. Sources, expressions, variables and renderers all read this table.
 
 use crate::kubernetes::names;
-use crate::kubernetes::qualified_name::{self, KeyError};
 
 /// A place that fields are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,7 +278,7 @@ pub(crate) struct Row {
 }
 
 /// Whether a text can be the key of a map.
-pub(crate) type KeyCheck = fn(&str) -> Result<(), KeyError>;
+pub(crate) type KeyCheck = fn(&str) -> bool;
 
 use Object::{ContainerSpec, ContainerStatus, KubeSystem, Namespace, Node, Pod};
 use Source::{Api, Cgroup, Environment, Kubelet, Labels, Option as Given, Token, Volume};
@@ -313,8 +312,8 @@ const REQUEST: Row = Row { sources: &[Api, Volume, Environment], ..RESOURCE };
 const OTHERS: Row = Row { kind: Kind::Quantities, keys: LABEL_KEYS, needs_key: true, ..RESOURCE };
 
 /// The keys of labels, and the names of resources.
-const LABEL_KEYS: Option<KeyCheck> = Some(qualified_name::check);
-const ANNOTATION_KEYS: Option<KeyCheck> = Some(qualified_name::check_annotation);
+const LABEL_KEYS: Option<KeyCheck> = Some(names::is_label_key);
+const ANNOTATION_KEYS: Option<KeyCheck> = Some(names::is_annotation_key);
 
 const MILLICORES: Kind = Kind::Resource { name: "cpu", unit: "1m" };
 const KIBIBYTES: Kind = Kind::Resource { name: "memory", unit: "1Ki" };

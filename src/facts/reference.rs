@@ -2,7 +2,6 @@
 
 use crate::facts::field::{Field, Kind, Object, Source};
 use crate::kubernetes::path::{Path, PathError, Root};
-use crate::kubernetes::qualified_name::KeyError;
 use crate::kubernetes::quantity::Quantity;
 use crate::system::suggest;
 
@@ -24,8 +23,11 @@ pub(crate) enum ReferenceError {
     Unknown(String),
     #[error("a key must be in single quotes: {0}['KEY']")]
     UnquotedKey(&'static str),
-    #[error("invalid key: {0}")]
-    InvalidKey(KeyError),
+    #[error(
+        "invalid key: a key has at most 63 letters, digits, -, _ and ., a letter or digit first and last, and perhaps a \
+         DNS name and / before it"
+    )]
+    InvalidKey,
     #[error(transparent)]
     Path(#[from] PathError),
     #[error("{0} takes no key; only labels, annotations and resources do, as in metadata.labels['KEY']")]
@@ -118,7 +120,9 @@ impl Reference {
 fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, ReferenceError> {
     let field = Field::of_path(map).ok_or_else(|| ReferenceError::Unknown(path.to_owned()))?;
     let check = field.keys.ok_or(ReferenceError::Subscript(field.path))?;
-    check(key).map_err(ReferenceError::InvalidKey)?;
+    if !check(key) {
+        return Err(ReferenceError::InvalidKey);
+    }
     // CPU and memory are fields of their own: limits['cpu'] is limits.cpu.
     Ok(field.at(key).map_or_else(|| Reference::Entry(field, key.to_owned()), Reference::Field))
 }

@@ -8,6 +8,5 @@ pub(crate) mod key_value;
 pub(crate) mod names;
 pub(crate) mod object;
 pub(crate) mod path;
-pub(crate) mod qualified_name;
 pub(crate) mod quantity;
 pub(crate) mod resource;

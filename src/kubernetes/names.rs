@@ -24,6 +24,25 @@ pub(crate) fn is_part_of_subdomain(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && !text.ends_with('-') && text.bytes().all(is_inner)
 }
 
+/// Whether `key` can be the key of a label or the name of a resource: `app`, `app.kubernetes.io/name`
+/// (`IsQualifiedName` in `k8s.io/apimachinery/pkg/api/validate/content/kube.go`).
+pub(crate) fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    prefix.is_none_or(is_subdomain)
+        && name.len() <= LABEL_LIMIT
+        && is_end(name.as_bytes().first())
+        && is_end(name.as_bytes().last())
+        && name.bytes().all(is_inner)
+}
+
+/// Whether `key` can be the key of an annotation. Kubernetes converts it to lower case before it checks it
+/// (`pkg/fieldpath/fieldpath.go`), so its prefix may have upper-case letters.
+pub(crate) fn is_annotation_key(key: &str) -> bool {
+    is_label_key(&key.to_ascii_lowercase())
+}
+
 /// Whether `text` can be a UID. The UID of a static pod is a hash, not a UUID
 /// (`applyDefaults` in `pkg/kubelet/config/common.go`).
 pub(crate) fn is_uid(text: &str) -> bool {
@@ -53,6 +72,43 @@ mod tests {
         for name in ["", "-a", "a-", "A", "a_b", "a..b", ".a", "a/b", "$(POD_NAME)", "{\"a\":1}", &too_long] {
             assert!(!is_label(name) && !is_subdomain(name), "{name}");
         }
+    }
+
+    #[test]
+    fn keys_are_valid_as_kubernetes_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/vectors/field-path.json");
+        let vectors: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let mut checked = 0;
+        for case in vectors["cases"].as_array().unwrap() {
+            let path = case["path"].as_str().unwrap();
+            let subscript = |map: &str| path.strip_prefix(map)?.strip_suffix("']");
+            let is_key = match (subscript("metadata.labels['"), subscript("metadata.annotations['")) {
+                (Some(key), _) => is_label_key(key),
+                (_, Some(key)) => is_annotation_key(key),
+                _ => continue,
+            };
+            assert_eq!(is_key, case.get("error").is_none(), "{case}");
+            checked += 1;
+        }
+        assert!(checked > 8, "{checked}");
+        let (prefix, name) = (format!("{}a", "a.".repeat(126)), "n".repeat(63));
+        for key in ["a", "A-b_c.d9", "example.com/x", "a-b.c/9", &format!("{prefix}/{name}")] {
+            assert!(is_label_key(key), "{key}");
+        }
+        for key in [
+            "",
+            "/x",
+            "a/",
+            "a/b/c",
+            "Mixed.Case/Key",
+            "a..b/c",
+            "été",
+            &format!("b{prefix}a/x"),
+            &format!("{name}n"),
+        ] {
+            assert!(!is_label_key(key), "{key}");
+        }
+        assert!(is_annotation_key("Mixed.Case/Key"));
     }
 
     #[test]

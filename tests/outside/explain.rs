@@ -341,7 +341,7 @@ fn what_is_asked_for_is_explained_too() {
             "POD_LABEL_APP",
             "metadata.labels is not known: no local source has it, and --root turns the API off; add --api-url",
         ),
-        ("NEVER", "it is not in the environment, and no option sets it; use --set NAME=EXPRESSION"),
+        ("NEVER", "it is not in the environment, and no option sets it; use --set NAME=VALUE"),
     ] {
         assert_eq!(told["unknown"][name], says, "{name}");
     }

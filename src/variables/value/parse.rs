@@ -9,7 +9,6 @@ use crate::kubernetes::resource::is_valid_divisor;
 const DEPTH_LIMIT: usize = 64;
 /// The longest text in brackets after a field, in bytes. No key and no name is longer.
 const BRACKET_LIMIT: usize = 1024;
-const DECIMALS_LIMIT: usize = 9;
 
 const OPERAND: &str = "expected a field, a number, a text or a function";
 const CLOSING: &str = "expected an operator, such as + or :-, or the end";
@@ -63,12 +62,6 @@ pub(crate) enum Problem {
     Form(&'static str),
 }
 
-impl From<&'static str> for Problem {
-    fn from(words: &'static str) -> Self {
-        Problem::Form(words)
-    }
-}
-
 /// A problem, and the offset of the byte where it begins.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{problem}", if *offset == 0 { String::new() } else { format!("at byte {}: ", offset + 1) })]
@@ -77,13 +70,6 @@ pub(crate) struct ParseError {
     pub(crate) problem: Problem,
     /// The text does not have the form of an expression. A template may.
     pub(crate) is_of_form: bool,
-}
-
-impl ParseError {
-    /// Whether a field was probably meant, and misspelt.
-    pub(crate) fn is_near_a_field(&self) -> bool {
-        matches!(&self.problem, Problem::Reference(error) if error.nearest().is_some())
-    }
 }
 
 impl Node {
@@ -111,24 +97,29 @@ type Parsed<T> = Result<T, ParseError>;
 
 /// Parses all of `text` as an expression. It cannot refer to variables.
 pub(crate) fn whole(text: &str) -> Parsed<Node> {
-    let mut parser = Parser { text: text.as_bytes(), at: 0, depth: 0, is_reference: false, noted: None };
-    let node = parser.chain(true).and_then(|node| {
-        parser.skip_blanks();
-        if parser.at == text.len() { Ok(node) } else { parser.error(CLOSING) }
-    });
-    if matches!(node, Ok(Node::Number(_) | Node::Text(_))) {
-        parser.note(0, "a constant. Constants belong in the manifest's env");
-    }
-    parser.finish(node)
+    parse(text.as_bytes(), 0, false).map(|(node, _)| node)
 }
 
 /// Parses the expression of a reference `$(expression)`, whose first byte is at `start`. Answers with the
 /// offset after its closing parenthesis, too.
 pub(crate) fn reference(text: &[u8], start: usize) -> Parsed<(Node, usize)> {
-    let mut parser = Parser { text, at: start, depth: 0, is_reference: true, noted: None };
-    let node = parser.chain(true);
-    let node = node.and_then(|node| parser.expect(b")").map(|()| node));
-    Ok((parser.finish(node)?, parser.at))
+    parse(text, start, true)
+}
+
+fn parse(text: &[u8], start: usize, is_reference: bool) -> Parsed<(Node, usize)> {
+    let mut parser = Parser { text, at: start, depth: 0, is_reference, noted: None };
+    let node = parser.chain(true).and_then(|node| {
+        let is_closed =
+            if is_reference { parser.eat(b")") } else { parser.eat(b"") && parser.at == text.len() };
+        if is_closed { Ok(node) } else { parser.error(CLOSING) }
+    });
+    if !is_reference && matches!(node, Ok(Node::Number(_) | Node::Text(_))) {
+        parser.note(0, "a constant. Constants belong in the manifest's env");
+    }
+    match parser.noted {
+        Some(noted) => Err(ParseError { is_of_form: node.is_err(), ..noted }),
+        None => node.map(|node| (node, parser.at)),
+    }
 }
 
 struct Parser<'a> {
@@ -142,21 +133,14 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn error<T>(&self, problem: &'static str) -> Parsed<T> {
-        Err(ParseError { offset: self.at, problem: problem.into(), is_of_form: true })
+    fn error<T>(&mut self, problem: &'static str) -> Parsed<T> {
+        self.skip_blanks();
+        Err(ParseError { offset: self.at, problem: Problem::Form(problem), is_of_form: true })
     }
 
     /// Notes a problem that is not one of form.
-    fn note(&mut self, offset: usize, problem: impl Into<Problem>) {
-        self.noted.get_or_insert(ParseError { offset, problem: problem.into(), is_of_form: false });
-    }
-
-    /// What was parsed, or the first problem.
-    fn finish(&mut self, parsed: Parsed<Node>) -> Parsed<Node> {
-        match self.noted.take() {
-            Some(noted) => Err(ParseError { is_of_form: parsed.is_err(), ..noted }),
-            None => parsed,
-        }
+    fn note(&mut self, offset: usize, problem: &'static str) {
+        self.noted.get_or_insert(ParseError { offset, problem: Problem::Form(problem), is_of_form: false });
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -172,7 +156,7 @@ impl<'a> Parser<'a> {
     }
 
     fn skip_blanks(&mut self) {
-        self.take(is_blank);
+        self.take(|byte| matches!(byte, b' ' | b'\t'));
     }
 
     /// Goes to the end of `token` if it is next. Before it may be blanks.
@@ -184,12 +168,9 @@ impl<'a> Parser<'a> {
         is_next
     }
 
-    fn expect(&mut self, token: &[u8]) -> Parsed<()> {
-        if self.eat(token) {
-            return Ok(());
-        }
-        self.skip_blanks();
-        self.error(CLOSING)
+    /// What is in parentheses, if `inner` ends there.
+    fn closed<T>(&mut self, inner: T) -> Parsed<T> {
+        if self.eat(b")") { Ok(inner) } else { self.error(CLOSING) }
     }
 
     /// Operands of `:-`. In the outermost chain, a resource is the kubelet's own value.
@@ -242,7 +223,7 @@ impl<'a> Parser<'a> {
         let mut parts = vec![(operators[0], part(self)?)];
         let mut end = self.at;
         while let Some(operator) = operators.into_iter().find(|operator| self.eat(&[*operator])) {
-            let has_blanks = self.at - 1 > end && matches!(self.rest(), [next, ..] if is_blank(*next));
+            let has_blanks = self.at - 1 > end && matches!(self.rest(), [b' ' | b'\t', ..]);
             if operator == b'-' && !has_blanks {
                 self.note(self.at - 1, HYPHEN);
             }
@@ -262,8 +243,7 @@ impl<'a> Parser<'a> {
     fn factor(&mut self) -> Parsed<Node> {
         if self.eat(b"(") {
             let inner = self.chain(false)?;
-            self.expect(b")")?;
-            return Ok(inner);
+            return self.closed(inner);
         }
         self.skip_blanks();
         match self.rest() {
@@ -300,7 +280,7 @@ impl<'a> Parser<'a> {
             if is_percentage { digits != "." } else { !whole.is_empty() && !decimals.is_empty() };
         let is_end =
             !matches!(self.rest(), [byte, ..] if byte.is_ascii_alphanumeric() || b"._%'[(".contains(byte));
-        let is_valid = has_digits && is_end && decimals.len() <= DECIMALS_LIMIT && !decimals.contains('.');
+        let is_valid = has_digits && is_end && decimals.len() <= 9 && !decimals.contains('.');
         let Some(unit) = unit.filter(|_| is_valid) else {
             self.at = start;
             return self.error(
@@ -346,7 +326,13 @@ impl<'a> Parser<'a> {
                 self.note(start, HYPHEN)
             }
             Err(_) if !word.contains(['.', '[']) => self.note(start, NOT_A_FIELD),
-            Err(error) => self.note(start, error),
+            Err(error) => {
+                self.noted.get_or_insert(ParseError {
+                    offset: start,
+                    problem: error.into(),
+                    is_of_form: false,
+                });
+            }
         }
         Ok(Node::Variable(word.into()))
     }
@@ -356,7 +342,7 @@ impl<'a> Parser<'a> {
         while self.eat(b",") {
             arguments.push(self.chain(false)?);
         }
-        self.expect(b")")?;
+        let arguments = self.closed(arguments)?;
         let Some((name, form)) = FUNCTIONS.into_iter().find(|(known, _)| *known == name) else {
             self.note(start, "expected one of the functions min, max, pick, replace, host, json and file");
             return Ok(Node::Call("", arguments));
@@ -398,10 +384,6 @@ fn divides_by_zero(node: &Node) -> bool {
         Node::Number(number) => *operator == b'/' && number.value.is_zero(),
         part => divides_by_zero(part),
     })
-}
-
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
 }
 
 fn is_word(byte: u8) -> bool {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::evaluate::{Scope, Why, evaluate};
-use super::parse::{Node, ParseError, reference};
+use super::parse::{Node, ParseError, Problem, reference};
 use crate::facts::wanted::Missed;
 
 const UNCLOSED: &str = "$( has no closing parenthesis on its line; $$( is a literal $(";
@@ -73,7 +73,8 @@ impl Template {
                 Err(error) => {
                     let end = closing(&text, found + 2);
                     at = end.unwrap_or_else(|end| end);
-                    let unclosed = ParseError { offset: found, problem: UNCLOSED.into(), is_of_form: true };
+                    let unclosed =
+                        ParseError { offset: found, problem: Problem::Form(UNCLOSED), is_of_form: true };
                     errors.push(if end.is_ok() { error } else { unclosed });
                 }
             }
