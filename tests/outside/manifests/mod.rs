@@ -4,6 +4,7 @@
 
 mod documentation;
 mod elsewhere;
+mod entrypoint_scripts;
 mod examples;
 mod policy;
 mod restricted;
