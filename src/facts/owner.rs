@@ -116,12 +116,7 @@ struct Marks<'a> {
 /// Adds the facts that owners, labels and name imply. From the name alone an ordinal is concluded only if
 /// `is_ordinal_named`: then the author says that the name has one.
 pub(crate) fn conclude(facts: &mut Facts, is_ordinal_named: bool) {
-    let marks = Marks {
-        pod: facts.text(Field::POD_NAME).unwrap_or_default(),
-        labels: facts.map(Field::LABELS),
-        annotations: facts.map(Field::ANNOTATIONS),
-        created: facts.created,
-    };
+    let marks = Marks::of(facts);
     let by_labels = marks.owner();
     let ownership = facts.ownership.as_ref();
     let owner = match ownership {
@@ -161,7 +156,16 @@ pub(crate) fn conclude(facts: &mut Facts, is_ordinal_named: bool) {
 /// The fields that have no value if nothing controls the pod.
 const NOBODY: [Field; 4] = [Field::OWNER_KIND, Field::OWNER_NAME, Field::WORKLOAD_KIND, Field::WORKLOAD_NAME];
 
-impl Marks<'_> {
+impl<'a> Marks<'a> {
+    fn of(facts: &'a Facts) -> Self {
+        Marks {
+            pod: facts.text(Field::POD_NAME).unwrap_or_default(),
+            labels: facts.map(Field::LABELS),
+            annotations: facts.map(Field::ANNOTATIONS),
+            created: facts.created,
+        }
+    }
+
     fn label(&self, key: &str) -> Option<&str> {
         self.labels?.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }

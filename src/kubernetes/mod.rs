@@ -2,6 +2,7 @@
 //!
 //! These modules only convert text and values. They do not use files or the network.
 
+pub(crate) mod control_group;
 pub(crate) mod fraction;
 pub(crate) mod image_reference;
 pub(crate) mod key_value;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::facts::field::Field;
 use crate::facts::{Told, Value};
-use crate::kubernetes::names;
-use crate::sources::{cgroup, token};
+use crate::kubernetes::{control_group, names};
+use crate::sources::token;
 use crate::system::mountinfo::Mount;
 use crate::system::surroundings::Surroundings;
 
@@ -202,7 +202,7 @@ fn kata_share<'r>(mount: &Mount, root: &'r str) -> Option<&'r str> {
     let is_random = random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
     // The names of these two could be the sandbox's.
     let is_own = !matches!(name, "hostname" | "resolv.conf");
-    (cgroup::is_id(id) && is_random && is_own).then_some(id)
+    (control_group::is_id(id) && is_random && is_own).then_some(id)
 }
 
 /// The container's ID in the path of what CRI-O mounts into the container itself, and not into the sandbox:
@@ -211,7 +211,7 @@ fn crio_container(root: &str) -> Option<&str> {
     let (directory, file) = root.rsplit_once("/userdata/")?;
     let (storage, id) = directory.rsplit_once('/')?;
     let is_own = matches!(file, "run/secrets" | ".containerenv" | "run/.containerenv");
-    (is_own && storage.ends_with("-containers") && cgroup::is_id(id)).then_some(id)
+    (is_own && storage.ends_with("-containers") && control_group::is_id(id)).then_some(id)
 }
 
 /// Reads the pod's addresses. Answers whether the pod is on the host network.

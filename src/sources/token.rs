@@ -36,12 +36,13 @@ pub(crate) fn is_token(surroundings: &Surroundings, content: &[u8]) -> bool {
     decode(content).is_ok_and(has_claims) || own.is_ok_and(|own| own.trim_ascii() == content.trim_ascii())
 }
 
+/// Why a token tells only a namespace.
+const NO_POD: &str = "names no pod: it is a legacy token, which the kubelet did not project";
+
 /// Reads the claims of the first token that names a pod. If none does, it reads only a namespace, and that also
 /// from the file beside the token.
 pub(crate) fn tell(surroundings: &Surroundings) -> Told {
-    let mut told = Told::default();
-    let mut notes = Vec::new();
-    let mut unreadable = Vec::new();
+    let (mut told, mut notes, mut unreadable) = (Told::default(), Vec::new(), Vec::new());
     for (index, path) in paths(surroundings).enumerate() {
         let display = || surroundings.root.display(&path);
         // A file at one of the other places may be something else.
@@ -55,8 +56,7 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
             }
             Ok(claims) => {
                 tell_namespace(&claims, &mut told);
-                let why = "names no pod: it is a legacy token, which the kubelet did not project";
-                notes.push(Note::new(format!("{} {why}", display()), false));
+                notes.push(Note::new(format!("{} {NO_POD}", display()), false));
             }
             Err(TokenError::Read { source, .. })
                 if is_absent(&source) && surroundings.token_file.is_none() => {}
