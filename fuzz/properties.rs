@@ -72,7 +72,7 @@ fn told(tell: fn(&Surroundings) -> Told, files: &[(&str, &[u8])], environment: E
         std::fs::write(path, content).expect("a file");
     }
     let root = Root::open(directory.path()).expect("a root");
-    let mut surroundings = Surroundings::new(root, &environment, Vec::new(), None, Instant::now);
+    let mut surroundings = Surroundings::new(root, &environment, Instant::now);
     surroundings.environment = Cow::Borrowed(&environment);
     tell(&surroundings)
 }

@@ -46,7 +46,10 @@ pub(super) fn run(
         *argument = OsString::from_vec(expand(template, &prepared, &inputs));
     }
     let require = options.selection().require;
-    let injected = injected(&prepared.variables, require, prepared.is_own)?;
+    let Prepared { variables, is_own, gathered, .. } = prepared;
+    // The facts may have very many labels.
+    drop(gathered);
+    let injected = injected(&variables, require, is_own)?;
     Ok(execute_with(&command, environment, injected, require))
 }
 

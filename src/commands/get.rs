@@ -22,7 +22,7 @@ pub(super) fn run(
     if !root.is_system() && options.api_url.is_none() {
         return Err(CommandError::NoServer);
     }
-    let surroundings = Surroundings::new(root, environment, Vec::new(), None, clock);
+    let surroundings = Surroundings::new(root, environment, clock);
     let facts = gather::identity(&surroundings);
     let namespace = api::namespace(&facts);
     let path = match namespace {

@@ -105,7 +105,8 @@ fn code_of(result: Result<(), CommandError>) -> i32 {
 /// Whether the application must not start without what these options name.
 pub(crate) fn is_essential(options: &Options, environment: &Environment) -> bool {
     let is_missing = |name: &String| environment.get_bytes(name.as_bytes()).is_none();
-    options.require.iter().any(is_missing) || !options.out.is_empty()
+    let writes = !(options.out.is_empty() && options.template.is_empty() && options.file.is_empty());
+    writes || options.require.iter().any(is_missing)
 }
 
 /// Reports a panic in one line. Then `exec` executes its command with the environment as it was, if the application

@@ -47,14 +47,13 @@ impl<'a> Input<'a> {
             let inputs = Inputs { selection, environments, container: None, templates: &templates.all };
             return Ok(Input::Object(read_pod(file, &inputs.wanted().paths)?, Environment::default()));
         }
-        let (volumes, token_file) = (options.volume.clone(), options.token_file.clone());
-        Ok(Input::Container(match options.process {
-            Some(pid) => Surroundings::of_process(pid, volumes, token_file, clock)?,
-            None => {
-                let root = Root::open(options.root())?;
-                Surroundings::new(root, environment, volumes, token_file, clock)
-            }
-        }))
+        let mut surroundings = match options.process {
+            Some(pid) => Surroundings::of_process(pid, clock)?,
+            None => Surroundings::new(Root::open(options.root())?, environment, clock),
+        };
+        surroundings.volumes.clone_from(&options.volume);
+        surroundings.token_file.clone_from(&options.token_file);
+        Ok(Input::Container(surroundings))
     }
 
     /// The container, if the input is one.

@@ -3,9 +3,6 @@
 pub(crate) mod field;
 pub(crate) mod limits;
 pub(crate) mod owner;
-#[cfg(test)]
-#[path = "../../tests/inside/policy.rs"]
-mod policy;
 pub(crate) mod reference;
 pub(crate) mod subject;
 pub(crate) mod topology;
@@ -374,3 +371,7 @@ impl From<Vec<(Field, Value)>> for Told {
         Told { values, notes: Vec::new() }
     }
 }
+
+#[cfg(test)]
+#[path = "../../tests/inside/policy.rs"]
+mod policy;

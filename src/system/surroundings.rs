@@ -47,15 +47,15 @@ pub(crate) enum ReadError {
 
 impl<'a> Surroundings<'a> {
     /// The surroundings of a container with the root directory `root`. `environment` is that of this process.
-    pub(crate) fn new(
-        root: Root,
-        environment: &'a Environment,
-        volumes: Vec<PathBuf>,
-        token_file: Option<PathBuf>,
-        clock: fn() -> Instant,
-    ) -> Self {
-        let environment = environment_below(&root, environment);
-        Self::of(None, root, environment, volumes, token_file, clock)
+    pub(crate) fn new(root: Root, environment: &'a Environment, clock: fn() -> Instant) -> Self {
+        let environment = if root.is_system() {
+            Cow::Borrowed(environment)
+        } else {
+            // The environment of a dry run does not belong to the pod.
+            let recorded = root.read(Path::new("/proc/self/environ"));
+            Cow::Owned(recorded.map(Environment::new).unwrap_or_default())
+        };
+        Self::of(None, root, environment, clock)
     }
 
     /// The surroundings of another process: the files below its root directory, its environment,
@@ -63,28 +63,21 @@ impl<'a> Surroundings<'a> {
     ///
     /// # Errors
     /// The process does not exist, or this process may not read it.
-    pub(crate) fn of_process(
-        pid: u32,
-        volumes: Vec<PathBuf>,
-        token_file: Option<PathBuf>,
-        clock: fn() -> Instant,
-    ) -> Result<Self, TargetError> {
+    pub(crate) fn of_process(pid: u32, clock: fn() -> Instant) -> Result<Self, TargetError> {
         let (target, root, environment) = Target::open(pid)?;
-        Ok(Self::of(Some(target), root, Cow::Owned(environment), volumes, token_file, clock))
+        Ok(Self::of(Some(target), root, Cow::Owned(environment), clock))
     }
 
     fn of(
         target: Option<Target>,
         root: Root,
         environment: Cow<'a, Environment>,
-        volumes: Vec<PathBuf>,
-        token_file: Option<PathBuf>,
         clock: fn() -> Instant,
     ) -> Self {
         let page_size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
         let page_size = page_size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
         let mountinfo = read_process(target.as_ref(), &root, "mountinfo");
-        let issued = OnceCell::new();
+        let (volumes, token_file, issued) = (Vec::new(), None, OnceCell::new());
         Surroundings { root, environment, volumes, token_file, issued, page_size, clock, target, mountinfo }
     }
 
@@ -134,15 +127,6 @@ impl<'a> Surroundings<'a> {
         String::from_utf8(content)
             .map_err(|source| ReadError::NotUtf8 { path: self.root.display(path), source })
     }
-}
-
-fn environment_below<'a>(root: &Root, own: &'a Environment) -> Cow<'a, Environment> {
-    if root.is_system() {
-        return Cow::Borrowed(own);
-    }
-    // The environment of a dry run does not belong to the pod.
-    let recorded = root.read(Path::new("/proc/self/environ"));
-    Cow::Owned(recorded.map(Environment::new).unwrap_or_default())
 }
 
 // Names of directories and control groups may be any bytes. The relevant ones are ASCII.

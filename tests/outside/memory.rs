@@ -189,3 +189,47 @@ fn a_pod_as_large_as_a_cluster_holds_is_read() {
     let is_label = |line: &&str| line.starts_with("POD_LABEL_APP_");
     assert_eq!(output.lines().filter(is_label).count(), COUNT);
 }
+
+/// The most memory whatever a file of a container holds, in KiB. The budget is for the binary that ships. glibc's
+/// smallest allocation is twice musl's, and the code of the debug build is 6 MiB.
+const OF_FILES: u64 = if cfg!(debug_assertions) { 60 << 10 } else { 40 << 10 };
+
+/// Files that are small in bytes and large in memory.
+fn files() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| -> Vec<u8> {
+        let text: String = (0..count).map(line).collect();
+        text.into_bytes()
+    };
+    let labels = lines(90_000, &|number| format!("l{number:05}=\"value-{number}\"\n"));
+    vec![
+        ("an environment of NULs", "proc/self/environ", vec![0; 6 << 20]),
+        ("an environment without values", "proc/self/environ", b"A=\0".repeat(BYTES / 3)),
+        (
+            "an environment of one name",
+            "proc/self/environ",
+            [b"A=".as_slice(), &vec![b'x'; BYTES - 3]].concat(),
+        ),
+        ("90,000 labels", "etc/podinfo/labels", labels),
+        ("labels without a line end", "etc/podinfo/labels", vec![b'x'; BYTES]),
+        ("a hosts file of one line", "etc/hosts", vec![b'x'; BYTES]),
+    ]
+}
+
+#[test]
+fn whatever_a_file_of_the_container_holds_memory_is_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("pod.json");
+    for (what, path, content) in files() {
+        let world = World::recorded("bare", "web");
+        world.write(path, content);
+        for (arguments, expected) in [
+            (&["exec", "--labels", "--", "/no/such/command"][..], 127),
+            (&["write", "--labels", "--out", out.to_str().unwrap()], 0),
+        ] {
+            let (code, peak) = peak(world.command(arguments), directory.path());
+            println!("{what}: {}: {peak} KiB", arguments[0]);
+            assert_eq!(code, expected, "{what}: {arguments:?}");
+            assert!(peak <= OF_FILES, "{what}: {arguments:?}: {peak} KiB");
+        }
+    }
+}
