@@ -12,6 +12,7 @@ FOLDER = pathlib.Path(__file__).resolve().parents[2] / "examples"
 ELSEWHERE = {
     "dry-run": "needs no cluster",
     "admission-policy": "is installed by policies.py",
+    "entrypoint-scripts": "takes the images of a dozen programs; tests/outside renders and starts them",
     "helm": "needs Helm; tests/outside renders it",
     "kyverno": "needs Kyverno; its policies are those of admission-policy",
 }
