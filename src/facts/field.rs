@@ -273,14 +273,14 @@ pub(crate) struct Row {
     pub(crate) keys: Option<KeyCheck>,
     /// An expression must name one entry: `node.labels['KEY']`.
     pub(crate) needs_key: bool,
-    /// The path of keys in the JSON document.
+    /// The path of keys in the JSON document; empty if it is not there.
     pub(crate) document: &'static [&'static str],
 }
 
 /// Whether a text can be the key of a map.
 pub(crate) type KeyCheck = fn(&str) -> bool;
 
-use Object::{ContainerSpec, ContainerStatus, KubeSystem, Namespace, Node, Pod};
+use Object::{ContainerSpec, ContainerStatus, KubeSystem, Node, Pod};
 use Source::{Api, Cgroup, Environment, Kubelet, Labels, Option as Given, Token, Volume};
 
 /// The default values of a row.
@@ -358,12 +358,5 @@ pub(crate) static TABLE: &[Row] = &[
     Row { path: "spec.hostname", kind: Kind::Subdomain, sources: &[Kubelet, Api], place: at(Pod, "/spec/hostname"), ..FIELD },
     Row { path: "spec.subdomain", kind: Kind::Subdomain, sources: &[Kubelet, Api], place: at(Pod, "/spec/subdomain"), ..FIELD },
     Row { path: "dns.nameservers", kind: Kind::Addresses, sources: &[Kubelet], ..FIELD },
-    Row { path: "metadata.creationTimestamp", place: at(Pod, "/metadata/creationTimestamp"), document: &["pod", "creationTimestamp"], ..FIELD },
-    Row { path: "status.startTime", place: at(Pod, "/status/startTime"), is_late_in_api: true, document: &["pod", "startTime"], ..FIELD },
-    Row { path: "spec.priorityClassName", place: at(Pod, "/spec/priorityClassName"), document: &["pod", "priorityClassName"], ..FIELD },
-    Row { path: "spec.runtimeClassName", place: at(Pod, "/spec/runtimeClassName"), document: &["pod", "runtimeClassName"], ..FIELD },
-    Row { path: "spec.schedulerName", place: at(Pod, "/spec/schedulerName"), document: &["pod", "schedulerName"], ..FIELD },
-    Row { path: "namespace.uid", kind: Kind::Uid, place: at(Namespace, "/metadata/uid"), document: &["namespace", "uid"], ..FIELD },
-    Row { path: "namespace.labels", kind: Kind::Map, keys: LABEL_KEYS, place: at(Namespace, "/metadata/labels"), needs_key: true, document: &["namespace", "labels"], ..FIELD },
     Row { path: "cluster.uid", kind: Kind::Uid, place: at(KubeSystem, "/metadata/uid"), document: &["cluster", "uid"], ..FIELD },
 ];

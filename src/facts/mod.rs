@@ -120,6 +120,11 @@ impl Told {
         self.notes.push(Note::new(text, true));
     }
 
+    /// Adds a note on why `fields` are not known.
+    pub(crate) fn absent_of(&mut self, fields: &[Field], text: impl Into<String>) {
+        self.notes.push(Note { about: fields.to_vec(), ..Note::new(text, false) });
+    }
+
     /// Adds a note on why `field` alone is not known.
     pub(crate) fn absent_field(&mut self, field: Field, text: impl Into<String>) {
         self.notes.push(Note { about: vec![field], ..Note::new(text, false) });
@@ -245,6 +250,12 @@ impl Facts {
     /// The fact about `field`, if there is one.
     pub(crate) fn get(&self, field: Field) -> Option<&Fact> {
         self.look_up(field).filter(|fact| fact.value != Value::Nothing)
+    }
+
+    /// The fact about `field`, or a part of it that is known.
+    pub(crate) fn get_part(&self, field: Field) -> Option<&Fact> {
+        let part = |fact: &&Fact| matches!(fact.value, Value::Part(_));
+        self.get(field).or_else(|| self.slots[field.position()].facts.iter().find(part))
     }
 
     /// The text of `field`.

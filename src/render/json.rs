@@ -18,7 +18,7 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut root = BTreeMap::new();
     root.insert("schema", Node::Text(SCHEMA.into()));
     for field in Field::all() {
-        if let Some(fact) = document.facts.get(field)
+        if let Some(fact) = document.facts.get_part(field)
             && let Some(value) = node(field.kind, &fact.value)
         {
             put(&mut root, field.document, value);
@@ -76,7 +76,7 @@ fn node(kind: Kind, value: &Value) -> Option<Node<'_>> {
         (_, Value::Quantity(quantity)) => Some(Node::Text(quantity.to_string().into())),
         // Without CPU and memory there may be no other resource.
         (_, Value::Quantities(map)) => (!map.is_empty()).then_some(Node::Quantities(map)),
-        (_, Value::Map(map)) => Some(Node::Map(map)),
+        (_, Value::Map(map) | Value::Part(map)) => Some(Node::Map(map)),
         _ => None,
     }
 }

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
-use super::volume::DATA;
+use super::volume::{DATA, sub_paths};
 use crate::system::root::{Directory, Root, Stamp};
 use crate::system::surroundings::Surroundings;
 
@@ -93,7 +93,13 @@ impl<'a> Watches<'a> {
         surroundings: &'a Surroundings,
         places: Vec<(&'a Root, PathBuf)>,
     ) -> Result<Self, WatchError> {
-        warn_of_sub_paths(surroundings, &places);
+        let own: Vec<PathBuf> = places.iter().map(|(_, place)| place.clone()).collect();
+        for point in sub_paths(surroundings, &own) {
+            log::warn!(
+                "{}: mounted by subPath, so it never changes; mount the volume whole",
+                point.display()
+            );
+        }
         let is_blind = places.iter().any(|(_, place)| is_silent(surroundings, place));
         let directories = places.into_iter().map(|(root, place)| Watched::new(root, place)).collect();
         let (inotify, failure) = match Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) {
@@ -281,21 +287,4 @@ fn is_silent(surroundings: &Surroundings, place: &Path) -> bool {
     // The last of several mounts at one mount point is on top.
     let nearest = around.max_by_key(|mount| mount.mount_point().len());
     nearest.is_some_and(|mount| mount.is_shared_by_sandbox())
-}
-
-/// Warns about subPath mounts, which never get updates (`volumeMounts[].subPath`, Kubernetes API reference).
-fn warn_of_sub_paths(surroundings: &Surroundings, places: &[(&Root, PathBuf)]) {
-    for mount in surroundings.mounts().into_iter().flatten() {
-        let point = mount.mount_point().into_owned();
-        let point = Path::new(&point);
-        let is_ours = places.iter().any(|(_, place)| point == place || point.parent() == Some(place));
-        // Only volumes that the kubelet updates have versions. A subPath of an emptyDir does change.
-        let is_version = mount.root().split('/').any(|part| part.starts_with(".."));
-        if is_ours && is_version {
-            log::warn!(
-                "{}: mounted by subPath, so it never changes; mount the volume whole",
-                point.display()
-            );
-        }
-    }
 }

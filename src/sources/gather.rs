@@ -91,6 +91,12 @@ pub(crate) fn gather<'a>(origin: Origin<'a>, request: &Request, shared: &mut Sha
             let (settings, subject, wanted) = (request.api, &gathered.subject, &wanted);
             let question = api::Question { surroundings, settings, wanted, subject };
             gathered.not_queried = shared.server.read(&question, facts).err();
+            for field in [Field::LABELS, Field::ANNOTATIONS] {
+                let is_newer = request.api.is_always() && facts.told_by(Source::Api, field).is_some();
+                if is_newer && volume::is_by_sub_path(surroundings, field) {
+                    facts.retract(Source::Volume, field);
+                }
+            }
         }
         Origin::Object(pod) => {
             pod::read(pod, &gathered.subject, &wanted.paths, pod::Choice::Default, facts);

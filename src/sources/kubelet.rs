@@ -214,10 +214,15 @@ fn crio_container(root: &str) -> Option<&str> {
     (is_own && storage.ends_with("-containers") && control_group::is_id(id)).then_some(id)
 }
 
+/// The fields that `/etc/hosts` has, and those that `/etc/resolv.conf` has.
+const OF_HOSTS: [Field; 5] = [Field::POD_IP, Field::POD_IPS, Field::FQDN, Field::HOSTNAME, Field::SUBDOMAIN];
+const OF_RESOLV_CONF: [Field; 3] = [Field::POD_NAMESPACE, Field::CLUSTER_DOMAIN, Field::NAMESERVERS];
+
 /// Reads the pod's addresses. Answers whether the pod is on the host network.
 fn tell_hosts(surroundings: &Surroundings, mounts: &Mounts, told: &mut Told) -> bool {
     if mounts.hosts == HostsFile::Other || (mounts.hosts != HostsFile::Unknown && mounts.pod().is_err()) {
-        told.absent(
+        told.absent_of(
+            &OF_HOSTS,
             "/etc/hosts has no pod IP: a volume is mounted there, and not this pod's file of the kubelet",
         );
         return false;
@@ -225,21 +230,24 @@ fn tell_hosts(surroundings: &Surroundings, mounts: &Mounts, told: &mut Told) -> 
     let hosts = match surroundings.read_text(Path::new(ETC_HOSTS)) {
         Ok(hosts) => hosts,
         Err(error) => {
-            told.absent(error.to_string());
+            told.absent_of(&OF_HOSTS, error.to_string());
             return false;
         }
     };
     let header = hosts.lines().next().unwrap_or_default();
     let Some(kind) = header.strip_prefix(MANAGED_HOSTS) else {
-        told.absent("/etc/hosts is not a file of the kubelet: did an image or a volume replace it?");
+        told.absent_of(
+            &OF_HOSTS,
+            "/etc/hosts is not a file of the kubelet: did an image or a volume replace it?",
+        );
         return false;
     };
     if kind != "." {
-        told.absent("/etc/hosts has no pod IP: the pod is on the host network");
+        told.absent_of(&OF_HOSTS, "/etc/hosts has no pod IP: the pod is on the host network");
         return true;
     }
     let Some(hostname) = surroundings.hostname() else {
-        told.absent("the pod IP cannot be found in /etc/hosts: the hostname is not known");
+        told.absent_of(&OF_HOSTS, "the pod IP cannot be found in /etc/hosts: the hostname is not known");
         return false;
     };
     let addresses = addresses_of(&hostname, &hosts);
@@ -249,7 +257,7 @@ fn tell_hosts(surroundings: &Surroundings, mounts: &Mounts, told: &mut Told) -> 
             told.text(Field::POD_IPS, addresses.join(","));
             tell_names(&hosts, first, told);
         }
-        None => told.absent(format!("/etc/hosts has no line for the hostname {hostname:?}")),
+        None => told.absent_of(&OF_HOSTS, format!("/etc/hosts has no line for the hostname {hostname:?}")),
     }
     false
 }
@@ -290,7 +298,7 @@ fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
 fn tell_resolv_conf(surroundings: &Surroundings, is_host_network: bool, told: &mut Told) {
     let resolv_conf = match surroundings.read_text(Path::new("/etc/resolv.conf")) {
         Ok(text) => text,
-        Err(error) => return told.absent(error.to_string()),
+        Err(error) => return told.absent_of(&OF_RESOLV_CONF, error.to_string()),
     };
     let servers = resolv_conf.lines().filter_map(|line| line.strip_prefix("nameserver"));
     let servers = servers.filter(|server| server.starts_with([' ', '\t'])).map(str::trim);
@@ -304,9 +312,10 @@ fn tell_resolv_conf(surroundings: &Surroundings, is_host_network: bool, told: &m
             told.text(Field::POD_NAMESPACE, namespace);
             told.value(Field::CLUSTER_DOMAIN, Value::Text(domain.to_owned()));
         }
-        None => {
-            told.absent("/etc/resolv.conf has no search list of a cluster: is dnsPolicy not ClusterFirst?")
-        }
+        None => told.absent_of(
+            &OF_RESOLV_CONF,
+            "/etc/resolv.conf has no search list of a cluster: is dnsPolicy not ClusterFirst?",
+        ),
     }
 }
 

@@ -63,6 +63,28 @@ pub(crate) fn tell(surroundings: &Surroundings, subject: &Subject) -> Told {
     told
 }
 
+/// The mount points in `places` of subPaths of volumes, whose files never change (`volumeMounts[].subPath`, Kubernetes
+/// API reference).
+pub(crate) fn sub_paths<'a>(
+    surroundings: &'a Surroundings,
+    places: &'a [PathBuf],
+) -> impl Iterator<Item = PathBuf> + 'a {
+    // Only volumes that the kubelet updates have versions. A subPath of an emptyDir does change.
+    let mounts = surroundings.mounts().into_iter().flatten();
+    let versions = mounts.filter(|mount| mount.root().split('/').any(|part| part.starts_with("..")));
+    let points = versions.map(|mount| PathBuf::from(mount.mount_point().into_owned()));
+    points.filter(|point| places.iter().any(|place| point == place || point.parent() == Some(place)))
+}
+
+/// Whether the file of `field` is mounted by subPath.
+pub(crate) fn is_by_sub_path(surroundings: &Surroundings, field: Field) -> bool {
+    let places = places(surroundings);
+    sub_paths(surroundings, &places).any(|point| {
+        let name = point.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        places.contains(&point) || field.files.contains(&name)
+    })
+}
+
 /// The directories to read.
 fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
     match surroundings.volumes.is_empty() {
@@ -273,13 +295,16 @@ fn tell_map(field: Field, path: &dyn Fn() -> String, file: impl Read, told: &mut
         line.clear();
     }
     let (mut map, broken) = reader.finish();
+    // A file with a broken line may be that of one label: it is no proof that the pod has no others.
+    let is_whole = broken.is_empty();
     for line in broken {
-        told.broken(format!("{}: line {}: {}; the other lines are used", path(), line.number, line.reason));
+        let why = format!("{}: line {}: {}; the other lines are used", path(), line.number, line.reason);
+        told.broken_field(field, why);
     }
     if field == Field::ANNOTATIONS {
         map.retain(|key, _| !is_of_kubelet(key));
     }
-    told.value(field, Value::Map(map));
+    told.value(field, if is_whole { Value::Map(map) } else { Value::Part(map) });
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Why a variable is missing, and how the pod's author can make it known.
 
 use crate::facts::Note;
-use crate::facts::field::{Field, Source};
+use crate::facts::field::{Field, Object, Source};
 use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
 use crate::sources::api::NotQueried;
@@ -140,7 +140,9 @@ fn ways_to_know(field: Field, name: &str, gathered: &Gathered) -> Vec<String> {
     if gathered.not_queried == Some(NotQueried::Object) {
         return ways;
     }
-    if has(Source::Token) && !has_token {
+    // A static pod cannot mount a token. Its UID is no UUID.
+    let is_static = gathered.facts.text(Field::POD_UID).is_some_and(|uid| !uid.contains('-'));
+    if has(Source::Token) && !has_token && !is_static {
         ways.push(MOUNT_TOKEN.to_owned());
     }
     if has(Source::Environment) && is_downward {
@@ -158,12 +160,14 @@ fn ways_to_know(field: Field, name: &str, gathered: &Gathered) -> Vec<String> {
         ways.push("add --container NAME".to_owned());
     }
     if field.place.is_some() && gathered.not_queried == Some(NotQueried::NotRequested) {
-        let ask = format!("ask the API with --require {name}");
+        let resource = if field.object() == Some(Object::Node) { "nodes" } else { "pods" };
+        let ask =
+            format!("ask the API with --set {name}={} (one request; needs get on {resource})", field.path);
         match (has_token, has(Source::Token)) {
             (true, _) => ways.push(ask),
-            (false, false) => ways.push(format!("{MOUNT_TOKEN} and {ask}")),
+            (false, false) if !is_static => ways.push(format!("{MOUNT_TOKEN} and {ask}")),
             // With the token, the API is not needed.
-            (false, true) => {}
+            (false, _) => {}
         }
     }
     ways.truncate(2);

@@ -39,7 +39,7 @@ def _set_options():
         [
             *words,
             "--set \"TEST=metadata.labels['test']\"",
-            "--set NAMESPACE_UID=namespace.uid",
+            "--set NAMESPACE_UID=namespace.metadata.uid",
             "--set CLUSTER_UID=cluster.uid",
         ]
     )
@@ -311,7 +311,7 @@ class Facts:
             for index, label in enumerate(NODE_LABELS)
         }
         wanted["TEST"] = ("metadata.labels['…']", pod["metadata"]["labels"]["test"])
-        wanted["NAMESPACE_UID"] = ("namespace.uid", self.run.namespace_uid)
+        wanted["NAMESPACE_UID"] = ("namespace.metadata.uid", self.run.namespace_uid)
         wanted["CLUSTER_UID"] = ("cluster.uid", self.run.cluster_uid)
         verdicts = []
         for name, (fact, true) in wanted.items():

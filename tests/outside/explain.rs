@@ -284,25 +284,35 @@ fn every_variable_of_the_table_is_known_or_says_why_not() {
 #[test]
 fn a_reason_says_what_to_do_where_something_can_be_done() {
     for (pod, container, name, says) in [
-        ("bare", "web", "CONTAINER_IMAGE", "not asked for; ask the API with --require CONTAINER_IMAGE"),
+        (
+            "bare",
+            "web",
+            "CONTAINER_IMAGE",
+            "not asked for; ask the API with --set CONTAINER_IMAGE=container.image (one request; needs get on pods)",
+        ),
         (
             "bare",
             "web",
             "HOST_IP",
-            "no local source has it; set HOST_IP with fieldRef status.hostIP, or ask the API with --require HOST_IP",
+            "no local source has it; set HOST_IP with fieldRef status.hostIP, or ask the API with --set HOST_IP=status.hostIP (one request; needs get on pods)",
         ),
         (
             "bare",
             "web",
             "WORKLOAD_NAME",
-            "not asked for; mount labels in a downwardAPI volume, or ask the API with --require WORKLOAD_NAME",
+            "not asked for; mount labels in a downwardAPI volume, or ask the API with --set WORKLOAD_NAME=workload.name (one request; needs get on pods)",
         ),
-        ("downward", "main", "WORKLOAD_NAME", "not asked for; ask the API with --require WORKLOAD_NAME"),
+        (
+            "downward",
+            "main",
+            "WORKLOAD_NAME",
+            "not asked for; ask the API with --set WORKLOAD_NAME=workload.name (one request; needs get on pods)",
+        ),
         (
             "bare",
             "web",
             "CONTAINER_CPU_REQUEST_MILLICORES",
-            "not asked for; set CONTAINER_CPU_REQUEST_MILLICORES with resourceFieldRef requests.cpu, or ask the API with --require CONTAINER_CPU_REQUEST_MILLICORES",
+            "not asked for; set CONTAINER_CPU_REQUEST_MILLICORES with resourceFieldRef requests.cpu, or ask the API with --set CONTAINER_CPU_REQUEST_MILLICORES=requests.cpu (one request; needs get on pods)",
         ),
         ("nolimits", "main", "CONTAINER_MEMORY_LIMIT_KIBIBYTES", "the container has no limits.memory"),
         (
@@ -316,7 +326,7 @@ fn a_reason_says_what_to_do_where_something_can_be_done() {
             "notoken",
             "main",
             "CONTAINER_IMAGE",
-            "not asked for; mount the service account token and ask the API with --require CONTAINER_IMAGE",
+            "not asked for; mount the service account token and ask the API with --set CONTAINER_IMAGE=container.image (one request; needs get on pods)",
         ),
     ] {
         let world = World::recorded(pod, container);

@@ -25,6 +25,7 @@ mod mounts;
 mod needs;
 mod never_in_the_way;
 mod otel;
+mod paths;
 mod process;
 mod programs;
 mod readme;

@@ -262,7 +262,7 @@ fn the_api_server_is_asked_only_if_no_operand_before_is_known() {
     let image = "docker.io/library/busybox:local";
     assert_eq!(asked("container.image:-metadata.name", image), 1);
     assert_eq!(asked("container.image:-'none'", image), 1);
-    assert_eq!(asked("spec.priorityClassName:-'none'", "none"), 1);
+    assert_eq!(asked("pod.spec.priorityClassName:-'none'", "none"), 1);
     assert_eq!(asked("$(POD_NAME)/$(CONTAINER_IMAGE)", &format!("bare/{image}")), 1);
     assert_eq!(asked("$(POD_NAME)", "bare"), 0);
 }

@@ -9,7 +9,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::made::{document, only_line};
-use crate::world::{World, fixtures};
+use crate::server::{Response, Server, always};
+use crate::world::{World, fixtures, pod_json};
+
+/// An API server that knows the recorded Pod object of `pod`.
+fn api_of(pod: &str) -> Server {
+    let object = std::fs::read_to_string(pod_json(pod)).unwrap();
+    Server::start(always(Response::json(&serde_json::from_str(&object).unwrap())))
+}
 
 /// A world with nothing but these files in `/etc/podinfo`.
 fn podinfo(files: &[(&str, &str)]) -> World {
@@ -316,4 +323,61 @@ fn a_swap_in_the_middle_of_reading_cannot_mix_two_versions() {
         read_new += usize::from(*label == new);
     }
     println!("{read_new} of {RUNS} runs read the version that came while they ran");
+}
+
+/// A manifest may mount one label under the name `labels`. That is no proof that there are no others.
+#[test]
+fn a_file_that_does_not_parse_is_no_proof_of_absence() {
+    for content in ["web", "app=\"demo\"\nweb", "app=\"demo\"\ntier=\"unclosed"] {
+        let server = api_of("bare");
+        let world = server.world("bare", "web");
+        world.write("etc/podinfo/labels", content);
+        let url = server.url();
+        let options = ["print", "--format=json", "--api-url", &url, "--set=APP=metadata.labels['app']"];
+        let outcome =
+            world.run([&options[..], &["--set=NONE=metadata.labels['none']"]].concat()).expect_code(0);
+        let told = &outcome.json()["variables"];
+        assert_eq!((&told["APP"], &told["NONE"]), (&json!("demo"), &Value::Null), "{content:?}");
+        assert_eq!(server.requests().len(), 1, "{content:?}");
+    }
+    // What the file has is true all the same.
+    let world = podinfo(&[("labels", "app=\"demo\"\nweb")]);
+    let options = ["--set=APP=metadata.labels['app']", "--set=TIER=metadata.labels['tier']", "--labels"];
+    let told =
+        world.run([&["print", "--format=json", "--api=never"], &options[..]].concat()).expect_code(0).json();
+    assert_eq!(told["variables"]["APP"], "demo");
+    assert_eq!(told["variables"]["POD_LABEL_APP"], "demo");
+    assert_eq!(told["variables"]["TIER"], Value::Null);
+    assert_eq!(told["pod"]["labels"], json!({"app": "demo"}));
+}
+
+#[test]
+fn of_a_whole_file_what_is_absent_is_not_asked_for() {
+    let server = api_of("bare");
+    let world = server.world("bare", "web");
+    world.write("etc/podinfo/labels", "app=\"demo\"");
+    let url = server.url();
+    let options = ["print", "--format=json", "--api-url", &url, "--set=T=metadata.labels['tier']:-'none'"];
+    assert_eq!(world.run(options).expect_code(0).json()["variables"]["T"], "none");
+    assert_eq!(server.requests().len(), 0);
+}
+
+/// Such a file never changes.
+#[test]
+fn labels_by_sub_path_are_the_api_s_where_it_is_always_asked() {
+    let server = api_of("bare");
+    let world = server.world("bare", "web");
+    world.write("etc/podinfo/labels", "app=\"old\"");
+    let mounts = std::fs::read_to_string(world.path().join("proc/self/mountinfo")).unwrap();
+    let root =
+        "/var/lib/kubelet/pods/a842ea9c-d88b-4d9f-aa86-7f5aa3946662/volumes/kubernetes.io~downward-api/x";
+    let line = format!("990 1 7:0 {root}/..2026_01_01/labels /etc/podinfo/labels rw - ext4 /dev/x rw\n");
+    let url = server.url();
+    let app = |api: &str| {
+        let options = ["print", "--format=json", "--api-url", &url, api, "--set=A=metadata.labels['app']"];
+        world.run(options).expect_code(0).json()["variables"]["A"].take()
+    };
+    assert_eq!((app("--api=auto"), app("--api=always")), (json!("old"), json!("old")));
+    world.remove("proc/self/mountinfo").write("proc/self/mountinfo", mounts + &line);
+    assert_eq!((app("--api=auto"), app("--api=always")), (json!("old"), json!("demo")));
 }

@@ -66,7 +66,7 @@ fn other_objects_cost_one_request_for_all_containers_too() {
     });
     let world = server.world("bare", "init");
     let (_, documents) =
-        written(&world, &server, &["--set=UID=namespace.uid", "--set=IMAGE=container.image"]);
+        written(&world, &server, &["--set=UID=namespace.metadata.uid", "--set=IMAGE=container.image"]);
     for document in documents {
         assert_eq!(document["variables"]["UID"], "uid-1");
     }

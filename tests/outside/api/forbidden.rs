@@ -141,11 +141,7 @@ impl Grant {
 fn said(outcome: &Outcome) -> [&str; 2] {
     let is_of_variable = |line: &&str| line.contains(" is set: ") || line.contains(" is not set: ");
     let lines = outcome.stderr.lines().filter(|line| !is_of_variable(line));
-    let mut lines: Vec<&str> = lines.collect();
-    if let Some(advice) = lines.last_mut() {
-        // What is pasted follows the prefix.
-        *advice = advice.splitn(3, ": ").last().unwrap_or_default();
-    }
+    let lines: Vec<&str> = lines.collect();
     lines.try_into().unwrap_or_else(|lines| panic!("not two lines: {lines:#?}"))
 }
 

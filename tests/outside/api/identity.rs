@@ -130,7 +130,8 @@ fn the_search_list_of_dns_addresses_no_request() {
     world.environ(&[("POD_NAME", "notoken")]);
     let namespace = world.run(["print", "POD_NAMESPACE"]).expect_code(0).stdout;
     assert_eq!(namespace, "default\n", "the list names it");
-    let outcome = exec(&world, &server.url(), &["--labels", "--set=UID=namespace.uid"]).expect_code(0);
+    let outcome =
+        exec(&world, &server.url(), &["--labels", "--set=UID=namespace.metadata.uid"]).expect_code(0);
     assert!(started(&outcome));
     assert_says(&outcome, &["the pod's name or namespace is not known", "POD_NAMESPACE with fieldRef"]);
     let get = ["/api/v1/namespaces/{namespace}/pods"];
