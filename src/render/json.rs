@@ -8,7 +8,6 @@ use serde::{Serialize, Serializer};
 use super::Document;
 use crate::facts::Value;
 use crate::facts::field::{Field, Kind};
-use crate::kubernetes::quantity::Quantity;
 
 /// The name and version of the document's schema.
 const SCHEMA: &str = "introspod/v1";
@@ -43,7 +42,6 @@ enum Node<'a> {
     List(Vec<Cow<'a, str>>),
     Object(BTreeMap<&'a str, Node<'a>>),
     Map(&'a BTreeMap<String, String>),
-    Quantities(&'a BTreeMap<String, Quantity>),
     /// The values of variables, or their sources.
     Variables(&'a Document<'a>, bool),
 }
@@ -56,9 +54,6 @@ impl Serialize for Node<'_> {
             Node::List(list) => serializer.collect_seq(list),
             Node::Object(object) => serializer.collect_map(object),
             Node::Map(map) => serializer.collect_map(*map),
-            Node::Quantities(map) => {
-                serializer.collect_map(map.iter().map(|(name, quantity)| (name, quantity.to_string())))
-            }
             Node::Variables(document, is_source) => {
                 serializer.collect_map(document.shown().map(|(name, variable)| {
                     (name, if *is_source { &*variable.source } else { variable.value.as_str() })
@@ -75,7 +70,11 @@ fn node(kind: Kind, value: &Value) -> Option<Node<'_>> {
         (_, Value::Text(text)) => Some(Node::Text(text.into())),
         (_, Value::Quantity(quantity)) => Some(Node::Text(quantity.to_string().into())),
         // Without CPU and memory there may be no other resource.
-        (_, Value::Quantities(map)) => (!map.is_empty()).then_some(Node::Quantities(map)),
+        (_, Value::Quantities(map)) => {
+            let entries =
+                map.iter().map(|(name, quantity)| (name.as_str(), Node::Text(quantity.to_string().into())));
+            (!map.is_empty()).then(|| Node::Object(entries.collect()))
+        }
         (_, Value::Map(map) | Value::Part(map)) => Some(Node::Map(map)),
         _ => None,
     }
