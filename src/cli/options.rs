@@ -57,6 +57,8 @@ pub(super) struct Declaration {
     pub(super) kind: Kind,
     /// Whether the application cannot do without what its variable says, so that `exec` fails if it is broken.
     pub(super) is_essential: bool,
+    /// Whether its variable is broken in `exec` if no file has this name. `-` is standard input.
+    pub(super) names_file: bool,
     /// The subcommand that does not read its variable.
     pub(super) unread_by: Option<Subcommand>,
     /// The options that it cannot be combined with, or [`OPERANDS`].
@@ -96,6 +98,7 @@ macro_rules! options {
                 subcommands: &$subcommands,
                 kind: Kind::Once,
                 is_essential: false,
+                names_file: false,
                 unread_by: None,
                 excludes: &[],
                 check: |text| $($parse)::+(text).map(|_: $value| ()),
@@ -150,7 +153,8 @@ options! {
     "Files" for [Exec, Write, Print, Watch] {
         /// write the file OUT from the template IN, in which $(EXPRESSION) stands for a value; of a directory IN every
         /// file; print --template IN shows the result; repeatable
-        template: Vec<TemplatePair> = "template" "IN:OUT", values::template, { kind: List, is_essential: true, unread_by: Some(Print), excludes: &["format", "explain", OPERANDS] };
+        template: Vec<TemplatePair> = "template" "IN:OUT", values::template,
+            { kind: List, is_essential: true, unread_by: Some(Print), excludes: &["format", "explain", OPERANDS] };
     }
     "Files" for [Exec, Write, Watch] {
         /// write the file OUT from the template TEXT, and a newline; repeatable
@@ -182,7 +186,7 @@ options! {
     }
     "Where to read" for [Exec, Write, Print] {
         /// read the Pod object in FILE (- is standard input) and nothing else
-        pod: Option<PathBuf> = "pod" "FILE", values::parsed, { kind: Once, excludes: &["api-url", "process"] };
+        pod: Option<PathBuf> = "pod" "FILE", values::parsed, { kind: Once, names_file: true, excludes: &["api-url", "process"] };
     }
     "Where to read" for [Write, Print] {
         /// describe the container of the process PID, not that of introspod
@@ -190,7 +194,7 @@ options! {
     }
     "Where to read" for [Exec, Write, Print, Watch, Get] {
         /// read every path below DIR, such as the root of a recorded container
-        root: Option<PathBuf> = "root" "DIR", values::parsed, { kind: Once, excludes: &["process"] };
+        root: Option<PathBuf> = "root" "DIR", values::parsed, { kind: Once, names_file: true, excludes: &["process"] };
     }
 }
 
@@ -310,7 +314,7 @@ impl Options {
     /// Checks the files of `write` and `watch`, which may describe several containers.
     fn check_files(&self, row: &Row) -> Result<(), UsageError> {
         let templates = self.template.iter().filter_map(|(_, output)| output.as_ref());
-        let files = templates.chain(self.file.iter().filter_map(|file| file.target.as_ref()));
+        let files = templates.chain(self.file.iter().filter_map(FileTemplate::target));
         let files: Vec<&FileName> = self.out.iter().map(|out| &out.file).chain(files).collect();
         if files.is_empty() {
             return Err(UsageError::Needs { subcommand: row.name, needs: row.needs });

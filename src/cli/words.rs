@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::slice::Iter;
 
 use argh::FromArgs;
@@ -190,6 +191,10 @@ impl<'a> Words<'a> {
         }
     }
 
+    fn is_optional(&self, one: &Given) -> bool {
+        self.row.subcommand == Subcommand::Exec && !one.is_essential()
+    }
+
     /// Fails with `error`. But a variable must not keep `exec` from its command: unless it is essential, it has
     /// no effect, with a warning.
     fn refuse(&self, is_essential: bool, error: UsageError) -> Result<(), UsageError> {
@@ -218,9 +223,13 @@ impl<'a> Words<'a> {
             if before.into_iter().chain(rival.map(|(_, rank)| rank)).any(|rank| rank > one.rank) {
                 continue;
             }
+            let is_missing = one.option.names_file && one.value != "-" && !Path::new(&*one.value).exists();
             let is_single = matches!(one.option.kind.of(self.row.subcommand), Kind::Once | Kind::PerName);
             match ((one.option.check)(&one.value), rival) {
                 (Err(why), _) => self.refuse(one.is_essential(), one.not_valid(why))?,
+                (Ok(()), _) if is_missing && self.is_optional(one) => {
+                    self.refuse(false, one.not_valid("must name a file that exists".to_owned()))?;
+                }
                 (Ok(()), Some((name, _))) => self.refuse(one.is_essential(), one.combined_with(name))?,
                 (Ok(()), None) if is_single && before.is_some() => {
                     self.refuse(one.is_essential(), UsageError::Twice(one.place.clone()))?;

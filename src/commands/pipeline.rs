@@ -130,7 +130,7 @@ impl<'a> Input<'a> {
             if is_private {
                 log::info!("{}: something private is in it; its mode is {mode:04o}", path.display());
             }
-            Ok(File { path, content, mode, creates_directory: template.creates_directory })
+            Ok(File { path, content, mode, creates_directory: template.creates_directory() })
         };
         let rendered = self.rendered(prepared, options, application, templates, Stays::Unknown)?;
         Ok(rendered.into_iter().map(file).collect::<Result<_, TemplateError>>()?)

@@ -39,8 +39,10 @@ pub(super) fn run(
         return prepared.write_files(options).map(drop);
     }
     if !options.operands.is_empty() {
+        // First, because its errors say more about a variable that is set but not shown.
+        let values = values(&options.operands, &input, &prepared)?;
         input.require(&prepared, options)?;
-        to_standard_output(values(&options.operands, &input, &prepared)?.as_bytes())?;
+        to_standard_output(values.as_bytes())?;
         return prepared.write_files(options).map(drop);
     }
     let format = options.format.unwrap_or_else(|| match std::io::stdout().is_terminal() {

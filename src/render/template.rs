@@ -27,11 +27,20 @@ pub(crate) const TOTAL_LIMIT: usize = 8 << 20;
 pub(crate) struct FileTemplate {
     /// The name of the template, for messages.
     name: String,
+    origin: Origin,
     /// The file to write; none if the result is printed.
-    pub(crate) target: Option<FileName>,
-    /// Whether the file's directory is created if it does not exist.
-    pub(crate) creates_directory: bool,
+    target: Option<FileName>,
     pub(crate) template: Rc<Template>,
+}
+
+/// Where the text of a template comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Origin {
+    /// An option. The kubelet may have expanded a secret in it, so no message contains a part of it.
+    Option,
+    File,
+    /// A file of a directory. The directory for the results is created.
+    Directory,
 }
 
 /// A file cannot be made from a template.
@@ -103,20 +112,19 @@ impl FileTemplate {
     /// The template of `--file OUT=TEXT`. The file ends in a newline.
     pub(crate) fn of_text(target: FileName, text: &str) -> Result<Self, TemplateError> {
         let end = if text.ends_with('\n') { "" } else { "\n" };
-        // The text is not part of the name, because the kubelet may have expanded a secret in it.
         let name = format!("--file {}", target.display());
-        FileTemplate::new(name, Some(target), false, format!("{text}{end}").into_bytes())
+        FileTemplate::new(name, Origin::Option, Some(target), format!("{text}{end}").into_bytes())
     }
 
     fn new(
         name: String,
+        origin: Origin,
         target: Option<FileName>,
-        creates_directory: bool,
         text: Vec<u8>,
     ) -> Result<Self, TemplateError> {
         let (template, errors) = Template::parse(text);
         let Some(error) = errors.into_iter().next() else {
-            return Ok(FileTemplate { name, target, creates_directory, template: Rc::new(template) });
+            return Ok(FileTemplate { name, origin, target, template: Rc::new(template) });
         };
         let line = 1 + memchr::memchr_iter(b'\n', &template.text()[..error.offset]).count();
         Err(TemplateError::Malformed { file: name, line, problem: error.problem.to_string() })
@@ -129,12 +137,7 @@ impl FileTemplate {
     fn read(input: &Path, output: Option<&FileName>) -> Result<Vec<Self>, TemplateError> {
         let failed = |source| TemplateError::Unreadable { file: input.display().to_string(), source };
         if !fs::metadata(input).map_err(failed)?.is_dir() {
-            return Ok(vec![FileTemplate::of_file(
-                input,
-                input.display().to_string(),
-                output.cloned(),
-                false,
-            )?]);
+            return Ok(vec![FileTemplate::of_file(input, input, Origin::File, output.cloned())?]);
         }
         // The kubelet replaces the link `..data`. What is read is of one version.
         let directory = fs::canonicalize(input.join(DATA)).unwrap_or_else(|_| input.to_owned());
@@ -144,28 +147,39 @@ impl FileTemplate {
         names.retain(|name| !name.as_encoded_bytes().starts_with(b".") && !directory.join(name).is_dir());
         names.sort_unstable();
         let of_file = |name: &OsString| {
-            let (shown, target) =
-                (input.join(name).display().to_string(), output.map(|output| output.join(name)));
-            FileTemplate::of_file(&directory.join(name), shown, target, true)
+            let target = output.map(|output| output.join(name));
+            FileTemplate::of_file(&directory.join(name), &input.join(name), Origin::Directory, target)
         };
         names.iter().map(of_file).collect()
     }
 
+    /// The template at `path`, which its author knows as `name`.
     fn of_file(
         path: &Path,
-        name: String,
+        name: &Path,
+        origin: Origin,
         target: Option<FileName>,
-        creates_directory: bool,
     ) -> Result<Self, TemplateError> {
+        let name = name.display().to_string();
         let existing = target.as_ref().and_then(|target| fs::canonicalize(target.as_path()).ok());
         if existing.is_some_and(|target| fs::canonicalize(path).is_ok_and(|path| path == target)) {
             return Err(TemplateError::Itself { file: name });
         }
         match read(path) {
             Ok(text) if text.len() > TEMPLATE_LIMIT => Err(TemplateError::TooLarge { file: name }),
-            Ok(text) => FileTemplate::new(name, target, creates_directory, text),
+            Ok(text) => FileTemplate::new(name, origin, target, text),
             Err(source) => Err(TemplateError::Unreadable { file: name, source }),
         }
+    }
+
+    /// Whether the file's directory is created if it does not exist.
+    pub(crate) fn creates_directory(&self) -> bool {
+        self.origin == Origin::Directory
+    }
+
+    /// The file to write; none if the result is printed.
+    pub(crate) fn target(&self) -> Option<&FileName> {
+        self.target.as_ref()
     }
 
     /// The file to write for this container.
@@ -199,7 +213,7 @@ impl FileTemplate {
         let error = |unknown: &Unknown| TemplateError::Unknown {
             file: file(),
             line: unknown.line,
-            reference: unknown.text.to_owned(),
+            reference: if self.origin == Origin::Option { "a reference" } else { unknown.text }.to_owned(),
             why: reasons(&unknown.why, gathered),
         };
         let errors: Vec<_> = rendered.unknown.iter().map(error).collect();

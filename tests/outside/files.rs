@@ -187,9 +187,12 @@ fn a_file_from_a_text_ends_in_a_newline() {
         only_line(&run(command).expect_code(125));
     }
     // The kubelet may have expanded a secret in the text.
-    let secret = file("s", "$(no.field) swordfish");
-    let outcome = place.write(&["--file", &secret]).expect_code(2);
-    assert!(!only_line(&outcome).contains("swordfish"), "{outcome:?}");
+    for (text, code) in [("$(no.field) swordfish", 2), ("\n$(replace(NOBODY_S, 'swordfish', 'x'))", 1)] {
+        let secret = file("s", text);
+        let outcome = place.write(&["--file", &secret]).expect_code(code);
+        assert!(!only_line(&outcome).contains("swordfish"), "{outcome:?}");
+        assert!(only_line(&outcome).contains(", line "), "{outcome:?}");
+    }
 }
 
 #[test]

@@ -41,6 +41,8 @@ fn a_broken_variable_is_a_warning_and_the_rest_counts() {
         ("INTROSPOD_OVERRIDE", "\nÄ", "INTROSPOD_OVERRIDE, line 2 must be the name of a variable"),
         ("INTROSPOD_EXPAND", "$", "INTROSPOD_EXPAND must be true or false"),
         ("INTROSPOD_DISABLED", "enabled", "INTROSPOD_DISABLED must be true or false"),
+        ("INTROSPOD_ROOT", "/no/such", "INTROSPOD_ROOT must name a file that exists"),
+        ("INTROSPOD_POD", "/no/such.json", "INTROSPOD_POD must name a file that exists"),
     ] {
         let outcome = exec(&["--set=C=container.name"], &[(name, value)]).expect_code(0);
         let line = only_line(&outcome);
@@ -51,7 +53,7 @@ fn a_broken_variable_is_a_warning_and_the_rest_counts() {
         // Whoever types sees it.
         let mut command = introspod(["print", "--container=app"]);
         command.env(name, value);
-        if !["INTROSPOD_EXPAND", "INTROSPOD_DISABLED"].contains(&name) {
+        if !["INTROSPOD_EXPAND", "INTROSPOD_DISABLED", "INTROSPOD_ROOT", "INTROSPOD_POD"].contains(&name) {
             assert!(only_line(&run(command).expect_code(2)).contains(place));
         }
     }
