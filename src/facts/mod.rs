@@ -16,7 +16,7 @@ use crate::facts::field::{Field, Kind, Source};
 use crate::facts::limits::{Machine, Quota};
 use crate::facts::owner::Ownership;
 use crate::facts::reference::Reference;
-use crate::kubernetes::path::Path;
+use crate::kubernetes::path::{Path, Scalar};
 use crate::kubernetes::quantity::Quantity;
 
 /// A field's value.
@@ -168,6 +168,8 @@ impl Slot {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Found<'a> {
     Text(&'a str),
+    /// A number as it is written.
+    Number(&'a str),
     Map(&'a BTreeMap<String, String>),
     Quantity(&'a Quantity),
 }
@@ -178,7 +180,7 @@ pub(crate) struct Facts {
     /// By the field's position in the table.
     slots: Vec<Slot>,
     /// What the API's objects have at the paths that were asked for, or why they have nothing.
-    paths: Vec<(Path, Result<String, Note>)>,
+    paths: Vec<(Path, Result<Scalar, Note>)>,
     /// Every note, in the order of reading.
     notes: Vec<(Source, Rc<Note>)>,
     /// The machine, for the choice of a limit.
@@ -223,7 +225,7 @@ impl Facts {
     }
 
     /// Adds what an object has at `path`.
-    pub(crate) fn add_path(&mut self, path: Path, found: Result<String, Note>) {
+    pub(crate) fn add_path(&mut self, path: Path, found: Result<Scalar, Note>) {
         self.paths.retain(|(other, _)| *other != path);
         self.paths.push((path, found));
     }
@@ -308,11 +310,13 @@ impl Facts {
             Reference::Path(path) => {
                 let (_, found) = self.paths.iter().find(|(other, _)| other == path)?;
                 // A path that leads nowhere now may come late: it is not settled.
-                found.as_deref().ok().map(|text| (Some(Found::Text(text)), Source::Api))
+                let (text, is_number) = found.as_ref().ok()?;
+                Some((Some(if *is_number { Found::Number(text) } else { Found::Text(text) }), Source::Api))
             }
             Reference::Field(field) => {
                 let fact = self.look_up(*field)?;
                 let found = match &fact.value {
+                    Value::Text(text) if field.kind == Kind::Ordinal => Some(Found::Number(text)),
                     Value::Text(text) => Some(Found::Text(text)),
                     Value::Map(map) => Some(Found::Map(map)),
                     Value::Quantity(quantity) => Some(Found::Quantity(quantity)),

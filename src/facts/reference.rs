@@ -89,6 +89,12 @@ impl Reference {
         self.field().is_some_and(|field| field.is_of_container)
     }
 
+    /// Whether the downward API has it as a `resourceFieldRef`.
+    pub(crate) fn is_limit_or_request(&self) -> bool {
+        let is_list = |field: Field| ["limits", "requests"].iter().any(|list| field.path.starts_with(list));
+        self.resource().is_some() && self.field().is_some_and(is_list)
+    }
+
     /// Whether the value may be a secret.
     pub(crate) fn is_private(&self) -> bool {
         matches!(self, Reference::Path(path) if path.is_private())

@@ -44,6 +44,9 @@ pub(crate) enum PathError {
     Element,
 }
 
+/// A scalar as text, and whether it is a number.
+pub(crate) type Scalar = (String, bool);
+
 /// There is no scalar at the end of a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Missing {
@@ -117,16 +120,16 @@ impl Path {
         }
     }
 
-    /// The scalar in `object` as text. Of several elements that match, the first counts.
+    /// The scalar in `object`. Of several elements that match, the first counts.
     ///
     /// # Errors
     /// What is missing.
-    pub(crate) fn resolve(&self, object: &Json) -> Result<String, Missing> {
+    pub(crate) fn resolve(&self, object: &Json) -> Result<Scalar, Missing> {
         let mut value = object;
         for segment in &self.segments {
             value = segment.step(value)?;
         }
-        scalar(value).ok_or(Missing::NotAScalar)
+        scalar(value).map(|text| (text, value.is_number())).ok_or(Missing::NotAScalar)
     }
 }
 
@@ -285,7 +288,7 @@ mod tests {
         let pod = json!({"spec": {"n": 30, "yes": true, "none": null, "list": [
             {"name": "a", "port": 80}, {"name": "b", "port": 1}, {"name": "b", "port": 2}, {"port": 80, "name": "c"}
         ], "words": ["x", "y"]}});
-        let resolve = |text: &str| Path::parse(text).unwrap().resolve(&pod);
+        let resolve = |text: &str| Path::parse(text).unwrap().resolve(&pod).map(|(text, _)| text);
         assert_eq!(resolve("pod.spec.n").unwrap(), "30");
         assert_eq!(resolve("pod.spec.yes").unwrap(), "true");
         assert_eq!(resolve("pod.spec.list.[name=b].port").unwrap(), "1");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::facts::field::{Field, Kind};
+use crate::facts::field::Field;
 use crate::facts::reference::Reference;
 use crate::facts::wanted::Missed;
 use crate::facts::{Facts, Found};
@@ -40,12 +40,11 @@ impl Scope for Lookup<'_> {
     fn field(&self, reference: &Reference, divisor: Option<&Quantity>) -> Option<Known<'_>> {
         let (found, source) = self.facts.find(reference)?;
         let resource = reference.resource();
-        let is_number = reference.field().is_some_and(|field| field.kind == Kind::Ordinal);
         let content = match found {
-            Found::Text(text) => match Fraction::parse(text).filter(|_| is_number) {
-                Some(number) => Content::Number(number, Some(text)),
-                None => Content::Text(text.as_bytes().into()),
-            },
+            Found::Number(text) if let Some(number) = Fraction::parse(text) => {
+                Content::Number(number, Some(text))
+            }
+            Found::Text(text) | Found::Number(text) => Content::Text(text.as_bytes().into()),
             Found::Map(map) => Content::Map(map),
             Found::Quantity(quantity) => match (resource.unwrap_or_default(), divisor) {
                 (resource, None) => Content::Number(stepped(resource, quantity), None),
@@ -54,7 +53,7 @@ impl Scope for Lookup<'_> {
                 }
             },
         };
-        let (is_private, is_of_resource) = (reference.is_private(), resource.is_some());
+        let (is_private, is_of_resource) = (reference.is_private(), reference.is_limit_or_request());
         Some(Known { content, sources: vec![source.name()], is_private, is_of_resource })
     }
 

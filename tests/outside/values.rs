@@ -14,6 +14,9 @@ fn web() -> Value {
     pod["metadata"]["labels"] = json!({"team": "core", "empty": "", "apps.kubernetes.io/pod-index": "3"});
     pod["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "controller": true}]);
+    pod["spec"]["priority"] = json!(7);
+    pod["spec"]["containers"][0]["ports"] = json!([{"name": "http", "containerPort": 8080}]);
+    pod["spec"]["containers"][0]["env"] = json!([{"name": "PASSWORD", "value": "swordfish"}]);
     pod["status"] = json!({"podIP": "fd00::1", "podIPs": [{"ip": "fd00::1"}]});
     pod
 }
@@ -332,4 +335,17 @@ fn a_number_of_a_percentage_with_a_sign_is_an_error() {
         let outcome = run_with_pod("print", ["--set", set], &web()).expect_code(2);
         assert!(only_line(&outcome).contains("a percentage must be multiplied"), "{outcome:?}");
     }
+}
+
+#[test]
+fn paths_and_what_the_container_may_use() {
+    is("GRACE=pod.spec.terminationGracePeriodSeconds:-30", "30");
+    is("GRACE=json(pod.spec.priority)", "7");
+    is("NAME=json(pod.metadata.name)", r#""web-0""#);
+    is("PORT=pod.spec.containers.[name=app].ports.[name=http].containerPort + 1", "8081");
+    is("SECRET=pod.spec.containers.[name=app].env.[name=PASSWORD].value", Value::Null);
+    is("CPUS=container.cpus*2 + 1", "5");
+    // The kubelet has no value of its own for it.
+    is("GIB=container.memory/1000M", "1");
+    is("MIB=limits.memory/1000M", "2");
 }

@@ -372,7 +372,8 @@ fn as_kubelet(node: Node) -> Node {
         },
         _ => return node,
     };
-    let allowed = field.0.resource().filter(|resource| is_valid_divisor(resource, divisor));
+    let resource = field.0.resource().filter(|_| field.0.is_limit_or_request());
+    let allowed = resource.filter(|resource| is_valid_divisor(resource, divisor));
     let Some(divisor) = allowed.and_then(|_| Quantity::parse(divisor).ok()) else { return node };
     Node::Field(Box::new((field.0.clone(), Some(divisor))))
 }
