@@ -303,3 +303,15 @@ fn disabled_it_does_nothing_but_execute() {
         run(command).expect_code(125);
     }
 }
+
+/// As `execvp(3)` and `env(1)` do it.
+#[test]
+fn an_empty_entry_of_path_is_the_current_directory_and_a_long_one_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    crate::world::write_executable(&directory.path().join("here"), "#!/bin/sh\necho here\n", 0o755);
+    for path in [":/usr/bin".to_owned(), format!("{}:{}", "/x".repeat(2500), directory.path().display())] {
+        let mut command = introspod(["exec", "--", "here"]);
+        command.env("PATH", path).current_dir(directory.path());
+        assert_eq!(run(command).expect_code(0).stdout, "here\n");
+    }
+}

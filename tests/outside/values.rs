@@ -28,6 +28,14 @@ fn is(set: &str, expected: impl Into<Value>) {
     assert_eq!(told["variables"][name], expected.into(), "{set}");
 }
 
+/// An address in brackets is for a URL; what only looks like one stays.
+#[test]
+fn only_an_ipv6_address_gets_brackets() {
+    is("A=$(host(status.podIP))", "[fd00::1]");
+    is("B=$(host(replace(metadata.name, '-', ':')))", "web:0");
+    is("C=$(host(metadata.name))", "web-0");
+}
+
 #[test]
 fn the_examples_of_the_documentation() {
     is("HEAP_MB=limits.memory*75%/1Mi", "768");

@@ -137,9 +137,11 @@ fn a_file_without_certificates_is_named() {
 /// client-go and OpenSSL refuse such a chain.
 #[test]
 fn an_authority_outside_its_validity_is_named_and_not_trusted() {
-    for (validity, words) in
-        [(Validity::Past, "expired on 2021-01-01"), (Validity::Future, "is not valid before 2090-01-01")]
-    {
+    for (validity, words) in [
+        (Validity::Past, "expired on 2021-01-01"),
+        (Validity::Future, "is not valid before 2090-01-01"),
+        (Validity::Never, "its validity ends before it begins"),
+    ] {
         let server = Server::of_authority(validity, always(Response::json(&pod("bare"))));
         let world = server.world("bare", "web");
         let outcome = exec(&world, &server.url(), &["--labels"]).expect_code(0);

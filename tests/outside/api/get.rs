@@ -128,3 +128,17 @@ fn a_path_cannot_name_another_host() {
     // The path is used unchanged, or rejected.
     assert!(server.requests().len() == 1 || outcome.code == 2, "{outcome:#?}");
 }
+
+/// What no header can hold is not sent, and is not shown.
+#[test]
+fn a_file_that_holds_no_token_is_named() {
+    let server = Server::start(always(Response::new(200, "text/plain", "ok")));
+    for content in ["hunter2 hunter2", "hunter2\nhunter2", "hunter2\u{e9}", "", " \n"] {
+        let world = server.world("bare", "web");
+        world.write(&format!("{}/token", crate::server::SERVICE_ACCOUNT), content);
+        let outcome = get(&world, &server, &["/version"]).expect_code(1);
+        assert_says(&outcome, &["serviceaccount/token", "it does not hold a token"]);
+        assert!(!outcome.stderr.contains("hunter2"), "{outcome:#?}");
+    }
+    assert_eq!(server.connections(), 0);
+}

@@ -44,6 +44,8 @@ pub enum Validity {
     Now,
     Past,
     Future,
+    /// It ends before it begins.
+    Never,
 }
 
 /// A certificate authority.
@@ -73,6 +75,10 @@ impl Authority {
             Validity::Now => {}
             Validity::Past => parameters.not_after = date_time_ymd(2021, 1, 1),
             Validity::Future => parameters.not_before = date_time_ymd(2090, 1, 1),
+            Validity::Never => {
+                (parameters.not_before, parameters.not_after) =
+                    (date_time_ymd(2090, 1, 1), date_time_ymd(2021, 1, 1));
+            }
         }
         Authority(CertifiedIssuer::self_signed(parameters, key).unwrap())
     }
