@@ -250,7 +250,7 @@ fn a_token_is_in_no_output_no_log_no_file_and_no_environment() {
             }
             let mut outcome = run(command).expect_code(0);
             outcome.stdout += &std::fs::read_to_string(&out).unwrap();
-            assert!(outcome.stderr.contains("info: token: metadata"), "{outcome:#?}");
+            assert!(outcome.stderr.contains("info: token: cluster.issuer, metadata"), "{outcome:#?}");
             assert_absent(&token, &outcome);
         }
     }
