@@ -23,7 +23,7 @@ use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
 use crate::variables::value::template::{Stays, Template};
 use crate::variables::variable::Variables;
-use crate::variables::{self, Inputs, Lookup};
+use crate::variables::{self, Inputs, Lookup, VariablesError};
 
 /// The input that the options name.
 pub(super) enum Input<'a> {
@@ -109,6 +109,7 @@ impl<'a> Input<'a> {
         let prepare = |(gathered, options)| {
             let mut prepared = self.with_variables(gathered, &inputs(options));
             self.require(&prepared, options)?;
+            prepared.require_in_files(options)?;
             prepared.made = self.made(&prepared, options, &nobody, templates)?;
             Ok(prepared)
         };
@@ -308,6 +309,19 @@ impl Prepared {
     fn container<'a>(&'a self, options: &'a Options) -> Option<&'a str> {
         let own = self.gathered.facts.text(Field::CONTAINER_NAME).filter(|name| names::is_label(name));
         options.container().or(own)
+    }
+
+    /// Checks that every file of `--out` has every variable of `--require`.
+    ///
+    /// # Errors
+    /// [`CommandError::Variables`] for the last one that is missing. The others are logged.
+    fn require_in_files(&self, options: &Options) -> Result<(), CommandError> {
+        let pairs = options.out.iter().flat_map(|out| options.require.iter().map(move |name| (out, name)));
+        let missing = pairs.filter_map(|(out, name)| {
+            let why = out.format.why_lacking(name, &self.variables)?;
+            Some(VariablesError::NotInFile { name: name.clone(), file: out.file.display().to_string(), why })
+        });
+        last_logged(missing.collect())
     }
 
     /// Writes the files of `--out`, then those from templates, if their bytes or modes differ. Answers whether one did.

@@ -4,36 +4,33 @@
 //! (`pkg/kubelet/util/env/env_util.go`). The kubelet's parser is the strictest: it accepts only single
 //! quotes, has no escape sequences, and stops at the first line that it cannot parse.
 
-use super::{Document, LINE_LIMIT, comments, is_assignable};
+use super::{LINE_LIMIT, Line, NAME, is_assignable};
 
-/// Renders the variables that this format can represent. A warning names each of the others.
-pub(super) fn render(document: &Document) -> Vec<u8> {
-    let mut text = comments(document);
-    for (name, variable) in document.named("env", is_assignable) {
-        let line = format!("{name}='{}'", variable.value);
-        match obstacle(&variable.value, &line) {
-            None => text += &(line + "\n"),
-            Some(what) => log::warn!("{name} is left out of the env format, which cannot contain {what}"),
-        }
+/// The line of a variable.
+pub(super) fn line(name: &str, value: &str) -> Line {
+    let line = format!("{name}='{value}'");
+    match obstacle(value, &line) {
+        _ if !is_assignable(name) => Err(NAME),
+        Some(what) => Err(what),
+        None => Ok(line),
     }
-    text.into_bytes()
 }
 
 fn obstacle(value: &str, line: &str) -> Option<&'static str> {
     if value.contains('\'') {
-        return Some("a single quote");
+        return Some("which cannot contain a single quote");
     }
     if value.contains('\0') {
-        return Some("NUL");
+        return Some("which cannot contain NUL");
     }
     if value.contains("\r\n") {
-        return Some("a carriage return before a newline");
+        return Some("which cannot contain a carriage return before a newline");
     }
     if value.contains(is_noncharacter) {
-        return Some("a Unicode noncharacter");
+        return Some("which cannot contain a Unicode noncharacter");
     }
     let is_long = line.split('\n').any(|line| line.len() > LINE_LIMIT);
-    is_long.then_some("a line of 64 KiB")
+    is_long.then_some("which cannot contain a line of 64 KiB")
 }
 
 /// A code point that Unicode reserves for internal use (Unicode 16.0, section 23.7). One of them makes

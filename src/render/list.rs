@@ -3,19 +3,16 @@
 //!
 //! They have no escape sequences, and give up the whole file at the first line that they cannot parse.
 
-use super::{Document, LINE_LIMIT, comments};
+use super::{LINE_LIMIT, Line, NAME};
 
-/// Renders the variables that this format can represent. A warning names each of the others.
-pub(super) fn render(document: &Document) -> Vec<u8> {
-    let mut text = comments(document);
-    for (name, variable) in document.named("list", is_name) {
-        let line = format!("{name}={}", variable.value);
-        match obstacle(&line) {
-            None => text += &(line + "\n"),
-            Some(what) => log::warn!("{name} is left out of the list format, which cannot contain {what}"),
-        }
+/// The line of a variable.
+pub(super) fn line(name: &str, value: &str) -> Line {
+    let line = format!("{name}={value}");
+    match obstacle(&line) {
+        _ if !is_name(name) => Err(NAME),
+        Some(what) => Err(what),
+        None => Ok(line),
     }
-    text.into_bytes()
 }
 
 /// Whether every reader accepts the variable `name`. kubectl is the strictest of them (`IsEnvVarName` in
@@ -28,10 +25,10 @@ fn is_name(name: &str) -> bool {
 
 fn obstacle(line: &str) -> Option<&'static str> {
     if line.contains('\0') {
-        return Some("NUL");
+        return Some("which cannot contain NUL");
     }
     if line.contains(['\r', '\n']) {
-        return Some("a carriage return or a newline");
+        return Some("which cannot contain a carriage return or a newline");
     }
-    (line.len() > LINE_LIMIT).then_some("a line of 64 KiB")
+    (line.len() > LINE_LIMIT).then_some("which cannot contain a line of 64 KiB")
 }

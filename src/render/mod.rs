@@ -37,19 +37,6 @@ impl Document<'_> {
     fn shown(&self) -> impl Iterator<Item = (&String, &Variable)> {
         shown(self.variables)
     }
-
-    /// The shown variables whose names are valid in `format`. A warning names each of the others.
-    fn named(&self, format: &str, is_valid: fn(&str) -> bool) -> impl Iterator<Item = (&String, &Variable)> {
-        self.shown().filter(move |(name, _)| {
-            let is_valid = is_valid(name);
-            if !is_valid {
-                log::warn!(
-                    "{name} is left out of the {format} format, whose readers do not accept this name"
-                );
-            }
-            is_valid
-        })
-    }
 }
 
 /// In a file's name it stands for the name of the described container.
@@ -98,27 +85,67 @@ pub(crate) struct Format {
     pub(crate) name: &'static str,
     /// The suffix of its files; none if the format is only for terminals.
     suffix: Option<&'static str>,
-    render: fn(&Document) -> Vec<u8>,
+    form: Form,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// The whole document.
+    Document(fn(&Document) -> Vec<u8>),
+    /// A line for each variable.
+    Lines(fn(&str, &str) -> Line),
+}
+
+/// The line of a variable without its newline, or why the format cannot have it.
+type Line = Result<String, &'static str>;
+
+/// The format cannot have a variable because of its name.
+const NAME: &str = "whose readers do not accept this name";
+
 /// For people.
-pub(crate) const TABLE: Format = Format { name: "table", suffix: None, render: table::render };
+pub(crate) const TABLE: Format = Format { name: "table", suffix: None, form: Form::Document(table::render) };
 /// Lines `NAME='value'`.
-pub(crate) const ENV: Format = Format { name: "env", suffix: Some("env"), render: env::render };
+pub(crate) const ENV: Format = Format { name: "env", suffix: Some("env"), form: Form::Lines(env::line) };
 /// Lines `export NAME='value'`.
-pub(crate) const SH: Format = Format { name: "sh", suffix: Some("sh"), render: sh::render };
+pub(crate) const SH: Format = Format { name: "sh", suffix: Some("sh"), form: Form::Lines(sh::line) };
 /// Lines `NAME=value`.
-pub(crate) const LIST: Format = Format { name: "list", suffix: Some("list"), render: list::render };
+pub(crate) const LIST: Format = Format { name: "list", suffix: Some("list"), form: Form::Lines(list::line) };
 /// One object.
-pub(crate) const JSON: Format = Format { name: "json", suffix: Some("json"), render: json::render };
+pub(crate) const JSON: Format =
+    Format { name: "json", suffix: Some("json"), form: Form::Document(json::render) };
 
 /// Every format.
 pub(crate) const FORMATS: [Format; 5] = [TABLE, ENV, SH, LIST, JSON];
 
 impl Format {
-    /// The document in this format. It ends in a newline unless it is empty.
+    /// The document in this format. It ends in a newline unless it is empty. A warning names each variable that the
+    /// format cannot have.
     pub(crate) fn render(self, document: &Document) -> Vec<u8> {
-        (self.render)(document)
+        let line = match self.form {
+            Form::Document(render) => return render(document),
+            Form::Lines(line) => line,
+        };
+        let mut text = comments(document);
+        for (name, variable) in document.shown() {
+            match line(name, &variable.value) {
+                Ok(line) => text += &(line + "\n"),
+                Err(why) => log::warn!("{name} is left out of the {} format, {why}", self.name),
+            }
+        }
+        text.into_bytes()
+    }
+
+    /// Why a file in this format lacks the variable `name`.
+    pub(crate) fn why_lacking(self, name: &str, variables: &Variables) -> Option<String> {
+        match (variables.get(name), self.form) {
+            (None, _) => Some("it is not one of its variables".to_owned()),
+            (Some(variable), _) if !variable.is_shown() => Some("it is private, or omitted".to_owned()),
+            (Some(_), Form::Document(_)) => None,
+            (Some(variable), Form::Lines(line)) => {
+                let why = line(name, &variable.value).err()?;
+                Some(format!("it is left out of the {} format, {why}", self.name))
+            }
+        }
     }
 
     /// The format for the suffix of the file `path`, which may be its whole name: `.env`.

@@ -1,12 +1,11 @@
 //! Lines `export NAME='value'` for a POSIX shell. They can represent every value without NUL.
 
-use super::{Document, comments, is_assignable};
+use super::{Line, NAME, is_assignable};
 
-/// Renders the variables.
-pub(super) fn render(document: &Document) -> Vec<u8> {
-    let mut text = comments(document);
-    for (name, variable) in document.named("sh", is_assignable) {
-        text += &format!("export {name}='{}'\n", variable.value.replace('\'', r"'\''"));
+/// The line of a variable.
+pub(super) fn line(name: &str, value: &str) -> Line {
+    match is_assignable(name) {
+        true => Ok(format!("export {name}='{}'", value.replace('\'', r"'\''"))),
+        false => Err(NAME),
     }
-    text.into_bytes()
 }

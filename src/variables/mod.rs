@@ -34,6 +34,8 @@ use crate::variables::variable::{Variable, Variables};
 pub(crate) enum VariablesError {
     #[error("required variable {name} is not known: {why}")]
     Required { name: String, why: String },
+    #[error("required variable {name} is not in {file}: {why}")]
+    NotInFile { name: String, file: String, why: String },
     #[error("{0} is set, but is no fact about the pod, and print hides such values. Use printenv {0}")]
     Hidden(String),
     #[error(

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::kubelet_env::value_of;
 use crate::made::{annotated, lines, output, run_with_pod, variables};
 use crate::needs::{needs, succeeds};
-use crate::world::{Outcome, introspod, pod_json, recorded, run};
+use crate::world::{Outcome, World, introspod, pod_json, recorded, run};
 
 /// The shells of this machine, each as the words before a script.
 fn shells() -> Vec<Vec<&'static str>> {
@@ -424,4 +424,28 @@ fn standard_output_that_is_full_is_said_and_one_that_is_closed_ends_it_as_cat() 
         stderr.contains("standard output: No space left on device") && stderr.lines().count() == 1,
         "{stderr}"
     );
+}
+
+/// `--require` means that the application has the variable: each file has it.
+#[test]
+fn a_required_variable_that_a_file_cannot_have_is_an_error_and_nothing_is_written() {
+    let world = World::empty();
+    world.write("etc/podinfo/annotations", "quote=\"it's\"\nplain=\"x\"").write("secret", "s3cret");
+    let wrote = |name: &str, options: &[&str], code: i32| {
+        let out = world.path().join(name);
+        let all = [&["write", "--annotations", "--out", out.to_str().unwrap()], options].concat();
+        let outcome = world.run(all).expect_code(code);
+        assert_eq!(out.exists(), code == 0, "{name} {options:?}");
+        outcome.stderr
+    };
+    let stderr = wrote("a.env", &["--require=POD_ANNOTATION_QUOTE"], 1);
+    assert!(
+        stderr.contains("POD_ANNOTATION_QUOTE is not in ") && stderr.contains("single quote"),
+        "{stderr}"
+    );
+    wrote("b.env", &["--require=POD_ANNOTATION_PLAIN"], 0);
+    wrote("c.json", &["--require=POD_ANNOTATION_QUOTE"], 0);
+    let stderr = wrote("d.json", &["--set=S=file('/secret')", "--require=S"], 1);
+    assert!(stderr.contains("S is not in ") && !stderr.contains("s3cret"), "{stderr}");
+    wrote("e.sh", &["--set=a.b=metadata.annotations['plain']", "--require=a.b"], 1);
 }
