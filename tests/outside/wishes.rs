@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::made::document;
+use crate::made::{document, pod, run_with_pod};
 use crate::server::{Answer, Request, Response, Server, always};
 use crate::world::{World, fixtures, pod_json};
 
@@ -177,4 +177,16 @@ fn the_uid_and_the_container_s_id_on_version_2_of_control_groups() {
     let id = own["containerID"].as_str().unwrap().split_once("://").unwrap().1;
     assert_eq!(told["CONTAINER_ID"], id);
     assert_eq!(server.requests().len(), 1);
+}
+
+/// OpenShift's controllers are of the core group. A ReplicationController of another group can be anything.
+#[test]
+fn the_deployment_config_of_a_replication_controller() {
+    for (version, workload) in [("v1", "DeploymentConfig"), ("example.com/v1", "ReplicationController")] {
+        let owner = json!({"apiVersion": version, "kind": "ReplicationController", "name": "shop-3", "controller": true});
+        let pod = pod(json!({"ownerReferences": [owner], "labels": {"deploymentconfig": "shop"}}));
+        let told = run_with_pod("print", ["--format=json"], &pod).expect_code(0).json();
+        assert_eq!(told["pod"]["owner"]["name"], "shop-3");
+        assert_eq!(told["pod"]["workload"]["kind"], workload, "{version}");
+    }
 }
