@@ -172,3 +172,18 @@ fn a_failure_is_not_reported_if_all_that_was_requested_is_known() {
     assert_eq!(variable(&outcome, "ZONE"), Some("zone-a"), "{outcome:#?}");
     assert_says(&outcome, &["403", "kubectl create role "]);
 }
+
+/// The pod's author can set the copy: where the Node is asked, it decides.
+#[test]
+fn always_asks_the_node_for_a_label_of_the_topology() {
+    let mut without = read_json(fixtures().join("node.json"));
+    without["metadata"]["labels"] = json!({"rack": "7"});
+    for (node, zone) in [(node(), Some("zone-a")), (Response::json(&without), None)] {
+        let server = Server::start(cluster(node));
+        let world = server.world("bare", "web");
+        world.write("etc/podinfo/labels", format!("{ZONE}=\"zone-of-the-volume\""));
+        let set = format!("--set=ZONE=node.labels['{ZONE}']");
+        let outcome = exec(&world, &server.url(), &[&set, "--api=always"]).expect_code(0);
+        assert_eq!(variable(&outcome, "ZONE"), zone, "{outcome:?}");
+    }
+}
