@@ -106,11 +106,11 @@ for name, value in NASTY.items():
     results.append(check_pod(f"{name} in an annotation", {name: value}, annotations={PREFIX + name: value}))
 results.append(check_pod("all of them", NASTY, annotations={PREFIX + name: NASTY[name] for name in NASTY}))
 for name, value in NASTY.items():
-    # The API server takes no such label; a Pod object in a file is whatever it is.
+    # The API server takes no such label; a Pod object in a file can have it.
     labels = {"app.kubernetes.io/version": value}
     results.append(check_pod(f"{name} in a label", {"service.version": value}, labels=labels))
 for name, value in NASTY.items():
-    # No variable holds NUL: it is in the attributes alone.
+    # No variable can contain NUL: only the attributes have this one.
     annotations = {PREFIX + "service.name": value}
     results.append(check_pod(f"{name} in the service's name", {"service.name": value}, annotations=annotations))
 labels = {"app.kubernetes.io/name": "shop", "app.kubernetes.io/version": "v2_x.y-z"}

@@ -162,7 +162,7 @@ def _amounts(kind, resource, truth, kernel):
             else [(quantity.parse(manifest), RIGHT), (quantity.enforced(resource, manifest), ROUNDED)]
         )
     if now is None:
-        # No memory limit in the kernel is none. A CPU limit may be kept by other means than a quota.
+        # Without a memory limit in the kernel the container has no limit. A CPU limit may be kept by other means than a quota.
         return [(quantity.parse(manifest), RIGHT)] if manifest is not None and resource == "cpu" else []
     right = []
     if manifest is not None and _close(resource, quantity.enforced(resource, manifest), now):

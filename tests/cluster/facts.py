@@ -298,7 +298,7 @@ class Facts:
 
     @staticmethod
     def _kubelet_agrees(files, container, what, own):
-        # Of a limit that the container has from the pod the kubelet does not tell here.
+        # The kubelet does not show a limit here that the container has from the pod.
         manifest = own.get(what[0], {}).get(what[1])
         said = files.get(resource_file(container, *what))
         if manifest is not None and said is not None and said != str(divided(parse(manifest), what[2])):

@@ -38,7 +38,7 @@ class Kubectl:
             raise Stopped
         text = stdin if stdin is None else stdin.encode()
         try:
-            # Ctrl-C ends every kubectl of the terminal's process group, but those that clean up.
+            # Ctrl-C ends every kubectl of the terminal's process group, except those that clean up.
             done = subprocess.run(
                 [*self.command, *words],
                 input=text,

@@ -132,7 +132,7 @@ class Resize:
         for mode in ("local", "api"):
             must = known(pod, "main", mode, asked)
             for verdict in compare.document(asked.document(mode), facts, must, asked.kernel()):
-                # A request that only the API server tells is older in a variable: the author's word.
+                # A request that only the API server tells is older in a variable, which the author set.
                 stale = mode == "local" and own and ".requests." in verdict.name
                 if verdict.name in own or stale or verdict.verdict == UNKNOWABLE:
                     continue

@@ -136,7 +136,7 @@ def _container(pod, name):
         "container.imageID": status.get("imageID") or None,
     }
     own = spec.get("resources", {})
-    # A pod-level limit is that of a container with none of its own. Requests are not handed down.
+    # A pod-level limit is the limit of a container that has no limit of its own. Requests are not handed down.
     of_pod = {} if name in _ephemeral(pod) else pod["spec"].get("resources", {}).get("limits", {})
     for resource in RESOURCES:
         limit = own.get("limits", {}).get(resource, of_pod.get(resource))
