@@ -17,7 +17,9 @@ pub(super) fn render(document: &Document) -> Vec<u8> {
     let mut root = BTreeMap::new();
     root.insert("schema", Node::Text(SCHEMA.into()));
     for field in Field::all() {
+        // What a pod has of its node's labels is not all of them.
         if let Some(fact) = document.facts.get_part(field)
+            && !(field == Field::NODE_LABELS && matches!(fact.value, Value::Part(_)))
             && let Some(value) = node(field.kind, &fact.value)
         {
             put(&mut root, field.document, value);
