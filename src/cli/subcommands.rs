@@ -58,7 +58,7 @@ pub(super) static SUBCOMMANDS: [Row; 6] = [
         subcommand: Subcommand::Write,
         name: "write",
         summary: "Write files and exit, as an initContainer",
-        usage: "[OPTION...] --out FILE...",
+        usage: "[OPTION...] (--out | --template | --file)...",
         needs: NEEDS_FILE,
         operand: None,
         notes: &[ANOTHER_CONTAINER, SEVERAL_CONTAINERS],
@@ -81,7 +81,7 @@ pub(super) static SUBCOMMANDS: [Row; 6] = [
         subcommand: Subcommand::Watch,
         name: "watch",
         summary: "Keep files up to date while labels and annotations change, as a sidecar",
-        usage: "[OPTION...] --out FILE...",
+        usage: "[OPTION...] (--out | --template | --file)...",
         needs: NEEDS_FILE,
         operand: None,
         notes: &[

@@ -8,7 +8,7 @@ use crate::kubernetes::resource::is_valid_divisor;
 /// Parentheses and functions may be nested this deep.
 const DEPTH_LIMIT: usize = 64;
 /// The longest text in brackets after a field, in bytes. No key and no name is longer.
-const BRACKET_LIMIT: usize = 1024;
+const BRACKET_LIMIT: usize = 512;
 
 const OPERAND: &str = "expected a field, a number, a text or a function";
 const CLOSING: &str = "expected an operator, such as + or :-, or the end";

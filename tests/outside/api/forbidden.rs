@@ -99,6 +99,8 @@ impl Grant {
     fn of(outcome: &Outcome) -> Self {
         let [warning, line] = said(outcome);
         assert!(warning.starts_with("introspod: ") && warning.contains("403"), "{warning}");
+        // A line of the log begins with the program's name and the level.
+        let line = line.splitn(3, ": ").last().unwrap();
         let commands = pasted(line);
         let [role, binding] = &commands[..] else { panic!("not two commands: {commands:?}") };
         let (role, binding) = (object(role), object(binding));
