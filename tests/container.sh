@@ -222,7 +222,7 @@ failures_have_their_codes() {
     }
     expect "127 introspod: " "$(code entrypoint /bin/nothing)"
     expect "126 introspod: " "$(code entrypoint /etc)"
-    expect "125 introspod: " "$(code --env INTROSPOD_SET=1=2 entrypoint true)"
+    expect "125 introspod: " "$(code --env INTROSPOD_REQUIRE=NO_SUCH entrypoint true)"
 }
 
 # Process 1 receives only signals for which it has a handler.

@@ -123,7 +123,8 @@ class Pod:
         spec = {**self.spec, "nodeName": NODE["metadata"]["name"], "serviceAccountName": "default"}
         statuses = [{"name": each["name"], "image": each["image"], "imageID": "sha256:" + 64 * "0", "containerID": "podman://" + 64 * "a"}
                     for each in self.spec["containers"]]
-        owners = [{"apiVersion": "v1", "kind": self.owner[0], "name": self.owner[1], "uid": "0", "controller": True}] if self.owner else []
+        group = "batch/v1" if self.owner and self.owner[0] == "Job" else "apps/v1"
+        owners = [{"apiVersion": group, "kind": self.owner[0], "name": self.owner[1], "uid": "0", "controller": True}] if self.owner else []
         pod = {"apiVersion": "v1", "kind": "Pod", "spec": spec, "status": {"containerStatuses": statuses},
                "metadata": {"name": self.name, "namespace": "default", "uid": self.uid, "labels": self.labels,
                             "annotations": self.annotations, "ownerReferences": owners}}
