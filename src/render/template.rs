@@ -12,7 +12,8 @@ use nix::fcntl::OFlag;
 
 use super::FileName;
 use crate::sources::gather::Gathered;
-use crate::sources::volume::DATA;
+use crate::sources::volume::{DATA, settled};
+use crate::system::root::Directory;
 use crate::variables::reasons;
 use crate::variables::value::evaluate::Scope;
 use crate::variables::value::template::{Stays, Template, Unknown};
@@ -130,16 +131,27 @@ impl FileTemplate {
         Err(TemplateError::Malformed { file: name, line, problem: error.problem.to_string() })
     }
 
-    /// The templates of `--template IN:OUT`: the file IN, or each file in the directory IN.
+    /// The templates of `--template IN:OUT`: the file IN, or each file in the directory IN. In a volume, all are of one
+    /// version.
     ///
     /// # Errors
     /// A template cannot be read, or is not valid.
     fn read(input: &Path, output: Option<&FileName>) -> Result<Vec<Self>, TemplateError> {
+        let path = std::path::absolute(input).unwrap_or_else(|_| input.to_owned());
+        let volume = path.ancestors().find(|above| above.join(DATA).is_symlink());
+        match volume.and_then(|volume| Directory::open(volume).ok()) {
+            Some(volume) => settled(&volume, || FileTemplate::read_once(input, output))
+                .map_err(|source| TemplateError::Unreadable { file: input.display().to_string(), source })?,
+            None => FileTemplate::read_once(input, output),
+        }
+    }
+
+    fn read_once(input: &Path, output: Option<&FileName>) -> Result<Vec<Self>, TemplateError> {
         let failed = |source| TemplateError::Unreadable { file: input.display().to_string(), source };
         if !fs::metadata(input).map_err(failed)?.is_dir() {
             return Ok(vec![FileTemplate::of_file(input, input, Origin::File, output.cloned())?]);
         }
-        // The kubelet replaces the link `..data`. What is read is of one version.
+        // Not by the volume's own links: they lead to another version after a swap.
         let directory = fs::canonicalize(input.join(DATA)).unwrap_or_else(|_| input.to_owned());
         let entries =
             fs::read_dir(&directory).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;

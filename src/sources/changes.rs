@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
-use super::volume::{DATA, sub_paths};
+use super::volume::{DATA, read_published, sub_paths};
 use crate::system::root::{Directory, Root, Stamp};
 use crate::system::surroundings::Surroundings;
 
@@ -234,7 +234,8 @@ impl<'a> Watched<'a> {
     /// The open directories to watch.
     fn to_watch(&self) -> Vec<(Directory, Role)> {
         if let Ok(directory) = self.root.directory(&self.place) {
-            let version = directory.directory(DATA).ok().map(|version| (version, Role::Version));
+            let published = read_published(&directory, |published| published.directory(".")).ok();
+            let version = published.filter(|it| !it.is(&directory)).map(|version| (version, Role::Version));
             return [(directory, Role::Itself)].into_iter().chain(version).collect();
         }
         let mut above = self.place.ancestors().skip(1);
@@ -268,14 +269,13 @@ impl<'a> Watched<'a> {
 
 impl Content {
     fn of(directory: &Directory) -> io::Result<Self> {
-        let names = directory.names()?;
-        // The kubelet may empty and remove a version while it is looked at. Then the link has a new target.
-        let has_files =
-            |_| directory.directory(DATA).is_ok_and(|it| it.names().is_ok_and(|it| !it.is_empty()));
-        Ok(match names.iter().any(|name| name == DATA) && (0..10).any(has_files) {
-            true => Content::Version,
-            false if names.is_empty() => Content::Nothing,
-            false => Content::Files,
+        read_published(directory, |published| {
+            let is_empty = published.names()?.is_empty();
+            Ok(match published.is(directory) {
+                true if is_empty => Content::Nothing,
+                false if !is_empty => Content::Version,
+                _ => Content::Files,
+            })
         })
     }
 }

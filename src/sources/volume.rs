@@ -100,36 +100,43 @@ fn tell_volume(
     told: &mut Told,
 ) -> io::Result<()> {
     let volume = surroundings.root.directory(place)?;
-    // The open directory stays the same when the kubelet replaces the link, but then the kubelet empties
-    // it. If the link still leads to the same directory after the read, all files are of one version.
+    let read = read_published(&volume, |published| read_version(published, surroundings, place, subject))?;
+    told.values.extend(read.values);
+    told.notes.extend(read.notes);
+    Ok(())
+}
+
+/// Reads the published version of a volume: the directory that the link leads to, or `volume` itself without such a
+/// link.
+///
+/// # Errors
+/// Those of `read`, of `openat2(2)` and of [`settled`].
+pub(crate) fn read_published<T>(
+    volume: &Directory,
+    mut read: impl FnMut(&Directory) -> io::Result<T>,
+) -> io::Result<T> {
+    settled(volume, || match volume.directory(DATA) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => read(volume),
+        version => read(&version?),
+    })?
+}
+
+/// What `read` answers while the link of `volume` stays the same.
+///
+/// The kubelet replaces the link, which is never absent, and then empties and removes the version that it led to. So
+/// a read during a swap may find less or nothing.
+///
+/// # Errors
+/// The link changes faster than the volume can be read.
+pub(crate) fn settled<T>(volume: &Directory, mut read: impl FnMut() -> T) -> io::Result<T> {
     for _ in 0..ATTEMPTS {
-        let data = data(&volume)?;
-        let read = read_version(data.as_ref().unwrap_or(&volume), surroundings, place, subject)?;
-        if !is_swapped(&volume, data.as_ref()) {
-            told.values.extend(read.values);
-            told.notes.extend(read.notes);
-            return Ok(());
+        let link = volume.link(DATA);
+        let answer = read();
+        if volume.link(DATA) == link {
+            return Ok(answer);
         }
     }
     Err(io::Error::other("the volume changes faster than it can be read"))
-}
-
-/// The directory that the volume's link names, if there is a link.
-fn data(volume: &Directory) -> io::Result<Option<Directory>> {
-    // The kubelet may remove the target while the kernel follows the link. Then the link has a new target.
-    for _ in 0..3 {
-        match volume.directory(DATA) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            data => return data.map(Some),
-        }
-    }
-    Ok(None)
-}
-
-/// Whether the link now leads to another directory than `data`.
-fn is_swapped(volume: &Directory, data: Option<&Directory>) -> bool {
-    let Some(data) = data else { return false };
-    volume.directory(DATA).map_or(true, |now| !now.is(data))
 }
 
 fn read_version(
@@ -314,6 +321,9 @@ const LONGEST_LINE: u64 = 2 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn resource(name: &str) -> Option<(&'static str, &'static str)> {
@@ -333,6 +343,71 @@ mod tests {
         for name in ["containerCpuLimitBytes", "ContainerCpuLimitCores", "memLimitMi", "x_limit"] {
             assert!(meaning(name).is_none(), "{name}");
         }
+    }
+
+    /// A volume whose next version is published, and the old one removed, by each call of the answer.
+    fn volume() -> (tempfile::TempDir, Directory, impl FnMut()) {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().to_owned();
+        let mut count = 0;
+        let mut swap = move || {
+            let [old, new] = [count, count + 1].map(|count| format!("..{count}"));
+            count += 1;
+            fs::create_dir(path.join(&new)).unwrap();
+            fs::write(path.join(&new).join("podName"), &new).unwrap();
+            symlink(new, path.join("..data_tmp")).unwrap();
+            fs::rename(path.join("..data_tmp"), path.join(DATA)).unwrap();
+            let _ = fs::remove_dir_all(path.join(old));
+        };
+        swap();
+        let volume = Directory::open(top.path()).unwrap();
+        (top, volume, swap)
+    }
+
+    #[test]
+    fn a_read_that_is_overtaken_by_swaps_is_repeated_until_it_is_of_one_version() {
+        let (_top, volume, mut swap) = volume();
+        for swaps in [0, 1, 2, 50] {
+            let mut left = swaps;
+            let read = read_published(&volume, |published| {
+                if left > 0 {
+                    left -= 1;
+                    swap();
+                }
+                read_short(published, "podName")
+            });
+            assert_eq!(read.unwrap(), volume.link(DATA).0.unwrap().to_str().unwrap(), "{swaps}");
+        }
+        let read = read_published(&volume, |published| {
+            swap();
+            published.names()
+        });
+        assert_ne!(
+            read.unwrap_err().kind(),
+            io::ErrorKind::NotFound,
+            "it is there, and changes at each look"
+        );
+    }
+
+    #[test]
+    fn without_a_link_that_leads_to_a_directory_the_volume_itself_is_read() {
+        let (top, volume, mut swap) = volume();
+        let is_itself = || read_published(&volume, |published| Ok(published.is(&volume))).unwrap();
+        assert!(!is_itself());
+        fs::remove_dir_all(top.path().join("..1")).unwrap();
+        assert!(is_itself());
+        // The link is made during the read.
+        fs::remove_file(top.path().join(DATA)).unwrap();
+        let mut looks = Vec::new();
+        let read = read_published(&volume, |published| {
+            looks.push(published.is(&volume));
+            if looks.len() == 1 {
+                swap();
+            }
+            Ok(())
+        });
+        read.unwrap();
+        assert_eq!(looks, [true, false]);
     }
 
     #[test]

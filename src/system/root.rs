@@ -3,6 +3,7 @@
 //! A path such as `/var/run/…` is looked up inside the root directory, and no symbolic link leads out of
 //! it. Tests and dry runs use this to read recorded containers.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -180,6 +181,12 @@ impl Directory {
     pub(crate) fn directory(&self, name: &str) -> io::Result<Directory> {
         let descriptor = self.open_in(Path::new(name), LISTED, ResolveFlag::RESOLVE_BENEATH)?;
         Ok(Directory { descriptor, is_foreign: self.is_foreign })
+    }
+
+    /// The text of the symbolic link `name`, and what it leads to: a new directory may have the name of an old one.
+    pub(crate) fn link(&self, name: &str) -> (Option<OsString>, Option<(dev_t, ino_t)>) {
+        let target = fstatat(&self.descriptor, name, AtFlags::empty());
+        (readlinkat(&self.descriptor, name).ok(), target.ok().map(|it| (it.st_dev, it.st_ino)))
     }
 
     /// The target of the magic link `name` of `/proc`, such as `root` of a process (`proc(5)`).

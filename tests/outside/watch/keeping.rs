@@ -224,6 +224,46 @@ fn read_until(done: &AtomicBool, watching: &Watching) -> usize {
     seen
 }
 
+/// The volumes are swapped all the time, and each run reads them once.
+#[test]
+fn a_command_that_starts_during_swaps_reads_one_whole_version() {
+    let world = World::empty();
+    let mut volume =
+        Volume::new(&world, "/etc/podinfo", &[("labels", "v=\"0\""), ("annotations", "v=\"0\"")]);
+    let mut config = Volume::new(&world, "/config", &[("a", "0"), ("b", "0")]);
+    let path = |name: &str| world.path().join(name).display().to_string();
+    let templates = ["config:out", "config/a:a"].map(|pair| {
+        let (input, output) = pair.split_once(':').unwrap();
+        format!("--template={}:{}", path(input), path(output))
+    });
+    let out = path("pod.json");
+    let arguments = ["write", "--out", &out, &templates[0], &templates[1]];
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for version in (1..).map(|version: usize| version.to_string()) {
+                let line = format!("v=\"{version}\"");
+                volume.publish(&[("labels", &line), ("annotations", &line)]);
+                config.publish(&[("a", &version), ("b", &version)]);
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let runs = (0..200).map(|_| {
+            let outcome = world.run(arguments);
+            let read = |name: &str| fs::read_to_string(path(name)).unwrap_or_default();
+            let document: Value = serde_json::from_str(&read("pod.json")).unwrap_or_default();
+            let pod = ["labels", "annotations"].map(|map| document["pod"][map]["v"].clone());
+            let is_whole = pod[0].is_string() && pod[0] == pod[1] && read("out/a") == read("out/b");
+            (outcome.code != 0 || !outcome.stderr.is_empty() || !is_whole).then_some((outcome, pod))
+        });
+        let broken: Vec<_> = runs.flatten().collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(broken.is_empty(), "{} of 200: {:#?}", broken.len(), broken.first());
+    });
+}
+
 #[test]
 fn a_change_in_any_of_several_volumes_is_followed() {
     let world = World::empty();
