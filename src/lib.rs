@@ -33,7 +33,8 @@
 //! | source | a place from which fields are read: `token`, `kubelet`, `cgroup`, `env`, `volume`, `api` ([`sources`]) |
 //! | fact | a field's value and its source ([`facts`]) |
 //! | variable | an environment variable made from a fact: `POD_NAME` ([`variables`]) |
-//! | expression | the text after `--set NAME=` ([`variables::expression`]) |
+//! | expression | a field, a number or a computation with them, after `--set NAME=` or in `$( )` ([`variables::value`]) |
+//! | template | text with `$(expression)` in it: in `--set`, in a file ([`variables::value::template`]) |
 //! | subject | what the facts describe: this container, another container, or only the pod ([`facts::subject`]) |
 //!
 //! # What to change
