@@ -354,7 +354,7 @@ fn volume(data: &[u8]) {
     for quantity in resources(&facts) {
         assert!(quantity.value() > 0, "{quantity}");
     }
-    for (name, variable) in crate::variables::otel::variables(&facts, &environment, false) {
+    for (name, variable) in crate::variables::otel::variables(&facts, &environment, false, &mut Vec::new()) {
         assert!(OTEL.contains(&&*name) && !variable.value.is_empty());
     }
 }

@@ -106,8 +106,9 @@ impl<'a> Input<'a> {
         let gathered: Vec<Gathered> = each.iter().map(gather).collect();
         // The Pod object may be large.
         drop(shared);
+        let mut warned = Vec::new();
         let prepare = |(gathered, options)| {
-            let mut prepared = self.with_variables(gathered, &inputs(options));
+            let mut prepared = self.with_variables(gathered, &inputs(options), &mut warned);
             self.require(&prepared, options)?;
             prepared.require_in_files(options)?;
             prepared.made = self.made(&prepared, options, &nobody, templates)?;
@@ -187,7 +188,7 @@ impl<'a> Input<'a> {
     ) -> Prepared {
         let inputs = self.inputs(options, application, templates);
         let gathered = self.gather(options, &inputs, options.own(), &mut Shared::default());
-        self.with_variables(gathered, &inputs)
+        self.with_variables(gathered, &inputs, &mut Vec::new())
     }
 
     /// What variables are made of, besides facts.
@@ -217,8 +218,15 @@ impl<'a> Input<'a> {
         gather(origin, &request, shared)
     }
 
-    fn with_variables(&self, gathered: Gathered, inputs: &Inputs) -> Prepared {
-        let variables = variables::variables(&gathered, inputs);
+    /// Makes the variables, and logs their warnings except for those that are in `warned`.
+    fn with_variables(&self, gathered: Gathered, inputs: &Inputs, warned: &mut Vec<String>) -> Prepared {
+        let mut variables = variables::variables(&gathered, inputs);
+        for warning in std::mem::take(&mut variables.warnings) {
+            if !warned.contains(&warning) {
+                log::warn!("{warning}");
+                warned.push(warning);
+            }
+        }
         let is_own = self.surroundings().is_some_and(|surroundings| surroundings.root.is_system());
         Prepared { gathered, variables, is_own, made: Vec::new() }
     }

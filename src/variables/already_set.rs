@@ -28,9 +28,10 @@ pub(crate) fn keep(name: &str, variable: &mut Variable, is_own: bool, environmen
     variable.is_set = true;
 }
 
-/// Warns about variables that differ from the value of a higher-ranked source. The log does not show
-/// their values, which may be secrets.
-pub(crate) fn warn_of_contradictions(facts: &Facts, inputs: &Inputs) {
+/// Warnings about variables that differ from the value of a higher-ranked source. They do not show
+/// the variables' values, which may be secrets.
+pub(crate) fn contradictions(facts: &Facts, inputs: &Inputs) -> Vec<String> {
+    let mut warnings = Vec::new();
     let environment = inputs.environments[0];
     for field in Field::all() {
         let Some(fact) = facts.get(field).filter(|fact| fact.source != Source::Environment) else {
@@ -45,12 +46,13 @@ pub(crate) fn warn_of_contradictions(facts: &Facts, inputs: &Inputs) {
         if inputs.selection.overrides(&name) {
             continue;
         }
-        log::warn!(
+        warnings.push(format!(
             "{name} is set, but differs from {}, which is {:?} (source: {}); \
              it keeps its value unless --override {name} is given",
             field.path,
             known.unwrap_or_default(),
             fact.source.name(),
-        );
+        ));
     }
+    warnings
 }

@@ -75,8 +75,9 @@ impl Map {
         });
         // A tree that grows entry by entry takes almost twice the memory.
         variables.append(&mut variables_of.collect());
-        with_nul.warn(self, "a variable cannot contain NUL");
-        colliding.warn(self, "another key has the same name as a variable");
+        let with_nul = with_nul.warning(self, "a variable cannot contain NUL");
+        let colliding = colliding.warning(self, "another key has the same name as a variable");
+        variables.warnings.extend(with_nul.into_iter().chain(colliding));
     }
 
     /// The name of the variable for `key`: upper case, with `_` for every character outside `[A-Z0-9]`.
@@ -107,14 +108,14 @@ impl LeftOut {
         }
     }
 
-    /// Logs one warning for all of them.
-    fn warn(&self, map: Map, why: &str) {
+    /// One warning for all of them.
+    fn warning(&self, map: Map, why: &str) -> Option<String> {
         if self.count == 0 {
-            return;
+            return None;
         }
         let noun = if self.count == 1 { "" } else { "s" };
         let (count, entry, named) = (self.count, map.entry(), several(&self.named, self.count));
-        log::warn!("left out {count} {entry}{noun}, because {why}: {named}");
+        Some(format!("left out {count} {entry}{noun}, because {why}: {named}"))
     }
 }
 

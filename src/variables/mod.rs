@@ -143,23 +143,24 @@ impl Inputs<'_> {
     }
 }
 
-/// Makes the variables for the application.
+/// Makes the variables for the application, and the warnings to log.
 pub(crate) fn variables(gathered: &Gathered, inputs: &Inputs) -> Variables {
     let selection = &inputs.selection;
     let environment = inputs.environments[0];
     let is_own = gathered.subject.is_own();
     let mut variables = of_fields(&gathered.facts);
     add_maps(&mut variables, gathered, selection);
-    already_set::warn_of_contradictions(&gathered.facts, inputs);
+    variables.warnings.extend(already_set::contradictions(&gathered.facts, inputs));
     for (name, variable) in variables.iter_mut().filter(|(name, _)| !selection.overrides(name)) {
         already_set::keep(name, variable, is_own, environment);
     }
     if selection.otel {
         let is_named = selection.set.iter().any(|(name, _)| name == otel::SERVICE_NAME);
-        variables.extend(otel::variables(&gathered.facts, environment, is_named));
+        let made = otel::variables(&gathered.facts, environment, is_named, &mut variables.warnings);
+        variables.extend(made);
     }
     set::add(&mut variables, &gathered.facts, inputs, is_own, &mut Vec::new());
-    set::report(&variables, gathered, inputs);
+    set::report(&mut variables, gathered, inputs);
     for (name, variable) in variables.iter_mut() {
         variable.is_omitted = selection.omits(name);
     }
@@ -193,7 +194,8 @@ fn add_maps(variables: &mut Variables, gathered: &Gathered, selection: &Selectio
     for map in Map::ALL.into_iter().filter(|map| selection.has_all(*map)) {
         let (entries, is_whole) = gathered.facts.entries(map.field(), "");
         if entries.is_empty() && !is_whole {
-            log::warn!("no {}… is set: {}", map.prefix(), missing::why_no_map(map, gathered));
+            let why = missing::why_no_map(map, gathered);
+            variables.warnings.push(format!("no {}… is set: {why}", map.prefix()));
         }
         map.add(&entries, variables);
     }
@@ -201,8 +203,8 @@ fn add_maps(variables: &mut Variables, gathered: &Gathered, selection: &Selectio
 
 fn insert(variables: &mut Variables, name: String, variable: Variable) {
     if variable.value.contains('\0') {
-        log::warn!("{name} is left out: its value contains NUL, which no variable can contain");
-        return;
+        let warning = format!("{name} is left out: its value contains NUL, which no variable can contain");
+        return variables.warnings.push(warning);
     }
     variables.insert(name, variable);
 }

@@ -60,18 +60,23 @@ pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
 }
 
 /// The variables that `--otel` sets. It merges the attributes with those that are already set. It sets
-/// the service's name unless that is set, or `is_named` says that another option names the service.
-pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool) -> Vec<(String, Variable)> {
+/// the service's name unless that is set, or `is_named` says that another option names the service. It adds to `warnings`.
+pub(crate) fn variables(
+    facts: &Facts,
+    environment: &Environment,
+    is_named: bool,
+    warnings: &mut Vec<String>,
+) -> Vec<(String, Variable)> {
     let set = environment.get_bytes(ATTRIBUTES.as_bytes()).unwrap_or_default();
     let Ok(set) = std::str::from_utf8(set) else {
-        log::warn!("{ATTRIBUTES} stays as it is set: it is not UTF-8");
+        warnings.push(format!("{ATTRIBUTES} stays as it is set: it is not UTF-8"));
         return Vec::new();
     };
     let mut attributes = Attributes::of(facts);
     attributes.retain(|name, attribute| {
         let fits = pair(name, &attribute.value).len() <= ATTRIBUTE_LIMIT;
         if !fits {
-            log::warn!("{ATTRIBUTES}: {name} is left out: it is longer than 1 KiB");
+            warnings.push(format!("{ATTRIBUTES}: {name} is left out: it is longer than 1 KiB"));
         }
         fits
     });
@@ -82,18 +87,18 @@ pub(crate) fn variables(facts: &Facts, environment: &Environment, is_named: bool
     }
     let is_named = is_named || is_name_set || names(set).any(|name| name == "service.name");
     if !has_name && !is_named {
-        warn_of_no_name(facts);
+        warnings.push(why_no_name(facts));
     }
     for name in names(set) {
         attributes.remove(name);
     }
-    let service_name = attributes.get("service.name").and_then(Attribute::as_variable);
+    let service_name = attributes.get("service.name").and_then(|name| name.as_variable(warnings));
     let service_name = service_name.map(|variable| (SERVICE_NAME.to_owned(), variable));
-    let merged = merge(set, &attributes).map(|variable| (ATTRIBUTES.to_owned(), variable));
+    let merged = merge(set, &attributes, warnings).map(|variable| (ATTRIBUTES.to_owned(), variable));
     merged.into_iter().chain(service_name).collect()
 }
 
-fn warn_of_no_name(facts: &Facts) {
+fn why_no_name(facts: &Facts) -> String {
     let kind = facts.text(Field::WORKLOAD_KIND);
     let (why, remedy) = match (&facts.ownership, kind) {
         (Some(ownership), None) => (ownership.why_no_service().to_owned(), ""),
@@ -103,11 +108,11 @@ fn warn_of_no_name(facts: &Facts) {
             ", mount the labels in a downwardAPI volume, or allow the pod to get itself from the API server",
         ),
     };
-    log::warn!(
+    format!(
         "service.name and {SERVICE_NAME} are left out: {why}; \
          set {SERVICE_NAME}, or the label {}{remedy}",
         NAME_LABELS[1]
-    );
+    )
 }
 
 /// The names in a comma-separated list of `NAME=VALUE`.
@@ -116,9 +121,13 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The attributes that are set, followed by those that are not.
-fn merge(set: &str, attributes: &BTreeMap<String, Attribute>) -> Option<Variable> {
+fn merge(
+    set: &str,
+    attributes: &BTreeMap<String, Attribute>,
+    warnings: &mut Vec<String>,
+) -> Option<Variable> {
     let set = Some(set.trim_end_matches([',', ' '])).filter(|set| !set.is_empty());
-    let pairs = that_fit(set.unwrap_or_default().len(), attributes);
+    let pairs = that_fit(set.unwrap_or_default().len(), attributes, warnings);
     if pairs.is_empty() {
         return None;
     }
@@ -130,7 +139,11 @@ fn merge(set: &str, attributes: &BTreeMap<String, Attribute>) -> Option<Variable
 }
 
 /// The encoded attributes that a variable of `length` bytes has room for.
-fn that_fit(mut length: usize, attributes: &BTreeMap<String, Attribute>) -> BTreeMap<&str, String> {
+fn that_fit<'a>(
+    mut length: usize,
+    attributes: &'a BTreeMap<String, Attribute>,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<&'a str, String> {
     // What an author adds does not displace what a pod has anyway.
     let is_own = |name: &str| ["service.", "k8s.", "container."].iter().any(|group| name.starts_with(group));
     let (own, added): (Vec<_>, Vec<_>) = attributes.iter().partition(|(name, _)| is_own(name));
@@ -138,13 +151,14 @@ fn that_fit(mut length: usize, attributes: &BTreeMap<String, Attribute>) -> BTre
     for (name, attribute) in own.into_iter().chain(added) {
         let pair = pair(name, &attribute.value);
         if length + pair.len() >= VARIABLE_LIMIT {
-            log::warn!("{ATTRIBUTES}: {name} is left out: the variable would be longer than 32 KiB");
+            warnings
+                .push(format!("{ATTRIBUTES}: {name} is left out: the variable would be longer than 32 KiB"));
             continue;
         }
         if pair.len() > encode(name).len() + 1 + VALUE_LIMIT {
-            log::warn!(
+            warnings.push(format!(
                 "{ATTRIBUTES}: {name} is longer than {VALUE_LIMIT} characters, so the JavaScript SDK drops all attributes"
-            );
+            ));
         }
         length += pair.len() + 1;
         pairs.insert(name.as_str(), pair);
@@ -160,9 +174,11 @@ struct Attribute {
 }
 
 impl Attribute {
-    fn as_variable(&self) -> Option<Variable> {
+    fn as_variable(&self, warnings: &mut Vec<String>) -> Option<Variable> {
         if self.value.contains('\0') {
-            log::warn!("{SERVICE_NAME} is left out: its value contains NUL, which no variable can contain");
+            warnings.push(format!(
+                "{SERVICE_NAME} is left out: its value contains NUL, which no variable can contain"
+            ));
             return None;
         }
         Some(Variable::new(self.value.clone(), self.source))

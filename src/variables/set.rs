@@ -143,16 +143,16 @@ fn made(definition: &Definition, lookup: &Lookup, missed: &mut Vec<Missed>) -> R
     Ok(Variable { is_private, ..Variable::new(value, source) })
 }
 
-/// Logs which values of `--set` the application does not get, and why.
-pub(crate) fn report(variables: &Variables, gathered: &Gathered, inputs: &Inputs) {
+/// Adds warnings about the values of `--set` that the application does not get, and why.
+pub(crate) fn report(variables: &mut Variables, gathered: &Gathered, inputs: &Inputs) {
     for (name, _) in inputs.selection.set {
         let is_set =
             inputs.environments.iter().any(|environment| environment.get_bytes(name.as_bytes()).is_some());
         match (variables.get(name), variables.unknown.get(name)) {
             (Some(variable), _) if variable.is_set && OF_RUNTIMES.contains(&&**name) => {
-                log::warn!(
+                variables.warnings.push(format!(
                     "--set {name} has no effect, because every runtime sets {name}; add --override {name}"
-                );
+                ));
             }
             (Some(variable), _) if variable.is_set => {
                 log::info!("{name} keeps the value that was set, not that of --set {name}");
@@ -165,7 +165,8 @@ pub(crate) fn report(variables: &Variables, gathered: &Gathered, inputs: &Inputs
             // If the variable is required, an error reports the reason.
             (None, Some(why)) if !inputs.selection.require.contains(name) => {
                 let outcome = if is_set { "keeps the value that was set" } else { "is not set" };
-                log::warn!("{name} {outcome}: {}", reasons(why, gathered));
+                let warning = format!("{name} {outcome}: {}", reasons(why, gathered));
+                variables.warnings.push(warning);
             }
             _ => {}
         }

@@ -49,6 +49,8 @@ pub(crate) struct Variables {
     known: BTreeMap<String, Variable>,
     /// The variables of `--set` without a value, and every reason.
     pub(crate) unknown: BTreeMap<String, Vec<Why>>,
+    /// The warnings to log. Other containers of the pod may cause the same ones.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Deref for Variables {
@@ -67,7 +69,7 @@ impl DerefMut for Variables {
 
 impl FromIterator<(String, Variable)> for Variables {
     fn from_iter<T: IntoIterator<Item = (String, Variable)>>(variables: T) -> Self {
-        Variables { known: variables.into_iter().collect(), unknown: BTreeMap::new() }
+        Variables { known: variables.into_iter().collect(), ..Variables::default() }
     }
 }
 

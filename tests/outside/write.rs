@@ -604,3 +604,24 @@ fn install_replaces_a_file_of_somebody_else_with_the_same_bytes() {
         assert_eq!((metadata.uid(), metadata.mode() & 0o7777), (0, 0o755));
     }
 }
+
+#[test]
+fn a_warning_about_the_pod_is_said_once_for_all_its_containers() {
+    let world = World::empty();
+    // Two keys have the same name as a variable, and one value is too long for an attribute.
+    let long = format!("resource.opentelemetry.io/long=\"{}\"\n", "x".repeat(2_000));
+    world.write("etc/podinfo/annotations", format!("a-b=\"1\"\na.b=\"2\"\n{long}"));
+    let out = world.path().join("{container}.env");
+    let mut arguments = vec!["write", "--otel", "--labels", "--annotations", "--set=UID=metadata.uid"];
+    arguments.extend(["--container=a", "--container=b", "--out", out.to_str().unwrap()]);
+    let outcome = world.run(arguments).expect_code(0);
+    for warning in [
+        "service.name and OTEL_SERVICE_NAME are left out",
+        "no POD_LABEL_… is set",
+        "left out 1 annotation",
+        "long is left out: it is longer than 1 KiB",
+        "UID is not set",
+    ] {
+        assert_eq!(outcome.stderr.matches(warning).count(), 1, "{warning}: {outcome:#?}");
+    }
+}
