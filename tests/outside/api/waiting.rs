@@ -56,16 +56,29 @@ fn what_is_not_wanted_is_not_waited_for() {
 }
 
 #[test]
+fn a_container_that_the_pod_does_not_have_is_not_waited_for() {
+    for value in ["container.imageID", "container.id", "pod.status.containerStatuses.[name=typo].imageID"] {
+        let server = Server::start(always(before()));
+        let set = format!("X={value}");
+        let outcome = exec(&world(&server), &server.url(), &["--container", "typo", "--set", &set]);
+        assert!(started(&outcome.expect_code(0)), "{value}");
+        assert_eq!(server.requests().len(), 1, "{value}");
+    }
+}
+
+#[test]
 fn at_the_deadline_the_application_starts_without() {
-    let server = Server::start(always(before()));
-    let options = ["--set", "IP=status.podIP", "--labels", "--timeout", LIMIT];
-    let begun = Instant::now();
-    let outcome = exec(&world(&server), &server.url(), &options).expect_code(0);
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    assert!(started(&outcome));
-    assert_eq!(variable(&outcome, "IP"), None);
-    assert_says(&outcome, &["status.podIP"]);
-    assert!(server.requests().len() > 1, "not waited for");
+    for set in ["IP=status.podIP", "IP=pod.status.podIP"] {
+        let server = Server::start(always(before()));
+        let options = ["--set", set, "--labels", "--timeout", LIMIT];
+        let begun = Instant::now();
+        let outcome = exec(&world(&server), &server.url(), &options).expect_code(0);
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        assert!(started(&outcome));
+        assert_eq!(variable(&outcome, "IP"), None);
+        assert_says(&outcome, &["status.podIP", "the API server does not have it yet; raise --timeout"]);
+        assert!(server.requests().len() > 1, "not waited for");
+    }
 }
 
 #[test]
@@ -86,7 +99,7 @@ fn a_required_status_that_does_not_come_ends_exec() {
     let outcome = exec(&world(&server), &server.url(), &options).expect_code(125);
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(!started(&outcome));
-    assert_says(&outcome, &["POD_IP"]);
+    assert_says(&outcome, &["POD_IP", "the API server does not have it yet; raise --timeout"]);
 }
 
 #[test]
