@@ -274,3 +274,16 @@ fn the_label_of_the_index_is_an_ordinal_if_something_owns_the_pod() {
         assert_eq!(shown["pod"]["ordinal"], ordinal);
     }
 }
+
+#[test]
+fn a_container_name_of_the_environment_that_the_pod_does_not_have_is_no_fact() {
+    let server = api_of("bare");
+    let world = server.world("bare", "web");
+    world.write("proc/self/mountinfo", "").write("proc/self/cgroup", PRIVATE_CGROUP);
+    for (name, known) in [("typo", json!(null)), ("side", json!("side"))] {
+        world.environ(&[("CONTAINER_NAME", name)]);
+        let told = document(&world, &server, &[]);
+        assert_eq!(told["container"]["name"], known);
+        assert_eq!(told["variables"]["CONTAINER_NAME"], known);
+    }
+}
