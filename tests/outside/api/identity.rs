@@ -139,3 +139,16 @@ fn the_search_list_of_dns_addresses_no_request() {
     assert_says(&outcome, &["{namespace}: the pod's namespace is not known"]);
     assert_eq!(server.connections(), 0);
 }
+
+#[test]
+fn a_pod_name_of_the_environment_that_no_pod_has_is_no_fact() {
+    let missing = Response::failure(404, "NotFound", "pods \"typo\" not found");
+    let server = Server::plain(always(missing));
+    let world = World::recorded("notoken", "main");
+    world.environ(&[("POD_NAME", "typo"), ("POD_NAMESPACE", "elsewhere")]);
+    let told = document(&world, &server, &[]);
+    assert_eq!(told["pod"]["name"], json!(null));
+    assert_ne!(told["pod"]["namespace"], "elsewhere");
+    assert_eq!(told["variables"]["POD_NAME"], json!(null));
+    assert_eq!(server.requests().len(), 2);
+}
