@@ -357,3 +357,23 @@ fn what_is_asked_for_is_explained_too() {
     }
     assert_eq!((&told["sources"]["TWO"], &told["unknown"]["TWO"]), (&json!("default"), &json!(null)));
 }
+
+/// The kubelet runs it without the API server, so it cannot mount a token. Its UID is a hash.
+#[test]
+fn a_static_pod_is_not_told_to_mount_a_token() {
+    let advises = |world: &World| {
+        let table = explain(world).stdout;
+        rows(&table).iter().any(|[_, _, reason]| reason.contains("mount the service account token"))
+    };
+    let world = World::recorded("notoken", "main");
+    assert!(advises(&world), "another pod is");
+    let pod = std::fs::read(crate::world::pod_json("notoken")).unwrap();
+    let pod: serde_json::Value = serde_json::from_slice(&pod).unwrap();
+    for file in ["proc/self/mountinfo", "proc/self/cgroup"] {
+        let recorded = std::fs::read_to_string(world.path().join(file)).unwrap();
+        let uid = pod["metadata"]["uid"].as_str().unwrap();
+        world.write(file, recorded.replace(uid, "9d6bfcf4ab7d4c1b8f2e3a5c6d7e8f90"));
+    }
+    assert_eq!(world.run(["print", "POD_UID"]).stdout, "9d6bfcf4ab7d4c1b8f2e3a5c6d7e8f90\n");
+    assert!(!advises(&world));
+}
