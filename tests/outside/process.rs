@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::unistd::{Pid, mkfifo};
 use serde_json::Value;
 
-use crate::needs::{is_root, may_unshare, needs};
+use crate::needs::{has_strace, is_root, may_unshare, needs};
 use crate::server::{Response, Server, always};
 use crate::world::{INTROSPOD, Outcome, World, pod_json, run};
 
@@ -202,4 +203,32 @@ fn a_process_that_is_not_there_is_said() {
     command.args(["print", "--process", "4194304"]);
     let outcome = run(command).expect_code(1);
     assert!(outcome.stderr.contains("--process 4194304: no process has this ID"), "{outcome:#?}");
+}
+
+/// To open one can have an effect, or never end.
+#[test]
+fn a_fifo_or_device_in_the_container_is_not_opened() {
+    if !may_make_containers() || !needs("the Debian package strace", has_strace) {
+        return;
+    }
+    let world = bare();
+    let place = |name: &str| world.path().join("etc/podinfo").join(name);
+    std::fs::create_dir_all(place("")).unwrap();
+    mkfifo(&place("podName"), Mode::S_IRWXU).unwrap();
+    let terminal = || mknod(&place("labels"), SFlag::S_IFCHR, Mode::S_IRWXU, makedev(5, 0));
+    if !needs("permission to make devices", || terminal().is_ok()) {
+        return;
+    }
+    let log = world.path().join("strace.log");
+    let container = Container::start(world, 0, &["--net"], "");
+    let strace = ["strace", "--decode-fds=path", "--trace=open,openat,openat2", "--output"];
+    let runner = [&strace[..], &[log.to_str().unwrap()]].concat();
+    let outcome = container.describe(&runner, &["print"]).expect_code(0);
+    assert_eq!(outcome.stderr.matches("not a regular file").count(), 2, "{outcome:#?}");
+    let calls = std::fs::read_to_string(log).unwrap();
+    for name in ["podName", "labels"] {
+        let calls: Vec<&str> = calls.lines().filter(|call| call.contains(name)).collect();
+        assert!(!calls.is_empty(), "{name}");
+        assert!(calls.iter().all(|call| call.contains("O_PATH")), "{calls:#?}");
+    }
 }
