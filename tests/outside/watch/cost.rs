@@ -1,6 +1,7 @@
 //! The cost of waiting. `benches/watch` measures more.
 
 use super::*;
+use crate::needs::{has_strace, needs};
 use crate::server::{Server, always};
 
 /// The release build is what the budget is for.
@@ -48,5 +49,37 @@ fn at_rest_it_is_small_and_nothing_wakes_it() {
         let resident = status(pid, "VmRSS");
         println!("{options:?}: {resident} KiB resident");
         assert!(resident <= RESIDENT_KIB, "{resident} KiB");
+    }
+}
+
+/// As the arguments of `poll(2)` and `ppoll(2)`, which only some machines have.
+const TEN_SECONDS: [&str; 2] = ["10000", "{tv_sec=10, "];
+
+/// The files of such a share change outside of the sandbox, and its kernel hears nothing of it.
+#[test]
+fn a_share_of_a_sandbox_is_looked_at_every_ten_seconds() {
+    if !needs("the Debian package strace", has_strace) {
+        return;
+    }
+    for (file_system, limits) in [("9p", TEN_SECONDS), ("virtiofs", TEN_SECONDS), ("tmpfs", ["-1", "NULL"])] {
+        let (world, _volume) = labelled();
+        let mounts = format!(
+            "2 1 0:24 / / rw - overlay none rw\n3 2 0:25 / /etc/podinfo rw - {file_system} none rw\n"
+        );
+        world.write("proc/self/mountinfo", mounts);
+        let log = world.path().join("strace.log");
+        // The traced process is the child, and strace its grandchild.
+        let mut command = Command::new("strace");
+        command
+            .args(["--daemonize", "--quiet=all", "--trace=/^p?poll$", "--output"])
+            .arg(&log)
+            .arg(INTROSPOD);
+        let watching = Watching::spawn(&world, command, [""; 0]);
+        watching.wait_for_label("red");
+        let poll =
+            wait_for("poll(2)", || fs::read_to_string(&log).ok().filter(|calls| calls.contains("}], 1, ")));
+        let is_for = |limit: &str| poll.contains(&format!("}}], 1, {limit}"));
+        assert!(limits.iter().any(|limit| is_for(limit)), "{file_system}: {poll}");
+        assert_eq!(watching.complaints(), [""; 0]);
     }
 }
