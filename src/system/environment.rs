@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 pub struct Environment {
     /// The entries, each with its NUL, as in `/proc/<pid>/environ` (`proc_pid_environ(5)`).
     content: Vec<u8>,
-    /// Where the entries with a name begin, sorted by name and position. The first lookup creates this index,
-    /// because lookups far outnumber entries.
-    by_name: OnceLock<Vec<u32>>,
+    /// Where the entries with a name begin, and how long their names are, sorted by name and position. The first
+    /// lookup creates this index, because lookups far outnumber entries.
+    by_name: OnceLock<Vec<(u32, u32)>>,
 }
 
 impl Environment {
@@ -38,23 +38,22 @@ impl Environment {
 
     /// The bytes of the first entry `name`.
     pub(crate) fn get_bytes(&self, name: &[u8]) -> Option<&[u8]> {
-        let start = self.starts_from(name).next().filter(|start| self.name(*start) == name)?;
+        let (start, _) = self.names_from(name).next().filter(|(_, found)| *found == name)?;
         let value = start + name.len() + 1;
         Some(&self.content[value..value + memchr::memchr(0, &self.content[value..])?])
     }
 
     /// Whether there is an entry whose name starts with `prefix`.
     pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
-        self.starts_from(prefix.as_bytes())
-            .next()
-            .is_some_and(|start| self.name(start).starts_with(prefix.as_bytes()))
+        let first = self.names_from(prefix.as_bytes()).next();
+        first.is_some_and(|(_, name)| name.starts_with(prefix.as_bytes()))
     }
 
     /// The names that start with `prefix` and are UTF-8, sorted, with duplicates.
     pub(crate) fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &str> {
-        let names = self.starts_from(prefix.as_bytes()).map(|start| self.name(start));
-        let names = names.take_while(move |name| name.starts_with(prefix.as_bytes()));
-        names.filter_map(|name| std::str::from_utf8(name).ok())
+        let names = self.names_from(prefix.as_bytes());
+        let names = names.take_while(move |(_, name)| name.starts_with(prefix.as_bytes()));
+        names.filter_map(|(_, name)| std::str::from_utf8(name).ok())
     }
 
     /// The entries of this environment with some variables set, which must be sorted by name. A new entry at
@@ -83,22 +82,24 @@ impl Environment {
         })
     }
 
-    /// Where the entries whose names are not before `name` begin, in the order of their names.
-    fn starts_from(&self, name: &[u8]) -> impl Iterator<Item = usize> {
+    /// The names that are not before `name`, in their order, and where their entries begin.
+    fn names_from(&self, name: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
         let by_name = self.by_name.get_or_init(|| {
-            let named = self.entries().filter(|(_, entry)| memchr::memchr(b'=', entry).is_some());
-            let mut by_name: Vec<u32> = named.filter_map(|(start, _)| u32::try_from(start).ok()).collect();
-            by_name.sort_unstable_by_key(|start| (self.name(*start as usize), *start));
+            let named = self.entries().filter_map(|(start, entry)| {
+                let length = memchr::memchr(b'=', entry)?;
+                Some((u32::try_from(start).ok()?, u32::try_from(length).ok()?))
+            });
+            let mut by_name: Vec<(u32, u32)> = named.collect();
+            by_name.sort_unstable_by_key(|entry| (self.name(*entry), entry.0));
             by_name
         });
-        let first = by_name.partition_point(|start| self.name(*start as usize) < name);
-        by_name[first..].iter().map(|start| *start as usize)
+        let first = by_name.partition_point(|entry| self.name(*entry) < name);
+        by_name[first..].iter().map(|entry| (entry.0 as usize, self.name(*entry)))
     }
 
-    /// The name of the entry that begins at `start`. It has one.
-    fn name(&self, start: usize) -> &[u8] {
-        let rest = &self.content[start..];
-        &rest[..memchr::memchr(b'=', rest).unwrap_or_default()]
+    /// The name of an entry of the index.
+    fn name(&self, (start, length): (u32, u32)) -> &[u8] {
+        &self.content[start as usize..][..length as usize]
     }
 }
 
