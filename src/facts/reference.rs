@@ -149,7 +149,17 @@ impl ReferenceError {
 }
 
 fn hint(path: &str) -> String {
-    nearest(path).map_or(String::new(), |near| format!("; did you mean {near}?"))
+    if let Some(near) = nearest(path) {
+        return format!("; did you mean {near}?");
+    }
+    // The text itself may be a secret, so the rest of the path is not shown.
+    let part = ["metadata", "spec", "status"].into_iter().find(|part| {
+        let below = path.strip_prefix(part);
+        below.is_some_and(|below| below.starts_with('.'))
+    });
+    part.map_or(String::new(), |part| {
+        format!("; a path into the Pod object begins with pod., as in pod.{part}.…")
+    })
 }
 
 fn nearest(path: &str) -> Option<String> {

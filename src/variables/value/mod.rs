@@ -423,6 +423,8 @@ mod tests {
             ("limits.memory*999999999999999999999999999999999999999999", "too large"),
             ("limits.cpu:-'none", "no closing single quote"),
             ("metadata.labels[foo]", "metadata.labels['KEY']"),
+            ("spec.priorityClassName", "begins with pod., as in pod.spec."),
+            ("spec.nodename", "did you mean spec.nodeName?"),
             ("metadata.name['a']", "takes no key"),
             ("metadata.labels['a b']", "invalid key"),
             ("node.labels", "node.labels['KEY']"),
