@@ -152,6 +152,10 @@ fn read_version(
         let path = || surroundings.root.display(&place.join(&name));
         match meaning.tell(&path, directory, &name, &mut told) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => unreadable.push(path()),
+            // The link of a file can be there before the file is.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                told.absent(format!("{}: a link to no file; not used", path()));
+            }
             Err(error) => told.broken(format!("{}: {}; not used", path(), describe(&error))),
             Ok(()) => {}
         }
