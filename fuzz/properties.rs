@@ -18,7 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::facts::field::{Field, Source};
 use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
-use crate::facts::{Facts, Told, Value};
+use crate::facts::{Facts, Report, Value};
 use crate::kubernetes::image_reference::tag_and_digest;
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
@@ -64,7 +64,7 @@ pub fn run(name: &str, data: &[u8]) {
 }
 
 /// The report of a source for a container that has only these files.
-fn told(tell: fn(&Surroundings) -> Told, files: &[(&str, &[u8])], environment: Environment) -> Told {
+fn report(tell: fn(&Surroundings) -> Report, files: &[(&str, &[u8])], environment: Environment) -> Report {
     let directory = tempfile::tempdir().expect("a temporary directory");
     for (path, content) in files {
         let path = directory.path().join(path);
@@ -78,8 +78,8 @@ fn told(tell: fn(&Surroundings) -> Told, files: &[(&str, &[u8])], environment: E
 }
 
 /// The reported text of `field`.
-fn text_of(told: &Told, field: Field) -> Option<&str> {
-    told.values.iter().find(|(known, _)| *known == field).and_then(|(_, value)| value.text())
+fn text_of(report: &Report, field: Field) -> Option<&str> {
+    report.values.iter().find(|(known, _)| *known == field).and_then(|(_, value)| value.text())
 }
 
 /// The known quantities.
@@ -117,10 +117,10 @@ fn token(data: &[u8]) {
     let token = format!(" e30.{}.c2ln\n", URL_SAFE_NO_PAD.encode(data));
     assert_eq!(sources::token::decode(token.as_bytes()).ok(), claims);
     let path = "var/run/secrets/kubernetes.io/serviceaccount/token";
-    let told = told(sources::token::tell, &[(path, token.as_bytes())], Environment::default());
-    assert!(told.values.iter().all(|(_, value)| value.text().is_some_and(|text| !text.is_empty())));
-    assert!(claims.is_some() || told.values.is_empty());
-    assert!(told.notes.iter().all(|note| !note.text.contains(token.trim())));
+    let report = report(sources::token::read, &[(path, token.as_bytes())], Environment::default());
+    assert!(report.values.iter().all(|(_, value)| value.text().is_some_and(|text| !text.is_empty())));
+    assert!(claims.is_some() || report.values.is_empty());
+    assert!(report.notes.iter().all(|note| !note.text.contains(token.trim())));
 }
 
 fn mounts(data: &[u8]) {
@@ -128,9 +128,9 @@ fn mounts(data: &[u8]) {
     for mount in mountinfo::parse(text) {
         let _ = (mount.root(), mount.mount_point(), mount.has_super_option("memory"));
     }
-    let told = told(sources::kubelet::tell, &[("proc/self/mountinfo", data)], Environment::default());
+    let report = report(sources::kubelet::read, &[("proc/self/mountinfo", data)], Environment::default());
     for field in [Field::POD_UID, Field::CONTAINER_NAME] {
-        assert!(text_of(&told, field).is_none_or(|name| !name.is_empty() && !name.contains('/')));
+        assert!(text_of(&report, field).is_none_or(|name| !name.is_empty() && !name.contains('/')));
     }
     // The kernel writes paths with these escape sequences (`mangle` in `fs/proc_namespace.c`).
     let escaped = |text: &str| -> String {
@@ -153,9 +153,9 @@ fn mounts(data: &[u8]) {
 fn hosts(data: &[u8]) {
     let [hostname, hosts] = parts(data);
     let files = [("etc/hosts", hosts), ("etc/hostname", hostname)];
-    let told = told(sources::kubelet::tell, &files, Environment::default());
+    let report = report(sources::kubelet::read, &files, Environment::default());
     let is_own = |ip: &str| ip.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback());
-    match (text_of(&told, Field::POD_IP), text_of(&told, Field::POD_IPS)) {
+    match (text_of(&report, Field::POD_IP), text_of(&report, Field::POD_IPS)) {
         (Some(ip), Some(ips)) => {
             assert_eq!(ips.split(',').next(), Some(ip));
             assert!(ips.split(',').all(is_own), "{ips:?}");
@@ -166,8 +166,8 @@ fn hosts(data: &[u8]) {
 
 fn resolv_conf(data: &[u8]) {
     let tell = |text: &[u8]| {
-        let told = told(sources::kubelet::tell, &[("etc/resolv.conf", text)], Environment::default());
-        let text = |field| text_of(&told, field).map(str::to_owned);
+        let report = report(sources::kubelet::read, &[("etc/resolv.conf", text)], Environment::default());
+        let text = |field| text_of(&report, field).map(str::to_owned);
         text(Field::POD_NAMESPACE).zip(text(Field::CLUSTER_DOMAIN))
     };
     if let Some((namespace, domain)) = tell(data) {
@@ -195,15 +195,15 @@ fn cgroup(data: &[u8]) {
         ("sys/fs/cgroup/cpu.cfs_quota_us", cpu),
         ("sys/fs/cgroup/cpu.cfs_period_us", period),
     ];
-    let told = told(sources::cgroup::tell, &files, Environment::default());
-    if let Some(id) = text_of(&told, Field::CONTAINER_ID) {
+    let report = report(sources::cgroup::read, &files, Environment::default());
+    if let Some(id) = text_of(&report, Field::CONTAINER_ID) {
         assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}");
     }
-    if let Some(class) = text_of(&told, Field::QOS_CLASS) {
+    if let Some(class) = text_of(&report, Field::QOS_CLASS) {
         assert!(["Guaranteed", "Burstable", "BestEffort"].contains(&class), "{class:?}");
     }
     let mut facts = Facts::new(4096);
-    facts.add(Source::Cgroup, told.values);
+    facts.add(Source::Cgroup, report.values);
     for quantity in resources(&facts) {
         assert!(quantity.milli_value() > 0 || quantity.value() == 0, "{quantity}");
         assert!(quantity.value() < i64::MAX, "{quantity}: that is no limit");
@@ -345,12 +345,12 @@ fn volume(data: &[u8]) {
     let entries: Vec<u8> = environ.iter().map(|byte| if *byte == b'\n' { 0 } else { *byte }).collect();
     let environment = Environment::new(entries);
     let both = |surroundings: &Surroundings| {
-        let mut both = sources::environment::tell(surroundings);
-        both.values.extend(sources::volume::tell(surroundings, &Subject::Own { name: None }).values);
+        let mut both = sources::environment::read(surroundings);
+        both.values.extend(sources::volume::read(surroundings, &Subject::Own { name: None }).values);
         both
     };
     let mut facts = Facts::new(4096);
-    facts.add(Source::Volume, told(both, &files, environment.clone()).values);
+    facts.add(Source::Volume, report(both, &files, environment.clone()).values);
     for quantity in resources(&facts) {
         assert!(quantity.value() > 0, "{quantity}");
     }

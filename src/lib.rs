@@ -101,7 +101,7 @@ pub fn run(arguments: &[OsString]) -> i32 {
         }
         Err(error) => {
             if is_exec || subcommand == Some(Subcommand::Write) {
-                commands::termination::tell(&error);
+                commands::termination::write(&error);
             }
             log::error!("{error}");
             return if is_exec { exit::EXEC_FAILURE } else { exit::USAGE };

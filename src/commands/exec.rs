@@ -166,7 +166,7 @@ pub(crate) fn execute(command: &[OsString], environment: &Environment) -> i32 {
 fn report(error: &ExecError, command: &[OsString], environment: &[Cow<CStr>]) -> i32 {
     let name = error.command.to_string_lossy();
     let message = format!("cannot execute {name:?}: {}", why(error, command, environment));
-    termination::tell(&message);
+    termination::write(&message);
     log::error!("{message}");
     match error.errno {
         Errno::ENOENT | Errno::ENOTDIR if !error.is_found => exit::NOT_FOUND,

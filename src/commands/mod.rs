@@ -71,13 +71,13 @@ pub(crate) fn run(invocation: Invocation, environment: &Environment, clock: fn()
         Subcommand::Exec => match exec::run(&options, command, environment, clock) {
             Ok(code) => return code,
             Err(error) => {
-                termination::tell(&error);
+                termination::write(&error);
                 log::error!("{error}");
                 return exit::EXEC_FAILURE;
             }
         },
         Subcommand::Write => {
-            write::run(&options, environment, clock).inspect_err(|error| termination::tell(error))
+            write::run(&options, environment, clock).inspect_err(|error| termination::write(error))
         }
         Subcommand::Watch => watch::run(&options, environment, clock),
         Subcommand::Print => print::run(&options, environment, clock),

@@ -13,7 +13,7 @@ use crate::system::mountinfo;
 
 /// Writes the line of the log about `error` to the file of the termination message, if the kubelet has mounted one
 /// (`terminationMessagePath` of a container) and this user may write it.
-pub(crate) fn tell(error: &dyn Display) {
+pub(crate) fn write(error: &dyn Display) {
     let Ok(mounts) = std::fs::read("/proc/self/mountinfo") else { return };
     let mounts = String::from_utf8_lossy(&mounts);
     let mut mounts = mountinfo::parse(&mounts);

@@ -133,9 +133,9 @@ const LIMITS: [Field; 2] = [Field::CPU_LIMIT, Field::MEMORY_LIMIT];
 
 /// Whether the kernel enforces another limit than the volume's, as the kernel rounds it.
 fn is_behind(facts: &Facts) -> bool {
-    LIMITS.into_iter().any(|field| match facts.told_by(Source::Volume, field) {
-        Some(told) if facts.told_by(Source::Cgroup, field).is_some() => {
-            facts.get(field).map(|fact| amount(&fact.value)) != Some(amount(told))
+    LIMITS.into_iter().any(|field| match facts.reported_by(Source::Volume, field) {
+        Some(reported) if facts.reported_by(Source::Cgroup, field).is_some() => {
+            facts.get(field).map(|fact| amount(&fact.value)) != Some(amount(reported))
         }
         _ => false,
     })
@@ -151,7 +151,7 @@ fn amount(value: &Value) -> Option<(i64, i64)> {
 /// The limits that the volume has, for each container.
 fn of_volume(prepared: &[Prepared]) -> Vec<Option<&Value>> {
     let all = prepared.iter().flat_map(|prepared| LIMITS.map(|field| (&prepared.gathered.facts, field)));
-    all.map(|(facts, field)| facts.told_by(Source::Volume, field)).collect()
+    all.map(|(facts, field)| facts.reported_by(Source::Volume, field)).collect()
 }
 
 /// Whether a source has failed, and a field that was known is missing now.

@@ -15,7 +15,7 @@ const MINIMUM_QUOTA: u64 = 1_000;
 /// systemd rounds a quota up to a multiple of this, in thousandths of a CPU (runc's `systemd/cpu.go`).
 const SYSTEMD_STEP: u64 = 10;
 
-/// What the machine has, as far as it was read. In a sandbox it is the virtual machine.
+/// What is known of the machine. In a sandbox it is the virtual machine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Machine {
     /// The kernel rounds memory limits to multiples of this, in bytes.
@@ -29,26 +29,26 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Whether the limit `told` cannot be the node's size, which the kubelet reports where no limit is set. A node's
+    /// Whether the limit `reported` cannot be the node's size, which the kubelet reports where no limit is set. A node's
     /// allocatable is more than half of the node. Only a sandbox has exactly what its limit says.
-    fn is_limit(&self, field: Field, told: &Quantity) -> bool {
-        let (all, told, is_all) = if field == Field::CPU_LIMIT {
-            let (all, told) =
-                (self.cpus.map(|cpus| cpus.saturating_mul(1000)), non_negative(told.milli_value()));
-            (all, told, all == Some(told))
+    fn is_limit(&self, field: Field, reported: &Quantity) -> bool {
+        let (all, reported, is_all) = if field == Field::CPU_LIMIT {
+            let (all, reported) =
+                (self.cpus.map(|cpus| cpus.saturating_mul(1000)), non_negative(reported.milli_value()));
+            (all, reported, all == Some(reported))
         } else {
             // The kernel and the kubelet's variables have KiB.
-            let told = non_negative(told.value());
-            let is_all = |all: u64| all / 1024 == told / 1024 || all / 1024 == told.div_ceil(1024);
-            (self.memory, told, self.memory.is_some_and(is_all))
+            let reported = non_negative(reported.value());
+            let is_all = |all: u64| all / 1024 == reported / 1024 || all / 1024 == reported.div_ceil(1024);
+            (self.memory, reported, self.memory.is_some_and(is_all))
         };
-        is_all || all.is_none_or(|all| told < all / 2)
+        is_all || all.is_none_or(|all| reported < all / 2)
     }
 
     /// Whether the static CPU manager gave the container so many CPUs, without a quota
     /// (`pkg/kubelet/cm/cpumanager/policy_static.go`).
-    fn is_exclusive(&self, told: &Quantity) -> bool {
-        self.cpuset.is_some_and(|cpus| non_negative(told.milli_value()) == cpus.saturating_mul(1000))
+    fn is_exclusive(&self, reported: &Quantity) -> bool {
+        self.cpuset.is_some_and(|cpus| non_negative(reported.milli_value()) == cpus.saturating_mul(1000))
     }
 }
 
@@ -76,34 +76,36 @@ impl Quota {
 }
 
 /// Chooses the value of the resource `field` from those that the sources reported.
-pub(crate) fn resolve(field: Field, told: &[&Fact], machine: &Machine) -> Option<Fact> {
-    let enforced = told.iter().find(|fact| fact.source == Source::Cgroup).map(|fact| &fact.value);
+pub(crate) fn resolve(field: Field, reported: &[&Fact], machine: &Machine) -> Option<Fact> {
+    let enforced = reported.iter().find(|fact| fact.source == Source::Cgroup).map(|fact| &fact.value);
     match enforced {
         None if matches!(field, Field::CPU_LIMIT | Field::MEMORY_LIMIT) => {
-            first_told(field, told, |limit| machine.is_limit(field, limit))
+            first_reported(field, reported, |limit| machine.is_limit(field, limit))
         }
-        None => first_told(field, told, |_| true),
+        None => first_reported(field, reported, |_| true),
         Some(Value::Quota(quota)) => {
             let enforced = Quantity::from_milli(quota.milli());
-            Some(refine(enforced, told, |told| quota.is_from(non_negative(told.milli_value()))))
+            Some(refine(enforced, reported, |reported| quota.is_from(non_negative(reported.milli_value()))))
         }
         Some(Value::Quantity(limit)) => {
             let page = i64::try_from(machine.page_size).unwrap_or(1);
             let bytes = limit.value();
-            Some(refine(limit.clone(), told, |told| {
-                told.value().checked_sub(bytes).is_some_and(|over| (0..page).contains(&over))
+            Some(refine(limit.clone(), reported, |reported| {
+                reported.value().checked_sub(bytes).is_some_and(|over| (0..page).contains(&over))
             }))
         }
         // There may be a limit without a quota: with exclusive CPUs, or with cpuCFSQuota off.
-        Some(_) if field == Field::CPU_LIMIT => first_told(field, told, |limit| machine.is_exclusive(limit)),
+        Some(_) if field == Field::CPU_LIMIT => {
+            first_reported(field, reported, |limit| machine.is_exclusive(limit))
+        }
         Some(_) => Some(Fact { value: Value::Nothing, source: Source::Cgroup }),
     }
 }
 
 /// The limit that the kernel enforces, or the exact number of a source that agrees with it.
-fn refine(enforced: Quantity, told: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Fact {
+fn refine(enforced: Quantity, reported: &[&Fact], agrees: impl Fn(&Quantity) -> bool) -> Fact {
     let enforced = Fact { value: Value::Quantity(enforced), source: Source::Cgroup };
-    let others = told.iter().filter(|fact| fact.source != Source::Cgroup);
+    let others = reported.iter().filter(|fact| fact.source != Source::Cgroup);
     let exact = others.filter(|fact| matches!(&fact.value, Value::Quantity(exact) if agrees(exact)));
     let exact = exact.min_by_key(|fact| amount(fact));
     match exact {
@@ -118,13 +120,13 @@ fn non_negative(number: i64) -> u64 {
 }
 
 /// The value of the first source. What the author's manifest says counts only if `is_limit`.
-fn first_told(field: Field, told: &[&Fact], is_limit: impl Fn(&Quantity) -> bool) -> Option<Fact> {
+fn first_reported(field: Field, reported: &[&Fact], is_limit: impl Fn(&Quantity) -> bool) -> Option<Fact> {
     field.sources.iter().filter(|source| **source != Source::Cgroup).find_map(|source| {
         let is_certain = |fact: &&&Fact| match quantity(&fact.value) {
             Some(limit) if matches!(source, Source::Volume | Source::Environment) => is_limit(limit),
             _ => true,
         };
-        let same = told.iter().filter(|fact| fact.source == *source).filter(is_certain);
+        let same = reported.iter().filter(|fact| fact.source == *source).filter(is_certain);
         // A volume may have the limit in several units. The kubelet rounded each up: the least is nearest.
         let fact = same.min_by_key(|fact| amount(fact))?;
         let value = quantity(&fact.value).map_or(Value::Nothing, |exact| Value::Quantity(exact.clone()));
@@ -132,13 +134,13 @@ fn first_told(field: Field, told: &[&Fact], is_limit: impl Fn(&Quantity) -> bool
     })
 }
 
-/// Whether `told` is the number `known`, or what the kubelet made of it: the kernel rounded one of them down, and the
+/// Whether `reported` is the number `known`, or what the kubelet made of it: the kernel rounded one of them down, and the
 /// kubelet the other one up to KiB.
-pub(crate) fn agree(known: &Value, told: &Value, machine: &Machine) -> bool {
-    let (Some(exact), Some(shown)) = (quantity(known), quantity(told)) else { return false };
+pub(crate) fn agree(known: &Value, reported: &Value, machine: &Machine) -> bool {
+    let (Some(exact), Some(shown)) = (quantity(known), quantity(reported)) else { return false };
     let is_same = exact.milli_value() == shown.milli_value();
-    let (Value::Quantity(known), Value::Rounded(told)) = (known, told) else { return is_same };
-    let over = told.value().saturating_sub(known.value());
+    let (Value::Quantity(known), Value::Rounded(reported)) = (known, reported) else { return is_same };
+    let over = reported.value().saturating_sub(known.value());
     is_same || (over >= 0 && non_negative(over) < machine.page_size + 1023)
 }
 
@@ -163,7 +165,7 @@ mod tests {
         Machine { page_size: 4096, memory: Some(31_250_000 << 10), cpus: Some(16), cpuset: None }
     }
 
-    fn told(source: Source, quantity: &str) -> Fact {
+    fn reported(source: Source, quantity: &str) -> Fact {
         Fact { value: Value::Quantity(Quantity::parse(quantity).unwrap()), source }
     }
 
@@ -177,13 +179,13 @@ mod tests {
 
     const UNLIMITED: Fact = Fact { value: Value::Nothing, source: Source::Cgroup };
 
-    fn limit(field: Field, told: &[Fact]) -> Option<(String, Source)> {
-        let told: Vec<&Fact> = told.iter().collect();
-        on(&machine(), field, &told)
+    fn limit(field: Field, reported: &[Fact]) -> Option<(String, Source)> {
+        let reported: Vec<&Fact> = reported.iter().collect();
+        on(&machine(), field, &reported)
     }
 
-    fn on(machine: &Machine, field: Field, told: &[&Fact]) -> Option<(String, Source)> {
-        match resolve(field, told, machine)? {
+    fn on(machine: &Machine, field: Field, reported: &[&Fact]) -> Option<(String, Source)> {
+        match resolve(field, reported, machine)? {
             Fact { value: Value::Quantity(quantity), source } => Some((quantity.to_string(), source)),
             _ => None,
         }
@@ -198,7 +200,7 @@ mod tests {
         // 100M is 24414.06 pages.
         let enforced =
             Fact { value: Value::Quantity(Quantity::from_bytes(99_999_744)), source: Source::Cgroup };
-        let resolved = limit(Field::MEMORY_LIMIT, &[enforced.clone(), told(Source::Api, "100M")]);
+        let resolved = limit(Field::MEMORY_LIMIT, &[enforced.clone(), reported(Source::Api, "100M")]);
         assert_eq!(resolved, is("100M", Source::Api));
         // A number that was rounded itself agrees, and is not the manifest's: 3G is 732421.9 pages, and 2929687.5 KiB.
         let three =
@@ -206,48 +208,48 @@ mod tests {
         let kibibytes = rounded("2929688Ki");
         assert_eq!(limit(Field::MEMORY_LIMIT, &[three.clone(), kibibytes]), is("2929684Ki", Source::Cgroup));
         // One page more is a resize that is not there yet.
-        let resolved = limit(Field::MEMORY_LIMIT, &[three, told(Source::Api, "2929688Ki")]);
+        let resolved = limit(Field::MEMORY_LIMIT, &[three, reported(Source::Api, "2929688Ki")]);
         assert_eq!(resolved, is("2929684Ki", Source::Cgroup));
         // A number that would have been rounded to another page is older, or another container's.
-        let resolved = limit(Field::MEMORY_LIMIT, &[enforced, told(Source::Volume, "64Mi")]);
+        let resolved = limit(Field::MEMORY_LIMIT, &[enforced, reported(Source::Volume, "64Mi")]);
         assert_eq!(resolved, is("97656Ki", Source::Cgroup));
     }
 
     #[test]
     fn no_memory_limit_whatever_others_say() {
-        assert_eq!(limit(Field::MEMORY_LIMIT, &[UNLIMITED, told(Source::Environment, "24Gi")]), None);
-        assert_eq!(limit(Field::MEMORY_LIMIT, &[UNLIMITED, told(Source::Api, "1Gi")]), None);
+        assert_eq!(limit(Field::MEMORY_LIMIT, &[UNLIMITED, reported(Source::Environment, "24Gi")]), None);
+        assert_eq!(limit(Field::MEMORY_LIMIT, &[UNLIMITED, reported(Source::Api, "1Gi")]), None);
     }
 
     #[test]
     fn without_a_control_group_the_api_then_the_volume_then_the_environment() {
-        let (env, volume) = (told(Source::Environment, "2Gi"), told(Source::Volume, "1Gi"));
+        let (env, volume) = (reported(Source::Environment, "2Gi"), reported(Source::Volume, "1Gi"));
         assert_eq!(limit(Field::MEMORY_LIMIT, &[env.clone(), volume.clone()]), is("1Gi", Source::Volume));
-        let api = told(Source::Api, "3Gi");
+        let api = reported(Source::Api, "3Gi");
         assert_eq!(limit(Field::MEMORY_LIMIT, &[env, volume, api]), is("3Gi", Source::Api));
     }
 
     #[test]
     fn cpu_is_refined_from_what_the_kernel_and_systemd_round() {
         // The kernel's least quota is 1 ms.
-        let api = told(Source::Api, "3m");
+        let api = reported(Source::Api, "3m");
         assert_eq!(limit(Field::CPU_LIMIT, &[quota(1000, 100_000), api]), is("3m", Source::Api));
         assert_eq!(limit(Field::CPU_LIMIT, &[quota(1000, 100_000)]), is("10m", Source::Cgroup));
         // systemd rounds 125m up to 130m.
-        let env = told(Source::Environment, "125m");
+        let env = reported(Source::Environment, "125m");
         assert_eq!(limit(Field::CPU_LIMIT, &[quota(13_000, 100_000), env]), is("125m", Source::Environment));
         // Another period.
         assert_eq!(limit(Field::CPU_LIMIT, &[quota(7500, 5000)]), is("1500m", Source::Cgroup));
         // A contradiction.
-        let env = told(Source::Environment, "2");
+        let env = reported(Source::Environment, "2");
         assert_eq!(limit(Field::CPU_LIMIT, &[quota(50_000, 100_000), env]), is("500m", Source::Cgroup));
     }
 
     #[test]
     fn no_quota_proves_nothing_but_only_the_api_is_believed() {
-        let env = told(Source::Environment, "2");
+        let env = reported(Source::Environment, "2");
         assert_eq!(limit(Field::CPU_LIMIT, &[UNLIMITED, env.clone()]), None);
-        let resolved = limit(Field::CPU_LIMIT, &[UNLIMITED, env, told(Source::Api, "4")]);
+        let resolved = limit(Field::CPU_LIMIT, &[UNLIMITED, env, reported(Source::Api, "4")]);
         assert_eq!(resolved, is("4", Source::Api));
     }
 
@@ -267,7 +269,7 @@ mod tests {
             for source in [Source::Volume, Source::Environment] {
                 let expected = is(cpus, source).filter(|_| is_limit);
                 assert_eq!(
-                    on(&pinned, Field::CPU_LIMIT, &[&UNLIMITED, &told(source, cpus)]),
+                    on(&pinned, Field::CPU_LIMIT, &[&UNLIMITED, &reported(source, cpus)]),
                     expected,
                     "{cpus}"
                 );
@@ -290,11 +292,11 @@ mod tests {
             (Field::CPU_LIMIT, "16", true),
         ] {
             for source in [Source::Volume, Source::Environment, Source::Api] {
-                let known = limit(field, &[told(source, number)]);
+                let known = limit(field, &[reported(source, number)]);
                 assert_eq!(known.is_some(), is_limit || source == Source::Api, "{number}");
             }
         }
         let unknown = Machine::default();
-        assert!(on(&unknown, Field::MEMORY_LIMIT, &[&told(Source::Volume, "64Gi")]).is_some());
+        assert!(on(&unknown, Field::MEMORY_LIMIT, &[&reported(Source::Volume, "64Gi")]).is_some());
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Fact {
 
 /// The report of one source.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct Report {
     pub(crate) values: Vec<(Field, Value)>,
     pub(crate) notes: Vec<Note>,
 }
@@ -80,7 +80,7 @@ impl Note {
     }
 }
 
-impl Told {
+impl Report {
     /// Adds the text of a field, unless it is empty.
     pub(crate) fn text(&mut self, field: Field, text: impl Into<String>) {
         let text = text.into();
@@ -91,7 +91,7 @@ impl Told {
 
     /// The reported text of `field`.
     pub(crate) fn text_of(&self, field: Field) -> Option<&str> {
-        self.values.iter().find(|(told, _)| *told == field).and_then(|(_, value)| value.text())
+        self.values.iter().find(|(reported, _)| *reported == field).and_then(|(_, value)| value.text())
     }
 
     /// Removes the values of `fields`.
@@ -105,7 +105,7 @@ impl Told {
     }
 
     /// Adds the values and notes of `other`.
-    pub(crate) fn extend(&mut self, other: Told) {
+    pub(crate) fn extend(&mut self, other: Report) {
         self.values.extend(other.values);
         self.notes.extend(other.notes);
     }
@@ -143,7 +143,7 @@ struct Slot {
     facts: Vec<Fact>,
     /// Why other sources have no value, in the order of reading.
     notes: Vec<(Source, Rc<Note>)>,
-    /// The limit that the sources together tell ([`limits`]).
+    /// The limit that the sources together report ([`limits`]).
     limit: Option<Fact>,
 }
 
@@ -199,8 +199,8 @@ impl Facts {
     }
 
     /// Adds the report of `source`.
-    pub(crate) fn add(&mut self, source: Source, report: impl Into<Told>) {
-        let Told { values, notes } = report.into();
+    pub(crate) fn add(&mut self, source: Source, report: impl Into<Report>) {
+        let Report { values, notes } = report.into();
         for (field, value) in values {
             self.slots[field.position()].add(field, Fact { value, source });
             if matches!(field.kind, Kind::Resource { .. }) {
@@ -340,13 +340,13 @@ impl Facts {
         self.slots[field.position()].known(field)
     }
 
-    /// Whether `told` is the value `known` of the same field, as another source writes it.
-    pub(crate) fn agree(&self, known: &Value, told: &Value) -> bool {
-        known == told || limits::agree(known, told, &self.machine)
+    /// Whether `reported` is the value `known` of the same field, as another source writes it.
+    pub(crate) fn agree(&self, known: &Value, reported: &Value) -> bool {
+        known == reported || limits::agree(known, reported, &self.machine)
     }
 
     /// The value that `source` reported for `field`, even if it did not win.
-    pub(crate) fn told_by(&self, source: Source, field: Field) -> Option<&Value> {
+    pub(crate) fn reported_by(&self, source: Source, field: Field) -> Option<&Value> {
         let mut facts = self.slots[field.position()].facts.iter();
         facts.find(|fact| fact.source == source).map(|fact| &fact.value)
     }
@@ -375,15 +375,15 @@ impl Facts {
     }
 }
 
-impl From<Note> for Told {
+impl From<Note> for Report {
     fn from(note: Note) -> Self {
-        Told { values: Vec::new(), notes: vec![note] }
+        Report { values: Vec::new(), notes: vec![note] }
     }
 }
 
-impl From<Vec<(Field, Value)>> for Told {
+impl From<Vec<(Field, Value)>> for Report {
     fn from(values: Vec<(Field, Value)>) -> Self {
-        Told { values, notes: Vec::new() }
+        Report { values, notes: Vec::new() }
     }
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn conclude(facts: &mut Facts, is_ordinal_named: bool) {
     let is_alone = ownership.is_some_and(|ownership| !ownership.is_owned);
     let by_label = marks.ordinal().filter(|_| !is_alone);
     let by_name = split_ordinal(marks.pod);
-    let is_in_environment = facts.told_by(Source::Environment, Field::ORDINAL).is_some();
+    let is_in_environment = facts.reported_by(Source::Environment, Field::ORDINAL).is_some();
     let is_in_name = is_ordinal_named && !is_set && by_label.is_none() && !is_in_environment;
     let named = by_name.filter(|_| is_in_name);
     let named = named.filter(|(_, ordinal)| !may_be_generated(ordinal));
@@ -139,16 +139,16 @@ pub(crate) fn conclude(facts: &mut Facts, is_ordinal_named: bool) {
         concluded.extend([(Field::OWNER_NAME, name()), (Field::WORKLOAD_NAME, name())]);
     }
     concluded.extend(ordinal.map(|ordinal| (Field::ORDINAL, Value::Text(ordinal))));
-    let told = ownership.map(|ownership| match &ownership.controller {
+    let report = ownership.map(|ownership| match &ownership.controller {
         Some(controller) => marks.values(controller),
         None => NOBODY.map(|field| (field, Value::Nothing)).to_vec(),
     });
     // Before the API's answer, the labels may have named another owner.
     facts.forget(Source::Labels);
-    if let Some(mut told) = told {
-        told.push((Field::ORDINAL, Value::Nothing));
-        told.iter().for_each(|(field, _)| facts.retract(Source::Api, *field));
-        facts.add(Source::Api, told);
+    if let Some(mut report) = report {
+        report.push((Field::ORDINAL, Value::Nothing));
+        report.iter().for_each(|(field, _)| facts.retract(Source::Api, *field));
+        facts.add(Source::Api, report);
     }
     facts.add(Source::Labels, concluded);
 }

@@ -28,9 +28,9 @@ pub(crate) struct Wanted<'a> {
     /// The fields that options and values name.
     pub(crate) named: Vec<Field>,
     /// Optional fields, which depend on the known facts. introspod does not wait for them.
-    pub(crate) welcome: Option<fn(&Facts) -> Vec<Field>>,
+    pub(crate) optional: Option<fn(&Facts) -> Vec<Field>>,
     /// The facts describe no container ([`Subject::Pod`](crate::facts::subject::Subject::Pod)).
-    pub(crate) of_nobody: bool,
+    pub(crate) has_no_container: bool,
     /// Every path that a value refers to. Of objects, only what these name is kept.
     pub(crate) paths: Vec<Path>,
 }
@@ -38,9 +38,9 @@ pub(crate) struct Wanted<'a> {
 impl Wanted<'_> {
     /// The requested references that `facts` do not settle.
     pub(crate) fn unsettled(&self, facts: &Facts) -> Vec<Reference> {
-        let welcome = self.welcome.map(|welcome| welcome(facts)).unwrap_or_default();
-        let welcome = welcome.into_iter().map(Reference::Field).filter(|field| self.is_open(field, facts));
-        self.open(facts, |_| true).chain(welcome).collect()
+        let optional = self.optional.map(|optional| optional(facts)).unwrap_or_default();
+        let optional = optional.into_iter().map(Reference::Field).filter(|field| self.is_open(field, facts));
+        self.open(facts, |_| true).chain(optional).collect()
     }
 
     /// The references to wait for that `facts` do not settle.
@@ -56,7 +56,7 @@ impl Wanted<'_> {
     }
 
     fn is_open(&self, reference: &Reference, facts: &Facts) -> bool {
-        self.can_be_told(reference) && !facts.is_settled(reference)
+        self.can_be_known(reference) && !facts.is_settled(reference)
     }
 
     /// Whether `field` was requested by name.
@@ -65,7 +65,7 @@ impl Wanted<'_> {
     }
 
     /// Whether the subject can have the field.
-    fn can_be_told(&self, reference: &Reference) -> bool {
-        !(self.of_nobody && reference.is_of_container())
+    fn can_be_known(&self, reference: &Reference) -> bool {
+        !(self.has_no_container && reference.is_of_container())
     }
 }

@@ -188,8 +188,8 @@ impl<'a> Server<'a> {
                 }
             }
         }
-        let told = Field::all().filter(|field| facts.told_by(Source::Api, *field).is_some());
-        super::log_read(Source::Api, told, started, surroundings.clock);
+        let report = Field::all().filter(|field| facts.reported_by(Source::Api, *field).is_some());
+        super::log_read(Source::Api, report, started, surroundings.clock);
         Ok(())
     }
 

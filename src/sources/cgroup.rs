@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::facts::field::Field;
 use crate::facts::limits::{Machine, Quota};
-use crate::facts::{Told, Value};
+use crate::facts::{Report, Value};
 use crate::kubernetes::control_group::{Pod, container_id, pod_of};
 use crate::kubernetes::quantity::Quantity;
 use crate::system::mountinfo::{Mount, visible};
@@ -20,38 +20,38 @@ const UNLIMITED: u64 = i64::MAX as u64 & !0xffff;
 const ONLINE: &str = "/sys/devices/system/cpu/online";
 
 /// Reads the QoS class, the pod's UID and the container's ID from the path, and the enforced limits.
-pub(crate) fn tell(surroundings: &Surroundings) -> Told {
-    let mut told = Told::default();
+pub(crate) fn read(surroundings: &Surroundings) -> Report {
+    let mut report = Report::default();
     match surroundings.read_process("cgroup") {
         Ok(text) => {
             let groups = of_pod(text.lines().filter_map(parse_line).collect());
-            tell_path(&groups, &mut told);
-            tell_limits(surroundings, &groups, &mut told);
+            report_path(&groups, &mut report);
+            read_limits(surroundings, &groups, &mut report);
         }
-        Err(error) => told.absent(error.to_string()),
+        Err(error) => report.absent(error.to_string()),
     }
-    told
+    report
 }
 
-/// What is needed to choose between the limits that the control group and the manifest's author tell. `cgroup` is what
-/// [`tell`] answered, and `authors` are the sources that the pod's author writes.
+/// What is needed to choose between the limits that the control group and the manifest's author report. `cgroup` is what
+/// [`read`] reported, and `authors` are the sources that the pod's author writes.
 pub(crate) fn measure(
     surroundings: &Surroundings,
-    cgroup: &Told,
-    authors: [&Told; 2],
+    cgroup: &Report,
+    authors: [&Report; 2],
     machine: &mut Machine,
 ) {
-    let of = |told: &Told, field| told.values.iter().any(|(it, _)| *it == field);
-    let is_open = |field| !of(cgroup, field) && authors.iter().any(|told| of(told, field));
+    let of = |report: &Report, field| report.values.iter().any(|(it, _)| *it == field);
+    let is_open = |field| !of(cgroup, field) && authors.iter().any(|report| of(report, field));
     if is_open(Field::MEMORY_LIMIT) {
         machine.memory = memory_of_machine(surroundings);
     }
     let has_no_quota = cgroup.values.contains(&(Field::CPU_LIMIT, Value::Nothing));
-    let is_told = authors.iter().any(|told| of(told, Field::CPU_LIMIT));
-    if is_open(Field::CPU_LIMIT) || (has_no_quota && is_told) {
+    let is_reported = authors.iter().any(|report| of(report, Field::CPU_LIMIT));
+    if is_open(Field::CPU_LIMIT) || (has_no_quota && is_reported) {
         machine.cpus = read_cpus(surroundings, Path::new(ONLINE));
     }
-    if has_no_quota && is_told {
+    if has_no_quota && is_reported {
         machine.cpuset = cpuset(surroundings).filter(|cpus| machine.cpus.is_some_and(|all| *cpus < all));
     }
 }
@@ -140,43 +140,43 @@ fn of_pod(mut groups: Vec<Group>) -> Vec<Group> {
     groups
 }
 
-fn tell_path(groups: &[Group], told: &mut Told) {
+fn report_path(groups: &[Group], report: &mut Report) {
     let pods: Vec<&Pod> = groups.iter().filter_map(|group| group.pod.as_ref()).collect();
     match pods.first() {
-        None => told.absent(
+        None => report.absent(
             "the path of the control group names no pod: a private cgroup namespace (cgroup v2) shows \"/\"",
         ),
         Some(first) if pods.iter().any(|pod| pod.uid != first.uid) => {
-            return told.absent("the paths of the control groups name several pods");
+            return report.absent("the paths of the control groups name several pods");
         }
         Some(pod) => {
-            told.text(Field::POD_UID, pod.uid.as_str());
+            report.text(Field::POD_UID, pod.uid.as_str());
             let qos_class = pods.iter().find_map(|pod| pod.qos_class);
-            told.text(Field::QOS_CLASS, qos_class.unwrap_or_default());
+            report.text(Field::QOS_CLASS, qos_class.unwrap_or_default());
         }
     }
     let mut ids = groups.iter().filter_map(|group| container_id(group.path));
     if let Some(id) = ids.next().filter(|id| ids.all(|other| other == *id)) {
-        told.text(Field::CONTAINER_ID, id);
+        report.text(Field::CONTAINER_ID, id);
     }
 }
 
-fn tell_limits(surroundings: &Surroundings, groups: &[Group], told: &mut Told) {
+fn read_limits(surroundings: &Surroundings, groups: &[Group], report: &mut Report) {
     let mounts: Vec<Mount> = match surroundings.mounts() {
         Ok(mounts) => mounts.collect(),
-        Err(error) => return told.absent(format!("limits are not known: {error}")),
+        Err(error) => return report.absent(format!("limits are not known: {error}")),
     };
     let mounts = control_groups(&mounts);
     let hierarchy = |controller| Hierarchy::find(surroundings, groups, &mounts, controller);
     match hierarchy("memory").and_then(|memory| memory.least(memory_limit, |bytes| *bytes)) {
-        Ok(Some(bytes)) => told.value(Field::MEMORY_LIMIT, Value::Quantity(Quantity::from_bytes(bytes))),
-        Ok(None) => told.value(Field::MEMORY_LIMIT, Value::Nothing),
-        Err(error) => told.absent(format!("the memory limit is not known: {error}")),
+        Ok(Some(bytes)) => report.value(Field::MEMORY_LIMIT, Value::Quantity(Quantity::from_bytes(bytes))),
+        Ok(None) => report.value(Field::MEMORY_LIMIT, Value::Nothing),
+        Err(error) => report.absent(format!("the memory limit is not known: {error}")),
     }
     match hierarchy("cpu").and_then(|cpu| cpu.least(cpu_quota, share)) {
-        Ok(Some(quota)) => told.value(Field::CPU_LIMIT, Value::Quota(quota)),
-        Ok(None) => told.value(Field::CPU_LIMIT, Value::Nothing),
-        Err(error) => told.absent(format!("the CPU limit is not known: {error}")),
+        Ok(Some(quota)) => report.value(Field::CPU_LIMIT, Value::Quota(quota)),
+        Ok(None) => report.value(Field::CPU_LIMIT, Value::Nothing),
+        Err(error) => report.absent(format!("the CPU limit is not known: {error}")),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::facts::field::{Field, Kind, Row, Source};
-use crate::facts::{Told, Value};
+use crate::facts::{Report, Value};
 use crate::kubernetes::quantity::Quantity;
 use crate::system::environment::Environment;
 use crate::system::surroundings::Surroundings;
@@ -15,8 +15,8 @@ const PREFIXES: [&str; 3] = ["", "K8S_", "MY_"];
 const COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
 
 /// Reads the variables of the table.
-pub(crate) fn tell(surroundings: &Surroundings) -> Told {
-    let mut told = Told::default();
+pub(crate) fn read(surroundings: &Surroundings) -> Report {
+    let mut report = Report::default();
     let environment = &surroundings.environment;
     let prefixes = prefixes(environment);
     for field in Field::all().filter(|field| field.sources.contains(&Source::Environment)) {
@@ -24,15 +24,15 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
         if !field.kind.accepts(text) {
             // The value is not shown, because it may be a secret.
             let why = format!("the variable {name} is set, but its value is not {}", field.kind.noun());
-            told.absent_field(field, why);
+            report.absent_field(field, why);
         } else if let Some(value) = value(&field, text) {
-            told.value(field, value);
+            report.value(field, value);
         }
     }
-    if told.values.is_empty() {
-        told.absent("the manifest sets no variable such as POD_NAME, K8S_POD_NAME or MY_POD_NAME");
+    if report.values.is_empty() {
+        report.absent("the manifest sets no variable such as POD_NAME, K8S_POD_NAME or MY_POD_NAME");
     }
-    told
+    report
 }
 
 /// The variable that the pod's author set for `row`: its name and value.

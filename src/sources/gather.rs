@@ -8,7 +8,7 @@ use crate::facts::field::{Field, Source};
 use crate::facts::owner;
 use crate::facts::subject::{Asked, Subject};
 use crate::facts::wanted::Wanted;
-use crate::facts::{Facts, Note, Told, Value, topology};
+use crate::facts::{Facts, Note, Report, Value, topology};
 use crate::kubernetes::quantity::Quantity;
 use crate::sources::api::NotQueried;
 use crate::sources::{agreement, api, cgroup, environment, kubelet, pod, token, volume};
@@ -51,9 +51,9 @@ pub(crate) struct Gathered {
 
 impl Gathered {
     /// Adds the values of `source` that describe the subject.
-    fn add(&mut self, source: Source, mut told: Told) {
-        told.values.retain(|(field, _)| self.subject.includes(source, *field));
-        self.facts.add(source, told);
+    fn add(&mut self, source: Source, mut report: Report) {
+        report.values.retain(|(field, _)| self.subject.includes(source, *field));
+        self.facts.add(source, report);
     }
 
     /// Logs a warning for everything that is broken; one for all containers.
@@ -79,7 +79,7 @@ pub(crate) fn gather<'a>(origin: Origin<'a>, request: &Request, shared: &mut Sha
         // A Pod object has exact numbers, which no kernel has rounded.
         Origin::Object(_) => start(Facts::new(1), &request.asked, None),
     };
-    let wanted = Wanted { of_nobody: !gathered.subject.is_container(), ..request.wanted.clone() };
+    let wanted = Wanted { has_no_container: !gathered.subject.is_container(), ..request.wanted.clone() };
     let facts = &mut gathered.facts;
     let own = match origin {
         Origin::Container(surroundings) if gathered.subject.is_own() => Some(surroundings),
@@ -92,7 +92,7 @@ pub(crate) fn gather<'a>(origin: Origin<'a>, request: &Request, shared: &mut Sha
             let question = api::Question { surroundings, settings, wanted, subject };
             gathered.not_queried = shared.server.read(&question, facts).err();
             for field in [Field::LABELS, Field::ANNOTATIONS] {
-                let is_newer = request.api.is_always() && facts.told_by(Source::Api, field).is_some();
+                let is_newer = request.api.is_always() && facts.reported_by(Source::Api, field).is_some();
                 if is_newer && volume::is_by_sub_path(surroundings, field) {
                     facts.retract(Source::Volume, field);
                 }
@@ -168,48 +168,48 @@ pub(crate) fn identity(surroundings: &Surroundings) -> Facts {
 /// Adds the facts of the command line. `own` is the container that the kubelet's mounts name.
 fn start(facts: Facts, asked: &Asked, own: Option<&str>) -> Gathered {
     let subject = Subject::resolve(asked, own);
-    let mut told = Told::default();
-    told.text(Field::CONTAINER_NAME, asked.container.as_deref().unwrap_or_default());
+    let mut report = Report::default();
+    report.text(Field::CONTAINER_NAME, asked.container.as_deref().unwrap_or_default());
     if !subject.is_container() {
         let why = "facts about a container are left out; name the container with --container NAME";
-        told.notes.push(Note { about: pod::of_container(), ..Note::new(why, false) });
+        report.notes.push(Note { about: pod::of_container(), ..Note::new(why, false) });
     }
     let mut gathered = Gathered { facts, subject, not_queried: None };
-    gathered.add(Source::Option, told);
+    gathered.add(Source::Option, report);
     gathered
 }
 
 /// Gathers from all sources except the API server. The kubelet's mounts show which container this is.
 fn gather_local(surroundings: &Surroundings, asked: &Asked) -> Gathered {
-    let mut kubelet = ask(Source::Kubelet, surroundings, kubelet::tell);
-    let mut token = ask(Source::Token, surroundings, token::tell);
-    let mut cgroup = ask(Source::Cgroup, surroundings, cgroup::tell);
+    let mut kubelet = read(Source::Kubelet, surroundings, kubelet::read);
+    let mut token = read(Source::Token, surroundings, token::read);
+    let mut cgroup = read(Source::Cgroup, surroundings, cgroup::read);
     agreement::settle(surroundings, &mut token, &mut kubelet, &mut cgroup);
     let facts = Facts::new(surroundings.page_size);
     let mut gathered = start(facts, asked, kubelet.text_of(Field::CONTAINER_NAME));
-    let environment = ask(Source::Environment, surroundings, environment::tell);
-    let volume = ask(Source::Volume, surroundings, |all| volume::tell(all, &gathered.subject));
+    let environment = read(Source::Environment, surroundings, environment::read);
+    let volume = read(Source::Volume, surroundings, |all| volume::read(all, &gathered.subject));
     agreement::rank_namespace(&mut token, [&environment, &volume]);
-    let nobody = Told::default();
+    let nobody = Report::default();
     let own = if gathered.subject.is_own() { &cgroup } else { &nobody };
     cgroup::measure(surroundings, own, [&environment, &volume], &mut gathered.facts.machine);
     let issued = surroundings.issued.get().map(|seconds| UNIX_EPOCH + Duration::from_secs(*seconds));
     gathered.facts.created = super::minutes(issued.unwrap_or_else(SystemTime::now));
-    for (source, told) in [
+    for (source, report) in [
         (Source::Token, token),
         (Source::Kubelet, kubelet),
         (Source::Cgroup, cgroup),
         (Source::Environment, environment),
         (Source::Volume, volume),
     ] {
-        gathered.add(source, told);
+        gathered.add(source, report);
     }
     gathered
 }
 
-fn ask(source: Source, surroundings: &Surroundings, tell: impl Fn(&Surroundings) -> Told) -> Told {
+fn read(source: Source, surroundings: &Surroundings, from: impl Fn(&Surroundings) -> Report) -> Report {
     let started = (surroundings.clock)();
-    let told = tell(surroundings);
-    super::log_read(source, told.values.iter().map(|(field, _)| *field), started, surroundings.clock);
-    told
+    let report = from(surroundings);
+    super::log_read(source, report.values.iter().map(|(field, _)| *field), started, surroundings.clock);
+    report
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::facts::field::Field;
-use crate::facts::{Told, Value};
+use crate::facts::{Report, Value};
 use crate::kubernetes::{control_group, names};
 use crate::sources::token;
 use crate::system::mountinfo::Mount;
@@ -17,26 +17,26 @@ const MANAGED_HOSTS: &str = "# Kubernetes-managed hosts file";
 const PODS: &str = "/pods/";
 
 /// Reads the mounts, `/etc/hosts` and `/etc/resolv.conf`.
-pub(crate) fn tell(surroundings: &Surroundings) -> Told {
-    let mut told = Told::default();
+pub(crate) fn read(surroundings: &Surroundings) -> Report {
+    let mut report = Report::default();
     let mounts = match surroundings.mounts() {
         Ok(mounts) => Mounts::among(mounts),
         Err(error) => {
-            told.absent(error.to_string());
+            report.absent(error.to_string());
             Mounts::default()
         }
     };
     if mounts.are_of_no_pod() && !token::is_mounted(surroundings) {
-        told.absent(
+        report.absent(
             "the mounts are not those of a pod: docker or podman inside a pod? Its /etc/hosts and \
              /etc/resolv.conf are copies",
         );
-        return told;
+        return report;
     }
-    mounts.tell(&mut told);
-    let is_host_network = tell_hosts(surroundings, &mounts, &mut told);
-    tell_resolv_conf(surroundings, is_host_network, &mut told);
-    told
+    mounts.report(&mut report);
+    let is_host_network = read_hosts(surroundings, &mounts, &mut report);
+    read_resolv_conf(surroundings, is_host_network, &mut report);
+    report
 }
 
 /// Whether a pod's author can have made the mounts that name the pod: a sandbox shares its files, and the hosts
@@ -130,20 +130,20 @@ impl Mounts {
         }
     }
 
-    fn tell(&self, told: &mut Told) {
+    fn report(&self, report: &mut Report) {
         if let Some(id) = only(&self.ids) {
-            told.text(Field::CONTAINER_ID, id);
+            report.text(Field::CONTAINER_ID, id);
         }
         let pod = match self.pod() {
             Ok(pod) => pod,
-            Err(why) => return told.absent(why),
+            Err(why) => return report.absent(why),
         };
-        told.text(Field::POD_UID, pod.rsplit('/').next().unwrap_or_default());
+        report.text(Field::POD_UID, pod.rsplit('/').next().unwrap_or_default());
         let sub_paths = self.sub_paths.iter().filter(|(of, _)| of == pod && self.containers.is_empty());
         let containers: Vec<&String> =
             self.containers.iter().chain(sub_paths.map(|(_, container)| container)).collect();
         if let Some(container) = only(&containers) {
-            told.text(Field::CONTAINER_NAME, container.as_str());
+            report.text(Field::CONTAINER_NAME, container.as_str());
         }
     }
 }
@@ -219,9 +219,9 @@ const OF_HOSTS: [Field; 5] = [Field::POD_IP, Field::POD_IPS, Field::FQDN, Field:
 const OF_RESOLV_CONF: [Field; 3] = [Field::POD_NAMESPACE, Field::CLUSTER_DOMAIN, Field::NAMESERVERS];
 
 /// Reads the pod's addresses. Answers whether the pod is on the host network.
-fn tell_hosts(surroundings: &Surroundings, mounts: &Mounts, told: &mut Told) -> bool {
+fn read_hosts(surroundings: &Surroundings, mounts: &Mounts, report: &mut Report) -> bool {
     if mounts.hosts == HostsFile::Other || (mounts.hosts != HostsFile::Unknown && mounts.pod().is_err()) {
-        told.absent_of(
+        report.absent_of(
             &OF_HOSTS,
             "/etc/hosts has no pod IP: a volume is mounted there, and not this pod's file of the kubelet",
         );
@@ -230,49 +230,49 @@ fn tell_hosts(surroundings: &Surroundings, mounts: &Mounts, told: &mut Told) -> 
     let hosts = match surroundings.read_text(Path::new(ETC_HOSTS)) {
         Ok(hosts) => hosts,
         Err(error) => {
-            told.absent_of(&OF_HOSTS, error.to_string());
+            report.absent_of(&OF_HOSTS, error.to_string());
             return false;
         }
     };
     let header = hosts.lines().next().unwrap_or_default();
     let Some(kind) = header.strip_prefix(MANAGED_HOSTS) else {
-        told.absent_of(
+        report.absent_of(
             &OF_HOSTS,
             "/etc/hosts is not a file of the kubelet: did an image or a volume replace it?",
         );
         return false;
     };
     if kind != "." {
-        told.absent_of(&OF_HOSTS, "/etc/hosts has no pod IP: the pod is on the host network");
+        report.absent_of(&OF_HOSTS, "/etc/hosts has no pod IP: the pod is on the host network");
         return true;
     }
     let Some(hostname) = surroundings.hostname() else {
-        told.absent_of(&OF_HOSTS, "the pod IP cannot be found in /etc/hosts: the hostname is not known");
+        report.absent_of(&OF_HOSTS, "the pod IP cannot be found in /etc/hosts: the hostname is not known");
         return false;
     };
     let addresses = addresses_of(&hostname, &hosts);
     match addresses.first() {
         Some(first) => {
-            told.text(Field::POD_IP, *first);
-            told.text(Field::POD_IPS, addresses.join(","));
-            tell_names(&hosts, first, told);
+            report.text(Field::POD_IP, *first);
+            report.text(Field::POD_IPS, addresses.join(","));
+            report_names(&hosts, first, report);
         }
-        None => told.absent_of(&OF_HOSTS, format!("/etc/hosts has no line for the hostname {hostname:?}")),
+        None => report.absent_of(&OF_HOSTS, format!("/etc/hosts has no line for the hostname {hostname:?}")),
     }
     false
 }
 
 /// Tells the names in the pod's entry of the hosts file: the full one comes first, where a subdomain is set
 /// (`managedHostsFileContent` in `pkg/kubelet/kubelet_pods.go`).
-fn tell_names(hosts: &str, address: &str, told: &mut Told) {
+fn report_names(hosts: &str, address: &str, report: &mut Report) {
     let names = hosts.lines().find_map(|line| line.strip_prefix(address)?.strip_prefix('\t'));
     let Some((fqdn, hostname)) = names.and_then(|names| names.split_once('\t')) else { return };
     let subdomain = fqdn.strip_prefix(hostname).and_then(|rest| rest.strip_prefix('.')?.split_once('.'));
     let Some((subdomain, service)) = subdomain else { return };
     if names::is_subdomain(fqdn) && service.contains(".svc.") {
-        told.text(Field::FQDN, fqdn);
-        told.text(Field::HOSTNAME, hostname);
-        told.text(Field::SUBDOMAIN, subdomain);
+        report.text(Field::FQDN, fqdn);
+        report.text(Field::HOSTNAME, hostname);
+        report.text(Field::SUBDOMAIN, subdomain);
     }
 }
 
@@ -295,24 +295,24 @@ fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
     of_families.into_iter().map(|(_, address)| address).collect()
 }
 
-fn tell_resolv_conf(surroundings: &Surroundings, is_host_network: bool, told: &mut Told) {
+fn read_resolv_conf(surroundings: &Surroundings, is_host_network: bool, report: &mut Report) {
     let resolv_conf = match surroundings.read_text(Path::new("/etc/resolv.conf")) {
         Ok(text) => text,
-        Err(error) => return told.absent_of(&OF_RESOLV_CONF, error.to_string()),
+        Err(error) => return report.absent_of(&OF_RESOLV_CONF, error.to_string()),
     };
     let servers = resolv_conf.lines().filter_map(|line| line.strip_prefix("nameserver"));
     let servers = servers.filter(|server| server.starts_with([' ', '\t'])).map(str::trim);
     let servers: Vec<&str> = servers.filter(|server| names::is_address(server)).collect();
-    told.text(Field::NAMESERVERS, servers.join(","));
+    report.text(Field::NAMESERVERS, servers.join(","));
     if is_host_network {
         return;
     }
     match cluster_domain(&resolv_conf) {
         Some((namespace, domain)) => {
-            told.text(Field::POD_NAMESPACE, namespace);
-            told.value(Field::CLUSTER_DOMAIN, Value::Text(domain.to_owned()));
+            report.text(Field::POD_NAMESPACE, namespace);
+            report.value(Field::CLUSTER_DOMAIN, Value::Text(domain.to_owned()));
         }
-        None => told.absent_of(
+        None => report.absent_of(
             &OF_RESOLV_CONF,
             "/etc/resolv.conf has no search list of a cluster: is dnsPolicy not ClusterFirst?",
         ),

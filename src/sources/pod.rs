@@ -8,7 +8,7 @@ use crate::facts::field::{Field, Kind, Object, Source};
 use crate::facts::owner::Ownership;
 use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
-use crate::facts::{Facts, Note, Told, Value};
+use crate::facts::{Facts, Note, Report, Value};
 use crate::kubernetes::object::{self, ObjectError};
 use crate::kubernetes::path::Path;
 use crate::kubernetes::quantity::Quantity;
@@ -54,21 +54,21 @@ pub(crate) fn read(pod: &Json, subject: &Subject, paths: &[Path], or_default: Ch
     if let Ok(created) = humantime::parse_rfc3339(created) {
         facts.created = super::minutes(created);
     }
-    let mut told = read_fields(Object::Pod, pod);
+    let mut report = read_fields(Object::Pod, pod);
     if subject.is_container() {
         match container(pod, facts.text(Field::CONTAINER_NAME), or_default) {
-            Ok(container) => tell_container(pod, container, &mut told),
-            Err(why) => told.notes.push(why),
+            Ok(container) => report_container(pod, container, &mut report),
+            Err(why) => report.notes.push(why),
         }
     }
     drop_wrong_name(pod, Source::Option, facts);
-    facts.add(Source::Api, told);
+    facts.add(Source::Api, report);
     read_paths(Object::Pod, pod, paths, facts);
 }
 
 /// Removes the container's name that `source` reported if the pod has no such container.
 fn drop_wrong_name(pod: &Json, source: Source, facts: &mut Facts) {
-    let named = facts.told_by(source, Field::CONTAINER_NAME).and_then(Value::text);
+    let named = facts.reported_by(source, Field::CONTAINER_NAME).and_then(Value::text);
     if named.is_some_and(|name| !has_container(pod, name)) {
         facts.retract(source, Field::CONTAINER_NAME);
     }
@@ -93,15 +93,15 @@ pub(crate) enum Choice {
 }
 
 /// Reads the fields of the rows whose place is in `object`.
-pub(crate) fn read_fields(object: Object, json: &Json) -> Told {
-    let mut told = Told::default();
+pub(crate) fn read_fields(object: Object, json: &Json) -> Report {
+    let mut report = Report::default();
     for field in Field::all() {
         let Some(place) = field.place.filter(|place| place.object == object) else { continue };
         if let Some(value) = value(field, json.pointer(place.pointer)) {
-            told.value(field, value);
+            report.value(field, value);
         }
     }
-    told
+    report
 }
 
 /// The value of a field; none if the object does not have it, or not yet.
@@ -235,13 +235,13 @@ pub(crate) fn can_have_started(pod: &Json, name: &str, own: Option<&str>) -> boo
     }
 }
 
-fn tell_container(pod: &Json, container: Container, told: &mut Told) {
-    told.extend(read_fields(Object::ContainerSpec, container.spec));
+fn report_container(pod: &Json, container: Container, report: &mut Report) {
+    report.extend(read_fields(Object::ContainerSpec, container.spec));
     if !is_of_last_instance(pod, container) {
-        told.extend(read_fields(Object::ContainerStatus, container.status));
+        report.extend(read_fields(Object::ContainerStatus, container.status));
     }
     for list in [Field::LIMITS, Field::REQUESTS] {
-        tell_resources(pod, container, list, told);
+        report_resources(pod, container, list, report);
     }
 }
 
@@ -257,7 +257,7 @@ fn is_of_last_instance(pod: &Json, container: Container) -> bool {
 
 /// Adds the resources. The status has the values in effect, and the spec the requested ones: the kubelet
 /// may defer a resize. A container without a limit has the pod's limit, but not its request (KEP-2837).
-fn tell_resources(pod: &Json, container: Container, list: Field, told: &mut Told) {
+fn report_resources(pod: &Json, container: Container, list: Field, report: &mut Report) {
     let is_set = |resources: &&Json| resources.as_object().is_some_and(|map| !map.is_empty());
     let of_container = Some(&container.status["resources"]).filter(is_set);
     let of_container = &of_container.unwrap_or(&container.spec["resources"])[list.path];
@@ -276,16 +276,16 @@ fn tell_resources(pod: &Json, container: Container, list: Field, told: &mut Told
         let quantity = match Quantity::parse(&text) {
             Err(error) if !text.is_empty() => {
                 let why = format!("{}.{resource} is {text:?}: {error}", list.path);
-                told.broken_field(field.unwrap_or(list), why);
+                report.broken_field(field.unwrap_or(list), why);
                 continue;
             }
             // 0 means no limit (`MergeContainerResourceLimits` in `pkg/api/v1/resource/helpers.go`).
             quantity => quantity.ok().filter(|it| list != Field::LIMITS || it.milli_value() != 0),
         };
         match field {
-            Some(field) => told.value(field, quantity.map_or(Value::Nothing, Value::Quantity)),
+            Some(field) => report.value(field, quantity.map_or(Value::Nothing, Value::Quantity)),
             None => others.extend(quantity.map(|quantity| (resource, quantity))),
         }
     }
-    told.value(list, Value::Quantities(others));
+    report.value(list, Value::Quantities(others));
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value as Json;
 
 use crate::facts::field::Field;
-use crate::facts::{Note, Told};
+use crate::facts::{Note, Report};
 use crate::kubernetes::object::{self, ObjectError};
 use crate::system::surroundings::Surroundings;
 
@@ -36,26 +36,26 @@ pub(crate) fn is_token(surroundings: &Surroundings, content: &[u8]) -> bool {
     decode(content).is_ok_and(has_claims) || own.is_ok_and(|own| own.trim_ascii() == content.trim_ascii())
 }
 
-/// Why a token tells only a namespace.
+/// Why a token has only a namespace.
 const NO_POD: &str = "names no pod: it is a legacy token, which the kubelet did not project";
 
 /// Reads the claims of the first token that names a pod. If none does, it reads only a namespace, and that also
 /// from the file beside the token.
-pub(crate) fn tell(surroundings: &Surroundings) -> Told {
-    let (mut told, mut notes, mut unreadable) = (Told::default(), Vec::new(), Vec::new());
+pub(crate) fn read(surroundings: &Surroundings) -> Report {
+    let (mut report, mut notes, mut unreadable) = (Report::default(), Vec::new(), Vec::new());
     for (index, path) in paths(surroundings).enumerate() {
         let display = || surroundings.root.display(&path);
         // A file at one of the other places may be something else.
         let is_named = index == 0;
         match read_claims(surroundings, &path) {
             Ok(claims) if claims["kubernetes.io"]["pod"]["name"].is_string() => {
-                told.values.clear();
+                report.values.clear();
                 claims["iat"].as_u64().map(|issued| surroundings.issued.set(issued));
-                tell_pod(&claims, &mut told);
-                return told;
+                report_pod(&claims, &mut report);
+                return report;
             }
             Ok(claims) => {
-                tell_namespace(&claims, &mut told);
+                report_namespace(&claims, &mut report);
                 notes.push(Note::new(format!("{} {NO_POD}", display()), false));
             }
             Err(TokenError::Read { source, .. })
@@ -69,17 +69,17 @@ pub(crate) fn tell(surroundings: &Surroundings) -> Told {
     if !unreadable.is_empty() {
         notes.push(Note::new(unreadable_by_user(&unreadable), true));
     }
-    if told.values.is_empty() && notes.is_empty() {
-        told.absent(format!(
+    if report.values.is_empty() && notes.is_empty() {
+        report.absent(format!(
             "no token is mounted; mount the service account's, or a projected one at {} \
              (--token-file names another place)",
             PROJECTED[0]
         ));
     }
-    told.notes.extend(notes);
+    report.notes.extend(notes);
     let namespace = surroundings.read_text(&Surroundings::service_account_file("namespace"));
-    tell_text(Field::POD_NAMESPACE, namespace.unwrap_or_default().trim(), &mut told);
-    told
+    report_text(Field::POD_NAMESPACE, namespace.unwrap_or_default().trim(), &mut report);
+    report
 }
 
 /// Whether there is a token, of whatever kind.
@@ -112,9 +112,9 @@ fn is_absent(error: &std::io::Error) -> bool {
 }
 
 /// Reads the claims of a token that the kubelet projected (`pkg/serviceaccount/claims.go`).
-fn tell_pod(claims: &Json, told: &mut Told) {
+fn report_pod(claims: &Json, report: &mut Report) {
     let of_cluster = &claims["kubernetes.io"];
-    let mut text = |field, value: &Json| tell_text(field, value.as_str().unwrap_or_default(), told);
+    let mut text = |field, value: &Json| report_text(field, value.as_str().unwrap_or_default(), report);
     if claims["iss"].as_str().is_some_and(|issuer| issuer.starts_with("https://")) {
         text(Field::CLUSTER_ISSUER, &claims["iss"]);
     }
@@ -128,17 +128,17 @@ fn tell_pod(claims: &Json, told: &mut Told) {
 
 /// Reads only the namespace: a token without a pod may belong to any service account. The claims of a
 /// legacy token are flat (`pkg/serviceaccount/legacy.go`).
-fn tell_namespace(claims: &Json, told: &mut Told) {
+fn report_namespace(claims: &Json, report: &mut Report) {
     let nested = claims["kubernetes.io"]["namespace"].as_str();
     let flat = claims["kubernetes.io/serviceaccount/namespace"].as_str();
-    tell_text(Field::POD_NAMESPACE, nested.or(flat).unwrap_or_default(), told);
+    report_text(Field::POD_NAMESPACE, nested.or(flat).unwrap_or_default(), report);
 }
 
 /// Adds the text of a field, if it has the field's syntax. The first one counts.
-fn tell_text(field: Field, text: &str, told: &mut Told) {
+fn report_text(field: Field, text: &str, report: &mut Report) {
     let is_valid = field.kind.accepts(text);
-    if is_valid && told.text_of(field).is_none() {
-        told.text(field, text);
+    if is_valid && report.text_of(field).is_none() {
+        report.text(field, text);
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::facts::field::{Field, Kind};
 use crate::facts::subject::Subject;
-use crate::facts::{Told, Value};
+use crate::facts::{Report, Value};
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
 use crate::sources::environment::in_unit;
@@ -35,32 +35,32 @@ pub(crate) fn is_of_kubelet(key: &str) -> bool {
 }
 
 /// Reads the files of the volumes that are about the pod or `subject`.
-pub(crate) fn tell(surroundings: &Surroundings, subject: &Subject) -> Told {
-    let mut told = Told::default();
+pub(crate) fn read(surroundings: &Surroundings, subject: &Subject) -> Report {
+    let mut report = Report::default();
     let places = places(surroundings);
     for place in &places {
-        if let Err(error) = tell_volume(surroundings, place, subject, &mut told) {
+        if let Err(error) = read_volume(surroundings, place, subject, &mut report) {
             let place = surroundings.root.display(place);
             match error.kind() {
                 io::ErrorKind::NotFound if surroundings.volumes.is_empty() => {}
                 io::ErrorKind::NotADirectory => {
-                    told.broken(format!("{place}: not a directory, so not a downwardAPI volume"));
+                    report.broken(format!("{place}: not a directory, so not a downwardAPI volume"));
                 }
                 io::ErrorKind::CrossesDevices => {
-                    told.broken(format!("{place}/{DATA}: {}; the volume is not used", describe(&error)));
+                    report.broken(format!("{place}/{DATA}: {}; the volume is not used", describe(&error)));
                 }
-                _ => told.broken(format!("{place}: {error}; is the downwardAPI volume mounted there?")),
+                _ => report.broken(format!("{place}: {error}; is the downwardAPI volume mounted there?")),
             }
         }
     }
-    if told.values.is_empty() && told.notes.is_empty() {
+    if report.values.is_empty() && report.notes.is_empty() {
         let places: Vec<_> = places.iter().map(|place| surroundings.root.display(place)).collect();
-        told.absent(format!(
+        report.absent(format!(
             "no downwardAPI volume with files of known names is mounted at {}; --volume names another place",
             places.join(" or ")
         ));
     }
-    told
+    report
 }
 
 /// The mount points in `places` of subPaths of volumes, whose files never change (`volumeMounts[].subPath`, Kubernetes
@@ -93,16 +93,16 @@ fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
     }
 }
 
-fn tell_volume(
+fn read_volume(
     surroundings: &Surroundings,
     place: &Path,
     subject: &Subject,
-    told: &mut Told,
+    report: &mut Report,
 ) -> io::Result<()> {
     let volume = surroundings.root.directory(place)?;
     let read = read_published(&volume, |published| read_version(published, surroundings, place, subject))?;
-    told.values.extend(read.values);
-    told.notes.extend(read.notes);
+    report.values.extend(read.values);
+    report.notes.extend(read.notes);
     Ok(())
 }
 
@@ -144,26 +144,26 @@ fn read_version(
     surroundings: &Surroundings,
     place: &Path,
     subject: &Subject,
-) -> io::Result<Told> {
-    let mut told = Told::default();
+) -> io::Result<Report> {
+    let mut report = Report::default();
     let mut unreadable = Vec::new();
     for name in directory.names()? {
         let Some(meaning) = meaning_for(&name, subject) else { continue };
         let path = || surroundings.root.display(&place.join(&name));
-        match meaning.tell(&path, directory, &name, &mut told) {
+        match meaning.read(&path, directory, &name, &mut report) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => unreadable.push(path()),
             // The link of a file can be there before the file is.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                told.absent(format!("{}: a link to no file; not used", path()));
+                report.absent(format!("{}: a link to no file; not used", path()));
             }
-            Err(error) => told.broken(format!("{}: {}; not used", path(), describe(&error))),
+            Err(error) => report.broken(format!("{}: {}; not used", path(), describe(&error))),
             Ok(()) => {}
         }
     }
     if !unreadable.is_empty() {
-        told.broken(unreadable_by_user(&unreadable));
+        report.broken(unreadable_by_user(&unreadable));
     }
-    Ok(told)
+    Ok(report)
 }
 
 fn describe(error: &io::Error) -> String {
@@ -241,35 +241,35 @@ fn is_separated(name: &str, camel: &str) -> bool {
 
 impl Meaning {
     /// Reads the file `name` in `directory`. Messages show it as `path`.
-    fn tell(
+    fn read(
         self,
         path: &dyn Fn() -> String,
         directory: &Directory,
         name: &str,
-        told: &mut Told,
+        report: &mut Report,
     ) -> io::Result<()> {
         match self {
             Meaning::Text(field) => match read_short(directory, name)? {
-                text if field.kind.accepts(&text) => told.text(field, text),
+                text if field.kind.accepts(&text) => report.text(field, text),
                 text if text.is_empty() => {}
-                _ => told.broken_field(
+                _ => report.broken_field(
                     field,
                     format!("{}: the content is not {}; not used", path(), field.kind.noun()),
                 ),
             },
-            Meaning::Map(field) => tell_map(field, path, directory.file(name)?, told)?,
+            Meaning::Map(field) => read_map(field, path, directory.file(name)?, report)?,
             Meaning::Resource(field, unit) => {
                 let text = read_short(directory, name)?;
                 match text.trim().parse::<u64>() {
                     Ok(number) => {
                         // 0 means that no request is set.
                         let quantity = Quantity::of_units(number, unit).filter(|it| !it.is_zero());
-                        told.values.extend(quantity.map(|quantity| (field, in_unit(quantity, unit))));
+                        report.values.extend(quantity.map(|quantity| (field, in_unit(quantity, unit))));
                     }
-                    Err(_) => told.broken(format!("{}: {text:?} is not a number; not used", path())),
+                    Err(_) => report.broken(format!("{}: {text:?} is not a number; not used", path())),
                 }
             }
-            Meaning::WithoutUnit => told.absent(format!(
+            Meaning::WithoutUnit => report.absent(format!(
                 "{} is a number without a unit in its name, so it is not used: \
                  name the file containerCpuLimitMilliCores or containerMemoryLimitBytes, after its divisor",
                 path()
@@ -293,7 +293,7 @@ fn read_short(directory: &Directory, name: &str) -> io::Result<String> {
 }
 
 /// Reads a map line by line, so that the whole text is never in memory.
-fn tell_map(field: Field, path: &dyn Fn() -> String, file: impl Read, told: &mut Told) -> io::Result<()> {
+fn read_map(field: Field, path: &dyn Fn() -> String, file: impl Read, report: &mut Report) -> io::Result<()> {
     let mut reader = key_value::Reader::default();
     let mut file = BufReader::new(file);
     let mut line = String::new();
@@ -310,12 +310,12 @@ fn tell_map(field: Field, path: &dyn Fn() -> String, file: impl Read, told: &mut
     let is_whole = broken.is_empty();
     for line in broken {
         let why = format!("{}: line {}: {}; the other lines are used", path(), line.number, line.reason);
-        told.broken_field(field, why);
+        report.broken_field(field, why);
     }
     if field == Field::ANNOTATIONS {
         map.retain(|key, _| !is_of_kubelet(key));
     }
-    told.value(field, if is_whole { Value::Map(map) } else { Value::Part(map) });
+    report.value(field, if is_whole { Value::Map(map) } else { Value::Part(map) });
     Ok(())
 }
 

@@ -37,8 +37,8 @@ pub(crate) fn contradictions(facts: &Facts, inputs: &Inputs) -> Vec<String> {
         let Some(fact) = facts.get(field).filter(|fact| fact.source != Source::Environment) else {
             continue;
         };
-        let Some(told) = facts.told_by(Source::Environment, field) else { continue };
-        if facts.agree(&fact.value, told) {
+        let Some(reported) = facts.reported_by(Source::Environment, field) else { continue };
+        if facts.agree(&fact.value, reported) {
             continue;
         }
         let known = as_variable(field, &fact.value);

@@ -134,7 +134,7 @@ pub(crate) fn explain(
 /// The two easiest ways in which the pod's author can make `field` known.
 fn ways_to_know(field: Field, name: &str, gathered: &Gathered) -> Vec<String> {
     let has = |source: Source| field.sources.contains(&source);
-    let has_token = gathered.facts.told_by(Source::Token, Field::POD_NAME).is_some();
+    let has_token = gathered.facts.reported_by(Source::Token, Field::POD_NAME).is_some();
     let is_downward = ["metadata.", "spec.", "status."].iter().any(|start| field.path.starts_with(start));
     let mut ways = Vec::new();
     if gathered.not_queried == Some(NotQueried::Object) {

@@ -101,11 +101,11 @@ impl Inputs<'_> {
         let maps = Map::ALL.into_iter().filter(|map| self.selection.has_all(*map)).map(Map::field);
         let required = self.selection.require.iter().filter_map(|name| Field::of_variable(name));
         let fields = maps.chain(required).map(Reference::Field).collect();
-        let welcome = self.selection.otel.then_some(otel::wanted as _);
+        let optional = self.selection.otel.then_some(otel::wanted as _);
         let has_values = !self.selection.set.is_empty() || !self.templates.is_empty();
         let missed = has_values.then(|| Rc::new(|facts: &Facts| self.missed(facts)) as FindMissed);
         let (named, paths) = self.named();
-        Wanted { fields, missed, named, welcome, of_nobody: false, paths }
+        Wanted { fields, missed, named, optional, has_no_container: false, paths }
     }
 
     /// The fields that options and values name, themselves or their variables, and the paths in values.
