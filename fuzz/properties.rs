@@ -64,7 +64,7 @@ pub fn run(name: &str, data: &[u8]) {
 }
 
 /// The report of a source for a container that has only these files.
-fn report(tell: fn(&Surroundings) -> Report, files: &[(&str, &[u8])], environment: Environment) -> Report {
+fn report(read: fn(&Surroundings) -> Report, files: &[(&str, &[u8])], environment: Environment) -> Report {
     let directory = tempfile::tempdir().expect("a temporary directory");
     for (path, content) in files {
         let path = directory.path().join(path);
@@ -74,7 +74,7 @@ fn report(tell: fn(&Surroundings) -> Report, files: &[(&str, &[u8])], environmen
     let root = Root::open(directory.path()).expect("a root");
     let mut surroundings = Surroundings::new(root, &environment, Instant::now);
     surroundings.environment = Cow::Borrowed(&environment);
-    tell(&surroundings)
+    read(&surroundings)
 }
 
 /// The reported text of `field`.
@@ -165,14 +165,14 @@ fn hosts(data: &[u8]) {
 }
 
 fn resolv_conf(data: &[u8]) {
-    let tell = |text: &[u8]| {
+    let read = |text: &[u8]| {
         let report = report(sources::kubelet::read, &[("etc/resolv.conf", text)], Environment::default());
         let text = |field| text_of(&report, field).map(str::to_owned);
         text(Field::POD_NAMESPACE).zip(text(Field::CLUSTER_DOMAIN))
     };
-    if let Some((namespace, domain)) = tell(data) {
+    if let Some((namespace, domain)) = read(data) {
         let list = format!("search {namespace}.svc.{domain} svc.{domain} {domain}\n");
-        assert_eq!(tell(list.as_bytes()), Some((namespace, domain)));
+        assert_eq!(read(list.as_bytes()), Some((namespace, domain)));
     }
 }
 
