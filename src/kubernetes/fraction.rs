@@ -1,6 +1,6 @@
 //! Exact numbers: fractions of 128-bit integers.
 
-/// A reduced fraction. Every operation is exact; one whose result does not fit has none.
+/// A reduced fraction. Every operation is exact. It has no result if that does not fit into 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fraction {
     numerator: i128,
@@ -8,40 +8,30 @@ pub(crate) struct Fraction {
     denominator: i128,
 }
 
-impl Default for Fraction {
-    /// 0
-    fn default() -> Self {
-        Fraction::from(0)
-    }
-}
-
-impl From<i64> for Fraction {
-    fn from(number: i64) -> Self {
-        Fraction { numerator: number.into(), denominator: 1 }
-    }
-}
-
 impl Fraction {
+    pub(crate) const ZERO: Fraction = Fraction { numerator: 0, denominator: 1 };
+
     /// `numerator` divided by `denominator`; none if that is 0, or if the result does not fit.
     pub(crate) fn new(numerator: i128, denominator: i128) -> Option<Self> {
-        let divisor = greatest_common_divisor(numerator.checked_abs()?, denominator.checked_abs()?);
-        let sign = denominator.signum();
-        (sign != 0).then(|| Fraction {
-            numerator: sign * numerator / divisor,
-            denominator: sign * denominator / divisor,
-        })
+        let (mut divisor, mut rest) = (numerator.checked_abs()?, denominator.checked_abs()?);
+        if rest == 0 {
+            return None;
+        }
+        while rest != 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        let divisor = divisor * denominator.signum();
+        Some(Fraction { numerator: numerator / divisor, denominator: denominator / divisor })
     }
 
     /// Parses digits with an optional point and digits after it, such as `0.5`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || text.matches('.').count() > 1 {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let digits = ["0", whole, decimals].concat();
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-        let digits = whole.bytes().chain(decimals.bytes()).skip_while(|digit| *digit == b'0');
-        let mut digits = digits.map(|digit| i128::from(digit - b'0'));
-        let number = digits.try_fold(0i128, |all, digit| all.checked_mul(10)?.checked_add(digit))?;
-        Fraction::new(number, 10i128.checked_pow(decimals.len().try_into().ok()?)?)
+        Fraction::new(digits.parse().ok()?, 10i128.checked_pow(decimals.len().try_into().ok()?)?)
     }
 
     pub(crate) fn plus(self, other: Self) -> Option<Self> {
@@ -55,7 +45,8 @@ impl Fraction {
     }
 
     pub(crate) fn times(self, other: Self) -> Option<Self> {
-        // Reduced crosswise first, so that nothing overflows that need not.
+        // Each numerator is first reduced with the other denominator, so that the product overflows only if it does
+        // not fit.
         let one = Fraction::new(self.numerator, other.denominator)?;
         let two = Fraction::new(other.numerator, self.denominator)?;
         Some(Fraction {
@@ -74,20 +65,8 @@ impl Fraction {
         self.numerator.div_euclid(self.denominator)
     }
 
-    /// Whether it is 0.
-    pub(crate) fn is_zero(self) -> bool {
-        self.numerator == 0
+    /// 1 above 0, -1 below 0, else 0.
+    pub(crate) fn signum(self) -> i128 {
+        self.numerator.signum()
     }
-
-    /// Whether it is below 0.
-    pub(crate) fn is_negative(self) -> bool {
-        self.numerator < 0
-    }
-}
-
-fn greatest_common_divisor(mut one: i128, mut other: i128) -> i128 {
-    while other != 0 {
-        (one, other) = (other, one % other);
-    }
-    one.max(1)
 }

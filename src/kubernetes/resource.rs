@@ -13,48 +13,40 @@ const BYTE_DIVISORS: &[&str] =
 /// The value of a `resourceFieldRef`: `quantity` in units of `divisor`, rounded up
 /// (`ExtractContainerResourceValue` and `convertResource…ToString` in `pkg/api/v1/resource/helpers.go`).
 ///
-/// `resource` is the name after `limits.` or `requests.`. CPU is computed in thousandths, all other
-/// resources in whole units. A divisor of 0 means 1.
+/// `resource` is the name after `limits.` or `requests.`. A divisor of 0 means 1.
 pub(crate) fn resource_field(resource: &str, quantity: &Quantity, divisor: &Quantity) -> String {
-    let (amount, unit, one) = match resource {
-        "cpu" => (quantity.milli_value(), divisor.milli_value(), 1000),
-        _ => (quantity.value(), divisor.value(), 1),
-    };
-    let unit = if divisor.is_zero() { one } else { unit };
+    let (amount, one) = steps(resource, quantity);
+    let unit = if divisor.is_zero() { one } else { steps(resource, divisor).0 };
     // Kubernetes uses floating point too, and the digits must be the same.
     let units = (amount as f64 / unit as f64).ceil();
     (units as i64).to_string()
 }
 
-/// `quantity` in units, rounded up to the API's step: a thousandth for CPU, else a unit.
+/// `quantity` in units, rounded up to the API's step.
 pub(crate) fn stepped(resource: &str, quantity: &Quantity) -> Fraction {
-    match resource {
-        "cpu" => Fraction::new(quantity.milli_value().into(), 1000).unwrap_or_default(),
-        _ => Fraction::from(quantity.value()),
-    }
+    let (amount, one) = steps(resource, quantity);
+    Fraction::new(amount.into(), one.into()).unwrap_or(Fraction::ZERO)
+}
+
+/// `quantity` in the steps in which the API computes, rounded up, and the number of steps in a unit: thousandths for
+/// CPU, whole units for all other resources.
+fn steps(resource: &str, quantity: &Quantity) -> (i64, i64) {
+    if resource == "cpu" { (quantity.milli_value(), 1000) } else { (quantity.value(), 1) }
 }
 
 /// Whether the API accepts `divisor` in a `resourceFieldRef` to `resource`, the name after
-/// `limits.` or `requests.` (`validateContainerResourceDivisor` in
+/// `limits.` or `requests.` (`validateContainerResourceDivisor` and `validContainerResourceDivisorFor…` in
 /// `pkg/apis/core/validation/validation.go`).
 pub(crate) fn is_valid_divisor(resource: &str, divisor: &str) -> bool {
-    let Ok(divisor) = Quantity::parse(divisor) else {
-        return false;
-    };
-    let canonical = divisor.to_string();
-    divisor.is_zero() || valid_divisors(resource).contains(&canonical.as_str())
-}
-
-/// The divisors that the API accepts in a `resourceFieldRef` to `resource`, the name after
-/// `limits.` or `requests.`; none if that is not a resource of the downward API
-/// (`validContainerResourceDivisorFor…` in `pkg/apis/core/validation/validation.go`).
-fn valid_divisors(resource: &str) -> &'static [&'static str] {
-    match resource {
+    let Ok(divisor) = Quantity::parse(divisor) else { return false };
+    let valid = match resource {
         "cpu" => CPU_DIVISORS,
         "memory" | "ephemeral-storage" => BYTE_DIVISORS,
         _ if resource.starts_with("hugepages-") => BYTE_DIVISORS,
+        // The downward API does not have it.
         _ => &[],
-    }
+    };
+    divisor.is_zero() || valid.contains(&&*divisor.to_string())
 }
 
 #[cfg(test)]

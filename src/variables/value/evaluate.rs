@@ -102,8 +102,7 @@ impl<'a> Known<'a> {
             Content::Map(map) => key_value::format(map).into_bytes().into(),
             Content::Number(_, Some(text)) => text.as_bytes().into(),
             Content::Number(number, None) => {
-                let is_more = !number.is_zero() && !number.is_negative();
-                let least = if is_more && self.is_of_resource { 1 } else { i128::MIN };
+                let least = if number.signum() > 0 && self.is_of_resource { 1 } else { i128::MIN };
                 number.floor().max(least).to_string().into_bytes().into()
             }
         }
@@ -151,7 +150,7 @@ pub(crate) fn evaluate<'a>(node: &'a Node, scope: &'a dyn Scope, missed: &mut Ve
         node => std::slice::from_ref(node),
     };
     Evaluator { scope, missed }.first_of(operands, |known| match known.content {
-        Content::Number(number, None) if number.is_negative() => Why::only("the result is below zero"),
+        Content::Number(number, None) if number.signum() < 0 => Why::only("the result is below zero"),
         _ => Ok(Known { content: Content::Text(known.text()), ..known }),
     })
 }
@@ -183,9 +182,10 @@ impl<'a> Evaluator<'a, '_> {
             Node::Chain(operands) => return self.first_of(operands, Ok),
             Node::Arithmetic(parts) => return self.computed(parts),
             Node::Call(function, arguments) => return self.call(function, arguments),
-            Node::Number(number) => {
-                let own_text = (!number.has_suffix).then_some(&*number.text);
-                Ok(Known::new(Content::Number(number.value, own_text)))
+            Node::Number(value, text) => {
+                // With the suffix of a quantity, its text is the number in units.
+                let has_suffix = text.ends_with(|last: char| last.is_ascii_alphabetic());
+                Ok(Known::new(Content::Number(*value, (!has_suffix).then_some(&**text))))
             }
             Node::Text(text) => Ok(Known::of_text(text.as_bytes())),
             Node::Field(field) => {
@@ -242,7 +242,7 @@ impl<'a> Evaluator<'a, '_> {
                 b'+' => result.plus(number),
                 b'-' => result.minus(number),
                 b'*' => result.times(number),
-                _ if number.is_zero() => return Err(Why::Other("the divisor is zero".into())),
+                _ if number.signum() == 0 => return Err(Why::Other("the divisor is zero".into())),
                 _ => result.divided_by(number),
             };
             computed.ok_or(OVERFLOW)
@@ -252,7 +252,7 @@ impl<'a> Evaluator<'a, '_> {
     fn call(&mut self, function: &str, arguments: &'a [Node]) -> Outcome<'a> {
         match (function, arguments) {
             ("min" | "max", _) => self.joined(arguments.iter(), |best, number, _| {
-                let is_less = number.minus(best).ok_or(OVERFLOW)?.is_negative();
+                let is_less = number.minus(best).ok_or(OVERFLOW)?.signum() < 0;
                 Ok(if is_less == (function == "min") { number } else { best })
             }),
             ("pick", [number, values @ ..]) => {

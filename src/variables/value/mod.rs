@@ -127,7 +127,7 @@ mod tests {
             let known = match &*reference.to_string() {
                 "metadata.name" => Known::of_text(&b"web-0"[..]),
                 "metadata.labels" => Known::new(Content::Map(&self.labels)),
-                "pod.ordinal" => Known::new(Content::Number(Fraction::from(3), Some("3"))),
+                "pod.ordinal" => Known::new(Content::Number(Fraction::new(3, 1).unwrap(), Some("3"))),
                 "limits.cpu" => quantity("1500m"),
                 "limits.memory" => quantity("1073741825"),
                 "requests.memory" => quantity("1"),
@@ -227,6 +227,7 @@ mod tests {
             ("limits.memory*100%/1Mi", "1024"),
             ("limits.memory/1024", "1048576"),
             ("limits.memory/0", "1073741825"),
+            ("limits.memory/1%", "107374182500"),
             ("requests.cpu:-limits.cpu", "2"),
             ("limits.cpu/1:-2", "2"),
             ("(limits.cpu)", "1"),

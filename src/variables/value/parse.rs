@@ -36,21 +36,12 @@ pub(crate) enum Node {
     /// Two or more terms or factors, each with its operator: `+`, `-`, `*` or `/`. That of the first has no meaning.
     Arithmetic(Vec<(u8, Node)>),
     Call(&'static str, Vec<Node>),
-    Number(Box<Literal>),
+    /// A number, and how it was written.
+    Number(Fraction, Box<str>),
     Text(Box<str>),
     /// A field. A resource with a divisor is in its units, rounded up as the kubelet does.
     Field(Box<(Reference, Option<Quantity>)>),
     Variable(Box<str>),
-}
-
-/// A number as it was written.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Literal {
-    pub(crate) value: Fraction,
-    pub(crate) text: Box<str>,
-    /// A suffix of a quantity, such as `Mi`. Without one, a number that stands alone is its text.
-    pub(crate) has_suffix: bool,
-    is_percentage: bool,
 }
 
 /// An expression is not valid. No message contains its text, which may be a secret.
@@ -113,7 +104,7 @@ fn parse(text: &[u8], start: usize, is_reference: bool) -> Parsed<(Node, usize)>
             if is_reference { parser.eat(b")") } else { parser.eat(b"") && parser.at == text.len() };
         if is_closed { Ok(node) } else { parser.error(CLOSING) }
     });
-    if !is_reference && matches!(node, Ok(Node::Number(_) | Node::Text(_))) {
+    if !is_reference && matches!(node, Ok(Node::Number(..) | Node::Text(_))) {
         parser.note(0, "a constant. Constants belong in the manifest's env");
     }
     match parser.noted {
@@ -205,17 +196,15 @@ impl<'a> Parser<'a> {
             _ => return self.joined([b'+', b'-'], Self::product),
         };
         self.at += 1;
-        let mut number = self.number()?;
-        number.text = format!("{}{}", char::from(sign), number.text).into();
-        if sign == b'-' {
-            number.value = Fraction::from(0).minus(number.value).unwrap_or_default();
-        }
-        self.check_percentage(Node::Number(Box::new(number)))
+        let (value, text) = self.number()?;
+        let signed = if sign == b'-' { Fraction::ZERO.minus(value) } else { Some(value) };
+        let text = format!("{}{text}", char::from(sign)).into();
+        Ok(self.checked(Node::Number(signed.unwrap_or(Fraction::ZERO), text)))
     }
 
     fn product(&mut self) -> Parsed<Node> {
         let product = self.joined([b'*', b'/'], Self::factor)?;
-        self.check_percentage(product)
+        Ok(self.checked(product))
     }
 
     /// One part, or several with operators between them.
@@ -233,11 +222,12 @@ impl<'a> Parser<'a> {
         Ok(if parts.len() == 1 { parts.remove(0).1 } else { Node::Arithmetic(parts) })
     }
 
-    fn check_percentage(&mut self, node: Node) -> Parsed<Node> {
-        if matches!(&node, Node::Number(number) if number.is_percentage) {
+    /// `node`, which ends here. It notes a percentage that is not one factor of several.
+    fn checked(&mut self, node: Node) -> Node {
+        if matches!(&node, Node::Number(_, text) if text.ends_with('%')) {
             self.note(self.at - 1, "a percentage must be multiplied, as in limits.memory*75%");
         }
-        Ok(node)
+        node
     }
 
     fn factor(&mut self) -> Parsed<Node> {
@@ -248,7 +238,7 @@ impl<'a> Parser<'a> {
         self.skip_blanks();
         match self.rest() {
             [b'\'', ..] => self.quoted(),
-            [b'0'..=b'9' | b'.', ..] => Ok(Node::Number(Box::new(self.number()?))),
+            [b'0'..=b'9' | b'.', ..] => self.number().map(|(value, text)| Node::Number(value, text.into())),
             [b'a'..=b'z' | b'A'..=b'Z' | b'_', ..] => self.word(),
             _ => self.error(OPERAND),
         }
@@ -268,12 +258,17 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn number(&mut self) -> Parsed<Literal> {
+    /// A number, and how it was written.
+    fn number(&mut self) -> Parsed<(Fraction, String)> {
         let start = self.at;
         let digits = self.take(|byte| byte.is_ascii_digit() || byte == b'.');
         let suffix = self.take(|byte| byte.is_ascii_alphabetic());
         let is_percentage = suffix.is_empty() && self.eat(b"%");
-        let unit = if is_percentage { Fraction::new(1, 100) } else { Quantity::unit(suffix) };
+        let unit = if is_percentage {
+            Fraction::new(1, 100)
+        } else {
+            Quantity::parse(&format!("1{suffix}")).ok().map(|unit| unit.amount())
+        };
         let (whole, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
         // A percentage may lack the digits on one side.
         let has_digits =
@@ -291,8 +286,7 @@ impl<'a> Parser<'a> {
             self.note(start, "the number is too large");
             unit
         });
-        let text = format!("{digits}{suffix}").into();
-        Ok(Literal { value, text, has_suffix: !suffix.is_empty(), is_percentage })
+        Ok((value, format!("{digits}{suffix}{}", if is_percentage { "%" } else { "" })))
     }
 
     /// A field, a variable, or a function with its arguments.
@@ -312,7 +306,7 @@ impl<'a> Parser<'a> {
             self.at += end + 2;
             self.take(is_word);
         }
-        // It is ASCII but for what is in brackets.
+        // Everything outside of brackets is ASCII.
         let word = std::str::from_utf8(&self.text[start..self.at]).unwrap_or_default();
         if self.eat(b"(") {
             return self.call(word, start);
@@ -367,7 +361,7 @@ fn as_kubelet(node: Node) -> Node {
     let (field, divisor) = match &node {
         Node::Field(field) => (field, "0"),
         Node::Arithmetic(factors) => match &factors[..] {
-            [(_, Node::Field(field)), (b'/', Node::Number(divisor))] => (field, &*divisor.text),
+            [(_, Node::Field(field)), (b'/', Node::Number(_, divisor))] => (field, &**divisor),
             _ => return node,
         },
         _ => return node,
@@ -382,7 +376,7 @@ fn as_kubelet(node: Node) -> Node {
 fn divides_by_zero(node: &Node) -> bool {
     let Node::Arithmetic(parts) = node else { return false };
     parts.iter().any(|(operator, part)| match part {
-        Node::Number(number) => *operator == b'/' && number.value.is_zero(),
+        Node::Number(value, _) => *operator == b'/' && value.signum() == 0,
         part => divides_by_zero(part),
     })
 }
