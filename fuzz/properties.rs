@@ -23,8 +23,8 @@ use crate::kubernetes::image_reference::tag_and_digest;
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::{is_valid_divisor, resource_field};
-use crate::render::{self, Document};
-use crate::sources::gather::{Origin, Request, Shared, gather};
+use crate::render;
+use crate::sources::gather::{Origin, Shared, gather};
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 
@@ -34,8 +34,8 @@ use crate::system::mountinfo;
 use crate::system::surroundings::Surroundings;
 use crate::variables::value::Definition;
 use crate::variables::value::template::{Stays, Template};
-use crate::variables::variable::{Variable, Variables};
-use crate::variables::{Inputs, Lookup, Selection};
+use crate::variables::variable::Variable;
+use crate::variables::{Run, Selection};
 
 /// Checks a rule for any bytes, and panics if they break it.
 type Target = fn(&[u8]);
@@ -269,10 +269,9 @@ fn calculated(text: &str) -> Option<(i64, i64)> {
     Some((per_unit(1), per_unit(1000)))
 }
 
-/// A template whose references are to facts, to variables and to nothing.
-fn inputs<'a>(environment: &'a Environment, set: &'a [(String, Definition)]) -> Inputs<'a> {
-    let selection = Selection { set, ..Selection::default() };
-    Inputs { selection, environments: [environment; 2], container: None, templates: &[] }
+/// No container and no environment.
+fn nowhere() -> Origin<'static> {
+    Origin::Object(serde_json::Value::Null, Environment::default())
 }
 
 fn expression(data: &[u8]) {
@@ -292,10 +291,9 @@ fn expression(data: &[u8]) {
             (Field::MEMORY_LIMIT, Value::Quantity(amount.clone())),
         ],
     );
-    let environment = Environment::default();
-    let variables = Variables::default();
-    let lookup =
-        Lookup { facts: &facts, variables: &variables, inputs: &inputs(&environment, &[]), own: None };
+    let origin = nowhere();
+    let run = Run::new(&origin, Selection::default(), (Subject::Pod, facts));
+    let lookup = run.lookup();
     let mut missed = Vec::new();
     let Ok(known) = definition.evaluate(&lookup, &mut missed) else { return };
     let value = String::from_utf8(known.text().into_owned()).expect("all inputs are UTF-8");
@@ -310,10 +308,9 @@ fn expression(data: &[u8]) {
 
 /// What has no reference stays, and each unknown reference stays as it is.
 fn template(data: &[u8]) {
-    let facts = Facts::new(4096);
-    let (variables, environment) = (Variables::default(), Environment::default());
-    let lookup =
-        Lookup { facts: &facts, variables: &variables, inputs: &inputs(&environment, &[]), own: None };
+    let origin = nowhere();
+    let run = Run::new(&origin, Selection::default(), (Subject::Pod, Facts::new(4096)));
+    let lookup = run.lookup();
     let (template, errors) = Template::parse(data.to_vec());
     assert!(errors.iter().all(|error| error.offset <= data.len()));
     let rendered = template.render(&lookup, Stays::Unknown, 1 << 20, &mut Vec::new());
@@ -366,14 +363,13 @@ fn pod_object(data: &[u8]) {
     let Ok(pod) = pod::parse(data, &[]) else { return };
     let named = Asked { container: Some("main".to_owned()), is_beside: false };
     let beside = Asked { container: None, is_beside: true };
-    let api = Settings { when: When::Never, url: None, timeout: Duration::ZERO };
+    let origin = Origin::Object(pod, Environment::default());
     for asked in [Asked::OWN, named, beside] {
-        let request = Request { asked, wanted: Wanted::default(), api: &api };
-        let gathered = gather(Origin::Object(&pod), &request, &mut Shared::default());
+        let settings = Settings { when: When::Never, url: None, timeout: Duration::ZERO };
+        let gathered = gather(&origin, &asked, Wanted::default(), &mut Shared::new(settings));
         let selection = Selection { labels: true, annotations: true, otel: true, ..Selection::default() };
-        let environment = Environment::default();
-        let inputs = Inputs { selection, ..inputs(&environment, &[]) };
-        let variables = crate::variables::variables(&gathered, &inputs);
+        let run = Run::new(&origin, selection, gathered);
+        let variables = &run.variables;
         for (name, variable) in variables.iter() {
             let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
             let is_ours = Field::of_variable(name).is_some()
@@ -388,7 +384,7 @@ fn pod_object(data: &[u8]) {
                 assert!(!name.is_empty() && !value.contains('=') && pair.is_ascii(), "{pair:?}");
             }
         }
-        are_read_back(&gathered.facts, &variables);
+        are_read_back(&run);
     }
 }
 
@@ -396,25 +392,27 @@ fn files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let variable = |value: &str| Variable::new(value.to_owned(), "api");
     let named = |(position, value)| (format!("V{position}"), variable(value));
-    are_read_back(&Facts::new(4096), &text.split('\u{1f}').enumerate().map(named).collect());
+    let origin = nowhere();
+    let mut run = Run::new(&origin, Selection::default(), (Subject::Pod, Facts::new(4096)));
+    run.variables = text.split('\u{1f}').enumerate().map(named).collect();
+    are_read_back(&run);
 }
 
 /// Every format returns its input when it is read. The env format leaves out only values that it cannot
 /// represent.
-fn are_read_back(facts: &Facts, variables: &Variables) {
-    let document = Document { facts, variables, explanation: None };
+fn are_read_back(run: &Run) {
     let values: BTreeMap<&str, &str> =
-        variables.iter().map(|(name, variable)| (&**name, &*variable.value)).collect();
-    let json: serde_json::Value = serde_json::from_slice(&render::JSON.render(&document)).expect("JSON");
+        run.variables.iter().map(|(name, variable)| (&**name, &*variable.value)).collect();
+    let json: serde_json::Value = serde_json::from_slice(&render::JSON.render(run, None)).expect("JSON");
     for (name, value) in &values {
         assert_eq!(json["variables"][name], **value, "{name}");
     }
-    let sh = render::SH.render(&document);
+    let sh = render::SH.render(run, None);
     assert_eq!(
         read_sh(&sh),
         values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     );
-    let env = read_as_the_kubelet_does(&render::ENV.render(&document)).expect("an env file");
+    let env = read_as_the_kubelet_does(&render::ENV.render(run, None)).expect("an env file");
     for (name, value) in values {
         let alone = format!("{name}='{value}'\n");
         let alone = read_as_the_kubelet_does(alone.as_bytes()).ok();

@@ -1,6 +1,7 @@
 //! The options: each is declared once, with its name, placeholder, help, group and subcommands.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::error::UsageError;
@@ -13,7 +14,9 @@ use crate::facts::subject::Asked;
 use crate::render::template::{self, FileTemplate, TemplateError};
 use crate::render::{FileName, Format};
 use crate::sources::api::{Settings, When};
+use crate::system::environment::Environment;
 use crate::variables::Selection;
+use crate::variables::value::template::Template;
 
 /// How often an option may be given, and how its variable and the command line go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,8 +222,12 @@ const DEFAULT_MODE: u32 = 0o644;
 const PRIVATE_MODE: u32 = 0o600;
 
 impl Options {
-    /// The variables to make.
-    pub(crate) fn selection(&self) -> Selection<'_> {
+    /// The variables to make. `templates` may refer to them, and the `application` has its variables anyway.
+    pub(crate) fn selection<'a>(
+        &'a self,
+        templates: Vec<Rc<Template>>,
+        application: Option<&'a Environment>,
+    ) -> Selection<'a> {
         Selection {
             set: &self.set,
             labels: self.labels == Some(true),
@@ -230,6 +237,8 @@ impl Options {
             overrides: &self.overrides,
             omit: &self.omit,
             omits_standard: self.standard == Some(false),
+            templates,
+            application,
         }
     }
 

@@ -9,9 +9,8 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::pipeline::{Input, Prepared, Templates};
 use super::wait::until_known;
-use super::{CommandError, termination};
+use super::{CommandError, pipeline, termination};
 use crate::cli::Options;
 use crate::system::environment::Environment;
 use crate::system::execve::{self, ExecError, STRING_LIMIT};
@@ -22,7 +21,7 @@ use crate::variables::value::evaluate::Why;
 use crate::variables::value::parse::{ParseError, Problem};
 use crate::variables::value::template::{Stays, Template};
 use crate::variables::variable::{Variable, Variables};
-use crate::variables::{Inputs, Lookup, VariablesError, reasons};
+use crate::variables::{Run, VariablesError};
 
 /// The largest size of an argument after `--expand`, in bytes. The kernel allows less.
 const EXPANDED_LIMIT: usize = 8 << 20;
@@ -35,22 +34,25 @@ pub(super) fn run(
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
     let arguments = if options.expand == Some(true) { templates(command) } else { Vec::new() };
-    let templates = Templates::load(options, &arguments)?;
-    let input = Input::open(options, &templates, environment, clock)?;
-    let attempt = |options: &Options| input.prepare(options, environment, &templates);
-    let prepared = until_known(options, &input, clock, attempt)?;
-    prepared.write_files(options)?;
+    let files = options.templates()?;
+    let selection = || options.selection(pipeline::texts(&files, &arguments), Some(environment));
+    let origin = pipeline::open(options, &selection(), environment, clock)?;
+    let run = until_known(options, &origin, clock, |settings| {
+        let mut run = pipeline::run(&origin, &options.own(), selection(), settings);
+        pipeline::require(&run)?;
+        run.files = pipeline::from_templates(&run, options, &files)?;
+        Ok(run)
+    })?;
+    pipeline::write_files(&run, options)?;
     let mut command = command.to_vec();
     for (argument, template) in command.iter_mut().skip(1).zip(&arguments) {
-        let inputs = input.inputs(options, environment, &templates);
-        *argument = OsString::from_vec(expand(template, &prepared, &inputs));
+        *argument = OsString::from_vec(expand(template, &run));
     }
-    let require = options.selection().require;
-    let Prepared { variables, is_own, gathered, .. } = prepared;
+    let is_own = run.is_own();
     // The facts may have very many labels.
-    drop(gathered);
-    let injected = injected(&variables, require, is_own)?;
-    Ok(execute_with(&command, environment, injected, require))
+    let Run { variables, selection, .. } = run;
+    let injected = injected(&variables, selection.require, is_own)?;
+    Ok(execute_with(&command, environment, injected, selection.require))
 }
 
 /// The arguments of `command`, in which references are replaced.
@@ -70,20 +72,13 @@ fn templates(command: &[OsString]) -> Vec<Rc<Template>> {
 
 /// An argument with its references replaced. What is not known stays as it is, with a warning if a field was
 /// meant.
-fn expand(template: &Template, prepared: &Prepared, inputs: &Inputs) -> Vec<u8> {
-    let Prepared { gathered, variables, .. } = prepared;
-    let lookup = Lookup { facts: &gathered.facts, variables, inputs, own: None };
+fn expand(template: &Template, run: &Run) -> Vec<u8> {
+    let lookup = run.lookup();
     let rendered = template.render(&lookup, Stays::Constant, EXPANDED_LIMIT, &mut Vec::new());
-    for unknown in &rendered.unknown {
-        let is_meant =
-            |why: &&Why| !matches!(why, Why::Variable(name) if !variables.unknown.contains_key(name));
-        if unknown.why.iter().any(|why| is_meant(&why)) {
-            log::warn!(
-                "{} stays as it is in the arguments: {}",
-                unknown.text,
-                reasons(&unknown.why, gathered)
-            );
-        }
+    let is_meant =
+        |why: &Why| !matches!(why, Why::Variable(name) if !run.variables.unknown.contains_key(name));
+    for unknown in rendered.unknown.iter().filter(|unknown| unknown.why.iter().any(is_meant)) {
+        log::warn!("{} stays as it is in the arguments: {}", unknown.text, run.reasons(&unknown.why));
     }
     if rendered.is_too_long { template.text().to_vec() } else { rendered.text }
 }

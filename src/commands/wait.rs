@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::pipeline::Input;
 use super::{CommandError, watch};
 use crate::cli::Options;
-use crate::sources::api::When;
+use crate::sources::api::{Settings, When};
 use crate::sources::changes::Watches;
+use crate::sources::gather::Origin;
 use crate::system::logging;
 
 /// The least time between two attempts that may query the API server. Up to a second is added, so that the pods of
@@ -17,26 +17,26 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// of a volume, and from time to time with the API server. Of all attempts only the last one logs.
 pub(super) fn until_known<T>(
     options: &Options,
-    input: &Input,
+    origin: &Origin,
     clock: fn() -> Instant,
-    attempt: impl Fn(&Options) -> Result<T, CommandError>,
+    attempt: impl Fn(Settings) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
-    let (Some(limit), Some(surroundings)) = (options.wait, input.surroundings()) else {
-        return attempt(options);
+    let (Some(limit), Some(surroundings)) = (options.wait, origin.surroundings()) else {
+        return attempt(options.api());
     };
     let until = clock() + limit;
     let root = &surroundings.root;
     let places = watch::places(options, root).into_iter().map(|place| (root, place)).collect();
     // A volume that does not exist is not worth a warning: not every wait is for a volume.
     let mut watches = logging::hold(|| Watches::start(surroundings, places), |_| false)?;
-    let offline = Options { api: Some(When::Never), ..options.clone() };
     let mut due = clock();
     while clock() < until {
         let asks = clock() >= due;
-        let of_attempt = if asks { options } else { &offline };
-        let result = logging::hold(|| attempt(of_attempt), |result| asks && !is_unknown(result));
+        let when = if asks { options.api().when } else { When::Never };
+        let settings = Settings { when, ..options.api() };
+        let result = logging::hold(|| attempt(settings), |result| asks && !is_unknown(result));
         if !is_unknown(&result) {
-            return if asks { result } else { attempt(options) };
+            return if asks { result } else { attempt(options.api()) };
         }
         if asks {
             due = clock() + PAUSE + Duration::from_millis(fastrand::u64(..1000));
@@ -44,7 +44,7 @@ pub(super) fn until_known<T>(
         let next = due.min(until);
         while !watches.wait(Some(next.saturating_duration_since(clock()))) && clock() < next {}
     }
-    attempt(options)
+    attempt(options.api())
 }
 
 fn is_unknown<T>(result: &Result<T, CommandError>) -> bool {

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::CommandError;
-use super::pipeline::{Input, Prepared, Templates};
+use super::{CommandError, pipeline};
 use crate::cli::Options;
 use crate::client::notify::Notifier;
 use crate::facts::field::{Field, Source};
@@ -15,12 +14,13 @@ use crate::facts::reference::Reference;
 use crate::facts::{Facts, Value};
 use crate::kubernetes::quantity::Quantity;
 use crate::sources::changes::{LOOK, Watches};
-use crate::sources::gather::{self, Gathered};
+use crate::sources::gather;
 use crate::sources::volume::DEFAULT_PLACES;
 use crate::system::backoff::Backoff;
 use crate::system::environment::Environment;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
+use crate::variables::Run;
 
 /// Writes the files, and writes them again whenever a volume or a template changes. Returns only with an error.
 pub(super) fn run(
@@ -28,32 +28,33 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let templates = Templates::load(options, &[])?;
-    let input = Input::open(options, &templates, environment, clock)?;
+    let templates = options.templates()?;
+    let selection = options.selection(pipeline::texts(&templates, &[]), None);
+    let origin = pipeline::open(options, &selection, environment, clock)?;
     let each = options.per_container();
-    let Some(surroundings) = input.surroundings() else {
+    let Some(surroundings) = origin.surroundings() else {
         // A Pod object does not change.
-        return write_files(&each, &input.prepare_each(&each, &templates)?).map(drop);
+        return write_files(&each, &pipeline::run_each(&origin, &each, &templates, options.api())?).map(drop);
     };
     let (root, own_root) = (&surroundings.root, Root::open(Path::new("/"))?);
     let volumes = places(options, root).into_iter().map(|place| (root, place));
     let templates_in = options.template.iter().map(|(file, _)| (&own_root, directory_of(file)));
     // The watch starts before the first read, so that no change is missed.
     let watches = Watches::start(surroundings, volumes.chain(templates_in).collect())?;
-    let rendered = input.prepare_each(&each, &templates)?;
-    write_files(&each, &rendered)?;
+    let runs = pipeline::run_each(&origin, &each, &templates, options.api())?;
+    write_files(&each, &runs)?;
     let start = |notify| Notifier::start(notify, clock).map_err(CommandError::Notify);
     let notifier = options.notify.clone().map(start).transpose()?;
-    let mut watch = Watch { watches, rendered, is_doubtful: false, resize: None, notifier };
+    let mut watch = Watch { watches, runs, is_doubtful: false, resize: None, notifier };
     loop {
         watch.wait(surroundings);
-        let templates = Templates::load(options, &[]).map_err(CommandError::from);
-        match templates.and_then(|templates| input.prepare_each(&each, &templates)) {
+        let templates = options.templates().map_err(CommandError::from);
+        match templates.and_then(|templates| pipeline::run_each(&origin, &each, &templates, options.api())) {
             // What is not known or not valid may be so after another change.
             Err(error @ (CommandError::Variables(_) | CommandError::Template(_))) => {
                 log::error!("{error}; keeping the files as they are");
             }
-            prepared => watch.write(&each, prepared?, clock())?,
+            runs => watch.write(&each, runs?, clock())?,
         }
     }
 }
@@ -61,14 +62,14 @@ pub(super) fn run(
 /// The files as they are, and what they wait for.
 struct Watch<'a> {
     watches: Watches<'a>,
-    rendered: Vec<Prepared>,
+    runs: Vec<Run<'a>>,
     /// The last read was not whole: it is tried again.
     is_doubtful: bool,
     resize: Option<Resize>,
     notifier: Option<Notifier>,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
     /// Sleeps until the files may be others.
     fn wait(&mut self, surroundings: &Surroundings) {
         loop {
@@ -82,8 +83,8 @@ impl Watch<'_> {
     }
 
     /// Writes the files that differ, unless not everything could be read.
-    fn write(&mut self, each: &[Options], prepared: Vec<Prepared>, now: Instant) -> Result<(), CommandError> {
-        let was_doubtful = std::mem::replace(&mut self.is_doubtful, is_poorer(&self.rendered, &prepared));
+    fn write(&mut self, each: &[Options], runs: Vec<Run<'a>>, now: Instant) -> Result<(), CommandError> {
+        let was_doubtful = std::mem::replace(&mut self.is_doubtful, is_poorer(&self.runs, &runs));
         if self.is_doubtful && !was_doubtful {
             log::warn!("not everything could be read; keeping the files as they are and trying again");
         }
@@ -91,15 +92,15 @@ impl Watch<'_> {
         if !self.watches.is_whole() || self.is_doubtful {
             return Ok(());
         }
-        if write_files(each, &prepared)? {
-            log::info!("changed: {}", difference(&shown(self.rendered.first()), &shown(prepared.first())));
+        if write_files(each, &runs)? {
+            log::info!("changed: {}", difference(&shown(self.runs.first()), &shown(runs.first())));
             self.notifier.iter().for_each(Notifier::changed);
         }
-        let is_behind = prepared.iter().any(|prepared| is_behind(&prepared.gathered.facts));
-        if !is_behind || of_volume(&prepared) != of_volume(&self.rendered) {
+        let is_behind = runs.iter().any(|run| is_behind(&run.facts));
+        if !is_behind || of_volume(&runs) != of_volume(&self.runs) {
             self.resize = is_behind.then(|| Resize::new(now));
         }
-        self.rendered = prepared;
+        self.runs = runs;
         Ok(())
     }
 }
@@ -149,16 +150,16 @@ fn amount(value: &Value) -> Option<(i64, i64)> {
 }
 
 /// The limits that the volume has, for each container.
-fn of_volume(prepared: &[Prepared]) -> Vec<Option<&Value>> {
-    let all = prepared.iter().flat_map(|prepared| LIMITS.map(|field| (&prepared.gathered.facts, field)));
+fn of_volume<'a>(runs: &'a [Run]) -> Vec<Option<&'a Value>> {
+    let all = runs.iter().flat_map(|run| LIMITS.map(|field| (&run.facts, field)));
     all.map(|(facts, field)| facts.reported_by(Source::Volume, field)).collect()
 }
 
 /// Whether a source has failed, and a field that was known is missing now.
-fn is_poorer(before: &[Prepared], after: &[Prepared]) -> bool {
+fn is_poorer(before: &[Run], after: &[Run]) -> bool {
     before.iter().zip(after).any(|(before, after)| {
-        let known: Vec<_> = before.gathered.facts.notes().collect();
-        let mut new = after.gathered.facts.notes().filter(|note| !known.contains(note));
+        let known: Vec<_> = before.facts.notes().collect();
+        let mut new = after.facts.notes().filter(|note| !known.contains(note));
         let is_of_system = |source| [Source::Token, Source::Kubelet, Source::Cgroup].contains(&source);
         let has_failed = new.any(|(source, note)| note.is_broken || is_of_system(source));
         let after = shown(Some(after));
@@ -177,19 +178,19 @@ pub(super) fn places(options: &Options, root: &Root) -> Vec<PathBuf> {
 }
 
 /// Writes the files that differ. Answers whether there was one.
-fn write_files(each: &[Options], prepared: &[Prepared]) -> Result<bool, CommandError> {
+fn write_files(each: &[Options], runs: &[Run]) -> Result<bool, CommandError> {
     let write =
-        |is_changed, (options, prepared): (_, &Prepared)| Ok(prepared.write_files(options)? || is_changed);
-    each.iter().zip(prepared).try_fold(false, write)
+        |is_changed, (options, run): (_, &Run)| Ok(pipeline::write_files(run, options)? || is_changed);
+    each.iter().zip(runs).try_fold(false, write)
 }
 
 /// The fields in the files, to log which of them changed.
 type Shown = BTreeMap<String, String>;
 
 /// The fields that are known of a container.
-fn shown(prepared: Option<&Prepared>) -> Shown {
+fn shown(run: Option<&Run>) -> Shown {
     let mut shown = Shown::new();
-    let Some(Prepared { gathered: Gathered { facts, .. }, .. }) = prepared else { return shown };
+    let Some(Run { facts, .. }) = run else { return shown };
     for field in Field::all() {
         match facts.get(field).map(|fact| &fact.value) {
             Some(Value::Text(text)) => {
@@ -221,10 +222,10 @@ fn difference(before: &Shown, after: &Shown) -> String {
     let changed = before.keys().filter(|name| before.get(*name) != after.get(*name));
     let mut names: Vec<&str> = added.chain(changed).map(String::as_str).collect();
     names.sort_unstable();
-    match names.is_empty() {
-        true => "no field; another process had changed a file, which is now restored".to_owned(),
-        false => names.join(", "),
+    if names.is_empty() {
+        return "no field; another process had changed a file, which is now restored".to_owned();
     }
+    names.join(", ")
 }
 
 #[cfg(test)]

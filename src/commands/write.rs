@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use super::CommandError;
-use super::pipeline::{Input, Templates};
 use super::wait::until_known;
+use super::{CommandError, pipeline};
 use crate::cli::Options;
 use crate::system::environment::Environment;
 
@@ -14,12 +13,13 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let templates = Templates::load(options, &[])?;
-    let input = Input::open(options, &templates, environment, clock)?;
+    let templates = options.templates()?;
+    let selection = options.selection(pipeline::texts(&templates, &[]), None);
+    let origin = pipeline::open(options, &selection, environment, clock)?;
     let each = options.per_container();
     // Write nothing unless every required variable is known.
-    let prepared = until_known(options, &input, clock, |options| {
-        input.prepare_each(&options.per_container(), &templates)
+    let runs = until_known(options, &origin, clock, |settings| {
+        pipeline::run_each(&origin, &each, &templates, settings)
     })?;
-    prepared.iter().zip(&each).try_for_each(|(prepared, options)| prepared.write_files(options).map(drop))
+    runs.iter().zip(&each).try_for_each(|(run, options)| pipeline::write_files(run, options).map(drop))
 }

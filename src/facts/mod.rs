@@ -16,6 +16,7 @@ use crate::facts::field::{Field, Kind, Source};
 use crate::facts::limits::{Machine, Quota};
 use crate::facts::owner::Ownership;
 use crate::facts::reference::Reference;
+use crate::facts::wanted::NotQueried;
 use crate::kubernetes::path::{Path, Scalar};
 use crate::kubernetes::quantity::Quantity;
 
@@ -187,6 +188,8 @@ pub(crate) struct Facts {
     pub(crate) machine: Machine,
     /// When the pod was created, in minutes since 1970: at the latest, if only the token says it.
     pub(crate) created: u64,
+    /// Why the API server was not queried, if it was not.
+    pub(crate) not_queried: Option<NotQueried>,
     /// What the API says about the pod's owners.
     pub(crate) ownership: Option<Ownership>,
 }

@@ -35,6 +35,20 @@ pub(crate) struct Wanted<'a> {
     pub(crate) paths: Vec<Path>,
 }
 
+/// Why the API server is not queried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotQueried {
+    #[error("not queried: --api=never")]
+    Never,
+    #[error("not queried: nothing requested needs it; force it with --api=always")]
+    NotRequested,
+    #[error("not queried: --root turns the network off; add --api-url")]
+    Root,
+    /// Everything comes from the Pod object of `--pod`.
+    #[error("not queried: --pod")]
+    Object,
+}
+
 impl Wanted<'_> {
     /// The requested references that `facts` do not settle.
     pub(crate) fn unsettled(&self, facts: &Facts) -> Vec<Reference> {

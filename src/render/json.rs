@@ -5,29 +5,31 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::Document;
+use super::Explanation;
 use crate::facts::Value;
 use crate::facts::field::{Field, Kind};
+use crate::variables::Run;
+use crate::variables::variable::{Variables, shown};
 
 /// The name and version of the document's schema.
 const SCHEMA: &str = "introspod/v1";
 
 /// Renders facts and variables.
-pub(super) fn render(document: &Document) -> Vec<u8> {
+pub(super) fn render(run: &Run, explanation: Option<&Explanation>) -> Vec<u8> {
     let mut root = BTreeMap::new();
     root.insert("schema", Node::Text(SCHEMA.into()));
     for field in Field::all() {
         // What a pod has of its node's labels is not all of them.
-        if let Some(fact) = document.facts.get_part(field)
+        if let Some(fact) = run.facts.get_part(field)
             && !(field == Field::NODE_LABELS && matches!(fact.value, Value::Part(_)))
             && let Some(value) = node(field.kind, &fact.value)
         {
             put(&mut root, field.document, value);
         }
     }
-    root.insert("variables", Node::Variables(document, false));
-    root.insert("sources", Node::Variables(document, true));
-    if let Some(explanation) = &document.explanation {
+    root.insert("variables", Node::Variables(&run.variables, false));
+    root.insert("sources", Node::Variables(&run.variables, true));
+    if let Some(explanation) = explanation {
         let lines = explanation.sources.iter().map(|(source, why)| format!("{source}: {why}").into());
         root.insert("explanation", Node::List(lines.collect()));
         root.insert("unknown", Node::Map(&explanation.unknown));
@@ -45,7 +47,7 @@ enum Node<'a> {
     Object(BTreeMap<&'a str, Node<'a>>),
     Map(&'a BTreeMap<String, String>),
     /// The values of variables, or their sources.
-    Variables(&'a Document<'a>, bool),
+    Variables(&'a Variables, bool),
 }
 
 impl Serialize for Node<'_> {
@@ -56,8 +58,8 @@ impl Serialize for Node<'_> {
             Node::List(list) => serializer.collect_seq(list),
             Node::Object(object) => serializer.collect_map(object),
             Node::Map(map) => serializer.collect_map(*map),
-            Node::Variables(document, is_source) => {
-                serializer.collect_map(document.shown().map(|(name, variable)| {
+            Node::Variables(variables, is_source) => {
+                serializer.collect_map(shown(variables).map(|(name, variable)| {
                     (name, if *is_source { &*variable.source } else { variable.value.as_str() })
                 }))
             }

@@ -11,32 +11,17 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::facts::Facts;
 use crate::system::logging::one_line;
-use crate::variables::variable::{Variable, Variables, shown};
+use crate::variables::Run;
+use crate::variables::variable::{Variables, shown};
 
-/// The input of a format.
-pub(crate) struct Document<'a> {
-    pub(crate) facts: &'a Facts,
-    pub(crate) variables: &'a Variables,
-    /// For `--explain`.
-    pub(crate) explanation: Option<Explanation>,
-}
-
-/// The reasons why values are not known.
+/// The reasons why values are not known, for `--explain`.
 #[derive(Debug, Default)]
 pub(crate) struct Explanation {
     /// By a variable's name: why it is not known, and how to make it known.
     pub(crate) unknown: BTreeMap<String, String>,
     /// The sources that do not know something, and why.
     pub(crate) sources: Vec<(&'static str, String)>,
-}
-
-impl Document<'_> {
-    /// The variables that may be printed and written.
-    fn shown(&self) -> impl Iterator<Item = (&String, &Variable)> {
-        shown(self.variables)
-    }
 }
 
 /// In a file's name it stands for the name of the described container.
@@ -91,7 +76,7 @@ pub(crate) struct Format {
 #[derive(Clone, Copy, Debug)]
 enum Form {
     /// The whole document.
-    Document(fn(&Document) -> Vec<u8>),
+    Document(fn(&Run, Option<&Explanation>) -> Vec<u8>),
     /// A line for each variable.
     Lines(fn(&str, &str) -> Line),
 }
@@ -118,15 +103,16 @@ pub(crate) const JSON: Format =
 pub(crate) const FORMATS: [Format; 5] = [TABLE, ENV, SH, LIST, JSON];
 
 impl Format {
-    /// The document in this format. It ends in a newline unless it is empty. A warning names each variable that the
+    /// The facts and variables in this format. The text ends in a newline unless it is empty. A warning names each variable that the
     /// format cannot have.
-    pub(crate) fn render(self, document: &Document) -> Vec<u8> {
+    pub(crate) fn render(self, run: &Run, explanation: Option<&Explanation>) -> Vec<u8> {
         let line = match self.form {
-            Form::Document(render) => return render(document),
+            Form::Document(render) => return render(run, explanation),
             Form::Lines(line) => line,
         };
-        let mut text = comments(document);
-        for (name, variable) in document.shown() {
+        let mut text =
+            explanation.map(|explanation| comments(&run.variables, explanation)).unwrap_or_default();
+        for (name, variable) in shown(&run.variables) {
             match line(name, &variable.value) {
                 Ok(line) => text += &(line + "\n"),
                 Err(why) => log::warn!("{name} is left out of the {} format, {why}", self.name),
@@ -175,10 +161,9 @@ fn is_assignable(name: &str) -> bool {
 }
 
 /// `--explain` as comment lines, which shells, systemd and the kubelet all ignore.
-fn comments(document: &Document) -> String {
-    let Some(explanation) = &document.explanation else { return String::new() };
+fn comments(variables: &Variables, explanation: &Explanation) -> String {
     let mut text = String::new();
-    for (name, variable) in document.shown() {
+    for (name, variable) in shown(variables) {
         text += &format!("# {name}: {}\n", variable.source);
     }
     for (name, why) in &explanation.unknown {

@@ -11,11 +11,9 @@ use std::rc::Rc;
 use nix::fcntl::OFlag;
 
 use super::FileName;
-use crate::sources::gather::Gathered;
 use crate::sources::volume::{DATA, settled};
 use crate::system::root::Directory;
-use crate::variables::reasons;
-use crate::variables::value::evaluate::Scope;
+use crate::variables::Run;
 use crate::variables::value::template::{Stays, Template, Unknown};
 
 /// The largest template, in bytes.
@@ -212,12 +210,12 @@ impl FileTemplate {
     /// Each reference that is not known, and why.
     pub(crate) fn render(
         &self,
-        scope: &dyn Scope,
+        run: &Run,
         stays: Stays,
         limit: usize,
-        gathered: &Gathered,
     ) -> Result<(Vec<u8>, bool), Vec<TemplateError>> {
-        let rendered = self.template.render(scope, stays, limit, &mut Vec::new());
+        let lookup = run.lookup();
+        let rendered = self.template.render(&lookup, stays, limit, &mut Vec::new());
         let file = || self.name.clone();
         if rendered.is_too_long {
             return Err(vec![TemplateError::TooLong { file: file() }]);
@@ -226,7 +224,7 @@ impl FileTemplate {
             file: file(),
             line: unknown.line,
             reference: if self.origin == Origin::Option { "a reference" } else { unknown.text }.to_owned(),
-            why: reasons(&unknown.why, gathered),
+            why: run.reasons(&unknown.why),
         };
         let errors: Vec<_> = rendered.unknown.iter().map(error).collect();
         if errors.is_empty() { Ok((rendered.text, rendered.is_private)) } else { Err(errors) }

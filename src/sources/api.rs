@@ -10,7 +10,7 @@ use crate::client::{ApiUrl, Client, Failure, Identity, explain};
 use crate::facts::field::{Field, Object, Source};
 use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
-use crate::facts::wanted::Wanted;
+use crate::facts::wanted::{NotQueried, Wanted};
 use crate::facts::{Facts, Note, owner, topology};
 use crate::kubernetes::path::Path;
 use crate::kubernetes::{names, object};
@@ -38,20 +38,6 @@ impl FromStr for When {
             _ => Err("must be auto, always or never".to_owned()),
         }
     }
-}
-
-/// Why the API server is not queried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotQueried {
-    #[error("not queried: --api=never")]
-    Never,
-    #[error("not queried: nothing requested needs it; force it with --api=always")]
-    NotRequested,
-    #[error("not queried: --root turns the network off; add --api-url")]
-    Root,
-    /// Everything comes from the Pod object of `--pod`.
-    #[error("not queried: --pod")]
-    Object,
 }
 
 /// How the API server is queried.

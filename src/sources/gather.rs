@@ -7,114 +7,124 @@ use serde_json::Value as Json;
 use crate::facts::field::{Field, Source};
 use crate::facts::owner;
 use crate::facts::subject::{Asked, Subject};
-use crate::facts::wanted::Wanted;
+use crate::facts::wanted::{NotQueried, Wanted};
 use crate::facts::{Facts, Note, Report, Value, topology};
 use crate::kubernetes::quantity::Quantity;
-use crate::sources::api::NotQueried;
 use crate::sources::{agreement, api, cgroup, environment, kubelet, pod, token, volume};
+use crate::system::environment::Environment;
 use crate::system::surroundings::Surroundings;
 
-/// What to gather.
-pub(crate) struct Request<'a> {
-    /// The command line's choice of the container.
-    pub(crate) asked: Asked,
-    /// The fields that the user requested.
-    pub(crate) wanted: Wanted<'a>,
-    pub(crate) api: &'a api::Settings,
-}
-
-/// The parts of a run that all containers of a pod share.
-#[derive(Default)]
-pub(crate) struct Shared<'a> {
-    server: api::Server<'a>,
-    warned: Vec<String>,
-}
-
-/// Where facts are gathered from.
-#[derive(Clone, Copy)]
+/// Where facts come from.
 pub(crate) enum Origin<'a> {
     /// A container: this one, or a recorded one.
-    Container(&'a Surroundings<'a>),
-    /// Only the Pod object of `--pod`.
-    Object(&'a Json),
+    Container(Surroundings<'a>),
+    /// The Pod object of `--pod`, and an empty environment: that of this process does not belong to the pod.
+    Object(Json, Environment),
 }
 
-/// The facts, and what they describe.
-#[derive(Debug)]
-pub(crate) struct Gathered {
-    pub(crate) facts: Facts,
-    /// What the facts describe.
-    pub(crate) subject: Subject,
-    /// Why the API server was not queried, if it was not.
-    pub(crate) not_queried: Option<NotQueried>,
-}
-
-impl Gathered {
-    /// Adds the values of `source` that describe the subject.
-    fn add(&mut self, source: Source, mut report: Report) {
-        report.values.retain(|(field, _)| self.subject.includes(source, *field));
-        self.facts.add(source, report);
+impl<'a> Origin<'a> {
+    /// The container, if it is one.
+    pub(crate) fn surroundings(&self) -> Option<&Surroundings<'a>> {
+        match self {
+            Origin::Container(surroundings) => Some(surroundings),
+            Origin::Object(..) => None,
+        }
     }
 
-    /// Logs a warning for everything that is broken; one for all containers.
-    fn warn(&self, is_api_needed: bool, shared: &mut Shared) {
-        for (source, note) in self.facts.notes().filter(|(_, note)| note.is_broken) {
-            let is_needed = source != Source::Api || is_api_needed;
-            if !is_needed || shared.warned.contains(&note.text) {
-                continue;
-            }
-            shared.warned.push(note.text.clone());
-            log::warn!("{}: {}", source.name(), note.text);
-            if let Some(advice) = &note.advice {
-                log::warn!(target: crate::system::logging::ADVICE, "{advice}");
-            }
+    /// The environment that the pod's author set.
+    pub(crate) fn environment(&self) -> &Environment {
+        match self {
+            Origin::Container(surroundings) => &surroundings.environment,
+            Origin::Object(_, environment) => environment,
         }
     }
 }
 
+/// What all containers of a pod share.
+pub(crate) struct Shared<'a> {
+    settings: api::Settings,
+    server: api::Server<'a>,
+    /// The warnings that were logged: each is logged once for all containers.
+    warned: Vec<String>,
+}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn new(settings: api::Settings) -> Self {
+        Shared { settings, server: api::Server::default(), warned: Vec::new() }
+    }
+
+    /// Drops the API server's objects, which may be large.
+    pub(crate) fn forget_objects(&mut self) {
+        self.server = api::Server::default();
+    }
+
+    /// Logs a warning. Answers whether it is a new one.
+    pub(crate) fn warn(&mut self, warning: String) -> bool {
+        let is_new = !self.warned.contains(&warning);
+        if is_new {
+            log::warn!("{warning}");
+            self.warned.push(warning);
+        }
+        is_new
+    }
+}
+
 /// Gathers facts, and warns about what is broken. For a container it queries the API server if that is needed.
-pub(crate) fn gather<'a>(origin: Origin<'a>, request: &Request, shared: &mut Shared<'a>) -> Gathered {
-    let mut gathered = match origin {
-        Origin::Container(surroundings) => gather_local(surroundings, &request.asked),
-        // A Pod object has exact numbers, which no kernel has rounded.
-        Origin::Object(_) => start(Facts::new(1), &request.asked, None),
+pub(crate) fn gather<'a>(
+    origin: &'a Origin<'a>,
+    asked: &Asked,
+    mut wanted: Wanted,
+    shared: &mut Shared<'a>,
+) -> (Subject, Facts) {
+    let (subject, mut facts) = match origin {
+        Origin::Container(surroundings) => gather_local(surroundings, asked),
+        Origin::Object(..) => {
+            let subject = Subject::resolve(asked, None);
+            // A Pod object has exact numbers, which no kernel has rounded.
+            let mut facts = Facts::new(1);
+            add_option(asked, &subject, &mut facts);
+            (subject, facts)
+        }
     };
-    let wanted = Wanted { has_no_container: !gathered.subject.is_container(), ..request.wanted.clone() };
-    let facts = &mut gathered.facts;
-    let own = match origin {
-        Origin::Container(surroundings) if gathered.subject.is_own() => Some(surroundings),
-        _ => None,
-    };
-    add_sizes(own, &wanted, facts);
+    wanted.has_no_container = !subject.is_container();
+    let own = origin.surroundings().filter(|_| subject.is_own());
+    add_sizes(own, &wanted, &mut facts);
     match origin {
         Origin::Container(surroundings) => {
-            let (settings, subject, wanted) = (request.api, &gathered.subject, &wanted);
+            let (settings, wanted, subject) = (&shared.settings, &wanted, &subject);
             let question = api::Question { surroundings, settings, wanted, subject };
-            gathered.not_queried = shared.server.read(&question, facts).err();
+            if let Err(why) = shared.server.read(&question, &mut facts) {
+                facts.not_queried = Some(why);
+                facts.add(Source::Api, Note::new(why.to_string(), false));
+            }
             for field in [Field::LABELS, Field::ANNOTATIONS] {
-                let is_newer = request.api.is_always() && facts.reported_by(Source::Api, field).is_some();
+                let is_newer = shared.settings.is_always() && facts.reported_by(Source::Api, field).is_some();
                 if is_newer && volume::is_by_sub_path(surroundings, field) {
                     facts.retract(Source::Volume, field);
                 }
             }
         }
-        Origin::Object(pod) => {
-            pod::read(pod, &gathered.subject, &wanted.paths, pod::Choice::Default, facts);
-            gathered.not_queried = Some(NotQueried::Object);
+        Origin::Object(pod, _) => {
+            pod::read(pod, &subject, &wanted.paths, pod::Choice::Default, &mut facts);
+            facts.not_queried = Some(NotQueried::Object);
         }
     }
-    if let Some(why) = gathered.not_queried.filter(|why| *why != NotQueried::Object) {
-        facts.add(Source::Api, Note::new(why.to_string(), false));
-    }
-    owner::conclude(facts, wanted.names(Field::ORDINAL));
-    topology::copy(facts);
-    add_sizes(own, &wanted, facts);
-    add_full_name(facts);
+    owner::conclude(&mut facts, wanted.names(Field::ORDINAL));
+    topology::copy(&mut facts);
+    add_sizes(own, &wanted, &mut facts);
+    add_full_name(&mut facts);
     // If everything requested is known, the API server's failure is not worth a warning.
-    let is_object = gathered.not_queried == Some(NotQueried::Object);
-    let is_api_needed = is_object || request.api.is_always() || !wanted.unsettled(facts).is_empty();
-    gathered.warn(is_api_needed, shared);
-    gathered
+    let is_object = facts.not_queried == Some(NotQueried::Object);
+    let is_api_needed = is_object || shared.settings.is_always() || !wanted.unsettled(&facts).is_empty();
+    let broken = facts.notes().filter(|(_, note)| note.is_broken);
+    for (source, note) in broken.filter(|(source, _)| *source != Source::Api || is_api_needed) {
+        if shared.warn(format!("{}: {}", source.name(), note.text))
+            && let Some(advice) = &note.advice
+        {
+            log::warn!(target: crate::system::logging::ADVICE, "{advice}");
+        }
+    }
+    (subject, facts)
 }
 
 /// Adds how many CPUs and bytes the container may use, if that was requested: its limit, or what the machine has.
@@ -162,49 +172,48 @@ fn add_full_name(facts: &mut Facts) {
 
 /// The facts about this pod from all sources except the API server.
 pub(crate) fn identity(surroundings: &Surroundings) -> Facts {
-    gather_local(surroundings, &Asked::OWN).facts
+    gather_local(surroundings, &Asked::OWN).1
 }
 
-/// Adds the facts of the command line. `own` is the container that the kubelet's mounts name.
-fn start(facts: Facts, asked: &Asked, own: Option<&str>) -> Gathered {
-    let subject = Subject::resolve(asked, own);
+/// Adds what the command line says of the described container.
+fn add_option(asked: &Asked, subject: &Subject, facts: &mut Facts) {
     let mut report = Report::default();
     report.text(Field::CONTAINER_NAME, asked.container.as_deref().unwrap_or_default());
     if !subject.is_container() {
         let why = "facts about a container are left out; name the container with --container NAME";
-        report.notes.push(Note { about: pod::of_container(), ..Note::new(why, false) });
+        report.absent_of(&pod::of_container(), why);
     }
-    let mut gathered = Gathered { facts, subject, not_queried: None };
-    gathered.add(Source::Option, report);
-    gathered
+    facts.add(Source::Option, report);
 }
 
 /// Gathers from all sources except the API server. The kubelet's mounts show which container this is.
-fn gather_local(surroundings: &Surroundings, asked: &Asked) -> Gathered {
+fn gather_local(surroundings: &Surroundings, asked: &Asked) -> (Subject, Facts) {
     let mut kubelet = read(Source::Kubelet, surroundings, kubelet::read);
     let mut token = read(Source::Token, surroundings, token::read);
     let mut cgroup = read(Source::Cgroup, surroundings, cgroup::read);
     agreement::settle(surroundings, &mut token, &mut kubelet, &mut cgroup);
-    let facts = Facts::new(surroundings.page_size);
-    let mut gathered = start(facts, asked, kubelet.text_of(Field::CONTAINER_NAME));
+    let subject = Subject::resolve(asked, kubelet.text_of(Field::CONTAINER_NAME));
     let environment = read(Source::Environment, surroundings, environment::read);
-    let volume = read(Source::Volume, surroundings, |all| volume::read(all, &gathered.subject));
+    let volume = read(Source::Volume, surroundings, |all| volume::read(all, &subject));
     agreement::rank_namespace(&mut token, [&environment, &volume]);
+    let mut facts = Facts::new(surroundings.page_size);
     let nobody = Report::default();
-    let own = if gathered.subject.is_own() { &cgroup } else { &nobody };
-    cgroup::measure(surroundings, own, [&environment, &volume], &mut gathered.facts.machine);
+    let own = if subject.is_own() { &cgroup } else { &nobody };
+    cgroup::measure(surroundings, own, [&environment, &volume], &mut facts.machine);
     let issued = surroundings.issued.get().map(|seconds| UNIX_EPOCH + Duration::from_secs(*seconds));
-    gathered.facts.created = super::minutes(issued.unwrap_or_else(SystemTime::now));
-    for (source, report) in [
+    facts.created = super::minutes(issued.unwrap_or_else(SystemTime::now));
+    add_option(asked, &subject, &mut facts);
+    for (source, mut report) in [
         (Source::Token, token),
         (Source::Kubelet, kubelet),
         (Source::Cgroup, cgroup),
         (Source::Environment, environment),
         (Source::Volume, volume),
     ] {
-        gathered.add(source, report);
+        report.values.retain(|(field, _)| subject.includes(source, *field));
+        facts.add(source, report);
     }
-    gathered
+    (subject, facts)
 }
 
 fn read(source: Source, surroundings: &Surroundings, from: impl Fn(&Surroundings) -> Report) -> Report {

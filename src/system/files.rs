@@ -101,6 +101,33 @@ pub(crate) fn holds(path: &Path, content: &[u8], mode: u32) -> bool {
     file.take(length).read_to_end(&mut there).is_ok() && there == content
 }
 
+/// A file to write.
+pub(crate) struct NewFile {
+    pub(crate) path: PathBuf,
+    pub(crate) content: Vec<u8>,
+    pub(crate) mode: u32,
+    /// Its directory is created if it does not exist.
+    pub(crate) creates_directory: bool,
+}
+
+impl NewFile {
+    /// Writes the file if its bytes or its mode differ. Answers whether they did.
+    ///
+    /// # Errors
+    /// Those of [`replace`].
+    pub(crate) fn write(&self) -> Result<bool, OutputError> {
+        if holds(&self.path, &self.content, self.mode) {
+            return Ok(false);
+        }
+        if let Some(directory) = self.path.parent().filter(|_| self.creates_directory) {
+            // If it fails, so does the file.
+            let _ = fs::create_dir(directory);
+        }
+        replace(&self.path, &self.content, self.mode)?;
+        Ok(true)
+    }
+}
+
 /// A file beside the target. It is removed unless it is renamed, also when a signal ends the process.
 ///
 /// A killed process leaves it behind. So there is one name for each target, and its file is locked: one that is

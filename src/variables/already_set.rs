@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::facts::Facts;
 use crate::facts::field::{Field, Source};
 use crate::sources::environment;
 use crate::system::environment::Environment;
 use crate::variables::variable::Variable;
-use crate::variables::{Inputs, as_variable};
+use crate::variables::{Run, as_variable};
 
 /// Keeps the value that `environment` has for `name`. `is_own` says that this is the environment of the
 /// described container.
@@ -28,31 +27,29 @@ pub(crate) fn keep(name: &str, variable: &mut Variable, is_own: bool, environmen
     variable.is_set = true;
 }
 
-/// Warnings about variables that differ from the value of a higher-ranked source. They do not show
-/// the variables' values, which may be secrets.
-pub(crate) fn contradictions(facts: &Facts, inputs: &Inputs) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let environment = inputs.environments[0];
-    for field in Field::all() {
-        let Some(fact) = facts.get(field).filter(|fact| fact.source != Source::Environment) else {
-            continue;
-        };
-        let Some(reported) = facts.reported_by(Source::Environment, field) else { continue };
-        if facts.agree(&fact.value, reported) {
-            continue;
+impl Run<'_> {
+    /// Adds warnings about variables that differ from the value of a higher-ranked source. They do not show
+    /// the variables' values, which may be secrets.
+    pub(super) fn add_contradictions(&mut self) {
+        let facts = &self.facts;
+        for field in Field::all() {
+            let Some(fact) = facts.get(field).filter(|fact| fact.source != Source::Environment) else {
+                continue;
+            };
+            let Some(reported) = facts.reported_by(Source::Environment, field) else { continue };
+            if facts.agree(&fact.value, reported) {
+                continue;
+            }
+            let known = as_variable(field, &fact.value).unwrap_or_default();
+            let Some((name, _)) = environment::find(&field, self.origin.environment()) else { continue };
+            if self.selection.overrides(&name) {
+                continue;
+            }
+            let (path, source) = (field.path, fact.source.name());
+            self.variables.warnings.push(format!(
+                "{name} is set, but differs from {path}, which is {known:?} (source: {source}); \
+                 it keeps its value unless --override {name} is given",
+            ));
         }
-        let known = as_variable(field, &fact.value);
-        let Some((name, _)) = environment::find(&field, environment) else { continue };
-        if inputs.selection.overrides(&name) {
-            continue;
-        }
-        warnings.push(format!(
-            "{name} is set, but differs from {}, which is {:?} (source: {}); \
-             it keeps its value unless --override {name} is given",
-            field.path,
-            known.unwrap_or_default(),
-            fact.source.name(),
-        ));
     }
-    warnings
 }

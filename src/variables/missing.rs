@@ -4,177 +4,163 @@ use crate::facts::Note;
 use crate::facts::field::{Field, Object, Source};
 use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
-use crate::sources::api::NotQueried;
-use crate::sources::gather::Gathered;
-use crate::system::environment::Environment;
-use crate::variables::Selection;
+use crate::facts::wanted::NotQueried;
+use crate::variables::Run;
 use crate::variables::labels::Map;
 use crate::variables::value::evaluate::Why;
-use crate::variables::variable::Variables;
 
 const FROM_ENVIRONMENT: &str = "its value comes from the environment; it is not shown";
 const MOUNT_TOKEN: &str = "mount the service account token";
 
-/// Why `variables` has no variable `name`, or why its value is not shown.
-pub(crate) fn why_missing(
-    name: &str,
-    variables: &Variables,
-    gathered: &Gathered,
-    environment: &Environment,
-) -> String {
-    if variables.get(name).is_some_and(|variable| variable.is_private) {
-        return match Field::of_variable(name) {
-            Some(field) => format!("the value that was set is not {}; it is not shown", field.kind.noun()),
-            None => FROM_ENVIRONMENT.to_owned(),
+impl Run<'_> {
+    /// Why there is no variable `name`, or why its value is not shown.
+    pub(super) fn why_missing(&self, name: &str) -> String {
+        if self.variables.get(name).is_some_and(|variable| variable.is_private) {
+            return match Field::of_variable(name) {
+                Some(field) => {
+                    format!("the value that was set is not {}; it is not shown", field.kind.noun())
+                }
+                None => FROM_ENVIRONMENT.to_owned(),
+            };
+        }
+        if let Some(why) = self.variables.unknown.get(name) {
+            return self.reasons(why);
+        }
+        if let Some(field) = Field::of_variable(name) {
+            return self.why_unknown(&Reference::Field(field));
+        }
+        match Map::of_variable(name) {
+            Some(map) if self.facts.get(map.field()).is_some() => {
+                format!("no {} of the pod gives this name", map.entry())
+            }
+            Some(map) => self.why_unknown(&Reference::Field(map.field())),
+            None if self.environment().get_nonempty(name).is_some() => FROM_ENVIRONMENT.to_owned(),
+            None => "it is not in the environment, and no option sets it; use --set NAME=VALUE".to_owned(),
+        }
+    }
+
+    /// Why a value of `--set` or a reference is not known.
+    pub(crate) fn reasons(&self, why: &[Why]) -> String {
+        let reasons = why.iter().map(|why| match why {
+            Why::Field(reference) => self.why_unknown(reference),
+            why => why.to_string(),
+        });
+        reasons.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Why `reference` has no value: what the sources say of it alone; else why the API server was not queried, or
+    /// why it has no answer; else what the first source says.
+    pub(super) fn why_unknown(&self, reference: &Reference) -> String {
+        if self.facts.is_settled(reference) {
+            return match (reference.resource(), &self.subject) {
+                (Some(_), Subject::Other { name, .. }) => format!("the container {name} has no {reference}"),
+                (Some(_), _) => format!("the container has no {reference}"),
+                _ => format!("the pod has no {reference}"),
+            };
+        }
+        let reasons = self.facts.reasons(reference);
+        let is_its_own =
+            |(_, note): &&(Source, &Note)| reference.field().is_none_or(|field| note.about.contains(&field));
+        let said = |(source, note): &(Source, &Note)| {
+            if note.is_broken {
+                format!("see the message of the source {}", source.name())
+            } else {
+                note.text.clone()
+            }
         };
-    }
-    if let Some(why) = variables.unknown.get(name) {
-        return reasons(why, gathered);
-    }
-    if let Some(field) = Field::of_variable(name) {
-        return why_unknown(&Reference::Field(field), gathered);
-    }
-    match Map::of_variable(name) {
-        Some(map) if gathered.facts.get(map.field()).is_some() => {
-            format!("no {} of the pod gives this name", map.entry())
-        }
-        Some(map) => why_unknown(&Reference::Field(map.field()), gathered),
-        None if environment.get_nonempty(name).is_some() => FROM_ENVIRONMENT.to_owned(),
-        None => "it is not in the environment, and no option sets it; use --set NAME=VALUE".to_owned(),
-    }
-}
-
-/// Why a value of `--set` or a reference is not known.
-pub(crate) fn reasons(why: &[Why], gathered: &Gathered) -> String {
-    let reasons = why.iter().map(|why| match why {
-        Why::Field(reference) => why_unknown(reference, gathered),
-        why => why.to_string(),
-    });
-    reasons.collect::<Vec<_>>().join("; ")
-}
-
-/// Why `reference` has no value: what the sources say of it alone; else why the API server was not queried, or why
-/// it has no answer; else what the first source says.
-fn why_unknown(reference: &Reference, gathered: &Gathered) -> String {
-    let facts = &gathered.facts;
-    if facts.is_settled(reference) {
-        return match (reference.resource(), &gathered.subject) {
-            (Some(_), Subject::Other { name, .. }) => format!("the container {name} has no {reference}"),
-            (Some(_), _) => format!("the container has no {reference}"),
-            _ => format!("the pod has no {reference}"),
+        let mut own: Vec<String> = reasons.iter().filter(is_its_own).map(said).collect();
+        own.dedup();
+        let of_api = || reasons.iter().find(|(source, _)| *source == Source::Api);
+        let why = if !own.is_empty() {
+            own.join("; ")
+        } else if let Some(why) = self.why_not_queried(reference) {
+            return why;
+        } else {
+            of_api().or(reasons.first()).map_or_else(|| "no source has it".to_owned(), said)
         };
+        format!("{reference} is not known: {why}")
     }
-    let reasons = facts.reasons(reference);
-    let is_its_own =
-        |(_, note): &&(Source, &Note)| reference.field().is_none_or(|field| note.about.contains(&field));
-    let said = |(source, note): &(Source, &Note)| match note.is_broken {
-        true => format!("see the message of the source {}", source.name()),
-        false => note.text.clone(),
-    };
-    let mut own: Vec<String> = reasons.iter().filter(is_its_own).map(said).collect();
-    own.dedup();
-    let of_api = || reasons.iter().find(|(source, _)| *source == Source::Api);
-    let why = match own.is_empty() {
-        false => own.join("; "),
-        true => match (why_not_queried(reference, gathered), of_api().or(reasons.first())) {
-            (Some(why), _) => return why,
-            (None, Some(reason)) => said(reason),
-            (None, None) => "no source has it".to_owned(),
-        },
-    };
-    format!("{reference} is not known: {why}")
-}
 
-/// Why the API server was not queried for `reference`, which it could have.
-fn why_not_queried(reference: &Reference, gathered: &Gathered) -> Option<String> {
-    let object = reference.object()?;
-    let is_only = reference.is_only_in_api();
-    Some(match gathered.not_queried? {
-        NotQueried::Object if object.is_in_pod() => return None,
-        NotQueried::Object => format!("{reference} is not in a Pod object"),
-        NotQueried::NotRequested => match reference.field().map(|field| field.sources) {
-            None | Some([Source::Api, ..]) => "not asked for".to_owned(),
-            _ => "no local source has it".to_owned(),
-        },
-        NotQueried::Root if is_only => {
-            format!("{reference} comes only from the API, which --root turns off; add --api-url")
-        }
-        NotQueried::Never if is_only => {
-            format!("{reference} comes only from the API, which --api=never turns off")
-        }
-        NotQueried::Root => {
-            format!(
-                "{reference} is not known: no local source has it, and --root turns the API off; add --api-url"
-            )
-        }
-        NotQueried::Never => {
-            format!("{reference} is not known: no local source has it, and --api=never turns the API off")
-        }
-    })
-}
+    /// Why the API server was not queried for `reference`, which it could have.
+    fn why_not_queried(&self, reference: &Reference) -> Option<String> {
+        let object = reference.object()?;
+        let is_only = reference.is_only_in_api();
+        Some(match self.facts.not_queried? {
+            NotQueried::Object if object.is_in_pod() => return None,
+            NotQueried::Object => format!("{reference} is not in a Pod object"),
+            NotQueried::NotRequested => match reference.field().map(|field| field.sources) {
+                None | Some([Source::Api, ..]) => "not asked for".to_owned(),
+                _ => "no local source has it".to_owned(),
+            },
+            NotQueried::Root if is_only => {
+                format!("{reference} comes only from the API, which --root turns off; add --api-url")
+            }
+            NotQueried::Never if is_only => {
+                format!("{reference} comes only from the API, which --api=never turns off")
+            }
+            NotQueried::Root => {
+                format!(
+                    "{reference} is not known: no local source has it, and --root turns the API off; add --api-url"
+                )
+            }
+            NotQueried::Never => {
+                format!("{reference} is not known: no local source has it, and --api=never turns the API off")
+            }
+        })
+    }
 
-/// Why the variable `name` is missing, and how the pod's author can make it known.
-pub(crate) fn explain(
-    name: &str,
-    variables: &Variables,
-    gathered: &Gathered,
-    selection: &Selection,
-    environment: &Environment,
-) -> String {
-    let why = why_missing(name, variables, gathered, environment);
-    let is_set = selection.set.iter().any(|(set, _)| set == name);
-    let field = Field::of_variable(name)
-        .filter(|field| !is_set && !gathered.facts.is_settled(&Reference::Field(*field)));
-    match field.map(|field| ways_to_know(field, name, gathered)) {
-        Some(ways) if !ways.is_empty() => format!("{why}; {}", ways.join(", or ")),
-        _ => why,
-    }
-}
-
-/// The two easiest ways in which the pod's author can make `field` known.
-fn ways_to_know(field: Field, name: &str, gathered: &Gathered) -> Vec<String> {
-    let has = |source: Source| field.sources.contains(&source);
-    let has_token = gathered.facts.reported_by(Source::Token, Field::POD_NAME).is_some();
-    let is_downward = ["metadata.", "spec.", "status."].iter().any(|start| field.path.starts_with(start));
-    let mut ways = Vec::new();
-    if gathered.not_queried == Some(NotQueried::Object) {
-        return ways;
-    }
-    // A static pod cannot mount a token. Its UID is no UUID.
-    let is_static = gathered.facts.text(Field::POD_UID).is_some_and(|uid| !uid.contains('-'));
-    if has(Source::Token) && !has_token && !is_static {
-        ways.push(MOUNT_TOKEN.to_owned());
-    }
-    if has(Source::Environment) && is_downward {
-        ways.push(format!("set {name} with fieldRef {}", field.path));
-    }
-    if has(Source::Labels) && gathered.facts.map(Field::LABELS).is_none() {
-        ways.push("mount labels in a downwardAPI volume".to_owned());
-    }
-    // Not for limits: without a limit the kubelet sets the variable to the size of the node.
-    let is_request = field.path.starts_with("requests.");
-    if is_request && gathered.subject.is_own() {
-        ways.push(format!("set {name} with resourceFieldRef {}", field.path));
-    }
-    if field == Field::CONTAINER_NAME {
-        ways.push("add --container NAME".to_owned());
-    }
-    if field.place.is_some() && gathered.not_queried == Some(NotQueried::NotRequested) {
-        let resource = if field.object() == Some(Object::Node) { "nodes" } else { "pods" };
-        let ask =
-            format!("ask the API with --set {name}={} (one request; needs get on {resource})", field.path);
-        match (has_token, has(Source::Token)) {
-            (true, _) => ways.push(ask),
-            (false, false) if !is_static => ways.push(format!("{MOUNT_TOKEN} and {ask}")),
-            // With the token, the API is not needed.
-            (false, _) => {}
+    /// Why the variable `name` is missing, and how the pod's author can make it known.
+    pub(crate) fn explain(&self, name: &str) -> String {
+        let why = self.why_missing(name);
+        let field = Field::of_variable(name)
+            .filter(|field| !self.selection.sets(name) && !self.facts.is_settled(&Reference::Field(*field)));
+        match field.map(|field| self.ways_to_know(field, name)) {
+            Some(ways) if !ways.is_empty() => format!("{why}; {}", ways.join(", or ")),
+            _ => why,
         }
     }
-    ways.truncate(2);
-    ways
-}
 
-/// Why the entries of `map` are not known.
-pub(crate) fn why_no_map(map: Map, gathered: &Gathered) -> String {
-    why_unknown(&Reference::Field(map.field()), gathered)
+    /// The two easiest ways in which the pod's author can make `field` known.
+    fn ways_to_know(&self, field: Field, name: &str) -> Vec<String> {
+        let has = |source: Source| field.sources.contains(&source);
+        let has_token = self.facts.reported_by(Source::Token, Field::POD_NAME).is_some();
+        let is_downward = ["metadata.", "spec.", "status."].iter().any(|start| field.path.starts_with(start));
+        let mut ways = Vec::new();
+        if self.facts.not_queried == Some(NotQueried::Object) {
+            return ways;
+        }
+        // A static pod cannot mount a token. Its UID is no UUID.
+        let is_static = self.facts.text(Field::POD_UID).is_some_and(|uid| !uid.contains('-'));
+        if has(Source::Token) && !has_token && !is_static {
+            ways.push(MOUNT_TOKEN.to_owned());
+        }
+        if has(Source::Environment) && is_downward {
+            ways.push(format!("set {name} with fieldRef {}", field.path));
+        }
+        if has(Source::Labels) && self.facts.map(Field::LABELS).is_none() {
+            ways.push("mount labels in a downwardAPI volume".to_owned());
+        }
+        // Not for limits: without a limit the kubelet sets the variable to the size of the node.
+        if field.path.starts_with("requests.") && self.subject.is_own() {
+            ways.push(format!("set {name} with resourceFieldRef {}", field.path));
+        }
+        if field == Field::CONTAINER_NAME {
+            ways.push("add --container NAME".to_owned());
+        }
+        if field.place.is_some() && self.facts.not_queried == Some(NotQueried::NotRequested) {
+            let resource = if field.object() == Some(Object::Node) { "nodes" } else { "pods" };
+            let ask = format!(
+                "ask the API with --set {name}={} (one request; needs get on {resource})",
+                field.path
+            );
+            match (has_token, has(Source::Token)) {
+                (true, _) => ways.push(ask),
+                (false, false) if !is_static => ways.push(format!("{MOUNT_TOKEN} and {ask}")),
+                // With the token, the API is not needed.
+                (false, _) => {}
+            }
+        }
+        ways.truncate(2);
+        ways
+    }
 }

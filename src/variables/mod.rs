@@ -4,29 +4,23 @@ mod already_set;
 pub(crate) mod labels;
 mod missing;
 pub(crate) mod otel;
+mod selection;
 mod set;
 pub(crate) mod value;
 pub(crate) mod variable;
 
-use std::rc::Rc;
-
 use crate::facts::field::{Field, Kind};
 use crate::facts::reference::Reference;
-use crate::facts::wanted::{FindMissed, Missed, Wanted};
+use crate::facts::subject::Subject;
 use crate::facts::{Facts, Value};
-use crate::kubernetes::path::Path;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::resource_field;
-use crate::sources::gather::Gathered;
+use crate::sources::gather::Origin;
 use crate::system::environment::Environment;
-use crate::system::surroundings::Surroundings;
+use crate::system::files::NewFile;
 use crate::variables::labels::Map;
-pub(crate) use crate::variables::missing::{explain, reasons, why_missing};
+pub(crate) use crate::variables::selection::Selection;
 pub(crate) use crate::variables::set::Lookup;
-use crate::variables::value::Definition;
-use crate::variables::value::evaluate::evaluate;
-use crate::variables::value::parse::Node;
-use crate::variables::value::template::Template;
 use crate::variables::variable::{Variable, Variables};
 
 /// A required variable is not known.
@@ -44,127 +38,101 @@ pub(crate) enum VariablesError {
     Private(String),
 }
 
-/// The variables to make beside the standard ones.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Selection<'a> {
-    /// Names and definitions. Each comes after those that it refers to ([`value::order`]).
-    pub(crate) set: &'a [(String, Definition)],
-    pub(crate) labels: bool,
-    pub(crate) annotations: bool,
-    pub(crate) require: &'a [String],
-    pub(crate) otel: bool,
-    /// `--override`: the names of variables that are replaced if they are set, or `*`.
-    pub(crate) overrides: &'a [String],
-    /// `--omit`: the names of variables that only others refer to.
-    pub(crate) omit: &'a [String],
-    /// `--standard=false`: so are the standard variables that are not required.
-    pub(crate) omits_standard: bool,
-}
-
-/// What variables are made of, besides facts.
-#[derive(Clone, Copy)]
-pub(crate) struct Inputs<'a> {
+/// The facts about one subject, and what is made of them.
+pub(crate) struct Run<'a> {
+    pub(crate) subject: Subject,
+    pub(crate) facts: Facts,
     pub(crate) selection: Selection<'a>,
-    /// What the pod's author set, and what the application has anyway.
-    pub(crate) environments: [&'a Environment; 2],
-    /// The container whose files can be read.
-    pub(crate) container: Option<&'a Surroundings<'a>>,
-    /// Other texts whose references are requested.
-    pub(crate) templates: &'a [Rc<Template>],
+    pub(crate) origin: &'a Origin<'a>,
+    pub(crate) variables: Variables,
+    /// The files that are made from templates.
+    pub(crate) files: Vec<NewFile>,
 }
 
-impl Selection<'_> {
-    /// Whether a value replaces that of the variable `name` that is already set.
-    pub(crate) fn overrides(&self, name: &str) -> bool {
-        self.overrides.iter().any(|overridden| overridden == name || overridden == "*")
-    }
-
-    fn omits(&self, name: &str) -> bool {
-        let has = |names: &[String]| names.iter().any(|known| known == name);
-        let is_standard = Field::of_variable(name).is_some() && !self.set.iter().any(|(set, _)| set == name);
-        has(self.omit) || (self.omits_standard && is_standard && !has(self.require))
-    }
-
-    /// Whether every entry of `map` becomes a variable: by its option, or because one is required.
-    fn has_all(&self, map: Map) -> bool {
-        let is_selected = match map {
-            Map::Labels => self.labels,
-            Map::Annotations => self.annotations,
-        };
-        is_selected || self.require.iter().any(|name| Map::of_variable(name) == Some(map))
-    }
-}
-
-impl Inputs<'_> {
-    /// The fields that were requested by name.
-    pub(crate) fn wanted(&self) -> Wanted<'_> {
-        let maps = Map::ALL.into_iter().filter(|map| self.selection.has_all(*map)).map(Map::field);
-        let required = self.selection.require.iter().filter_map(|name| Field::of_variable(name));
-        let fields = maps.chain(required).map(Reference::Field).collect();
-        let optional = self.selection.otel.then_some(otel::wanted as _);
-        let has_values = !self.selection.set.is_empty() || !self.templates.is_empty();
-        let missed = has_values.then(|| Rc::new(|facts: &Facts| self.missed(facts)) as FindMissed);
-        let (named, paths) = self.named();
-        Wanted { fields, missed, named, optional, has_no_container: false, paths }
-    }
-
-    /// The fields that options and values name, themselves or their variables, and the paths in values.
-    fn named(&self) -> (Vec<Field>, Vec<Path>) {
-        let mut named: Vec<_> =
-            self.selection.require.iter().filter_map(|name| Field::of_variable(name)).collect();
-        let mut paths = Vec::new();
-        let mut visit = |node: &Node| match node {
-            Node::Field(field) => match &field.0 {
-                Reference::Path(path) => paths.push(path.clone()),
-                reference => named.extend(reference.field()),
-            },
-            Node::Variable(name) => named.extend(Field::of_variable(name)),
-            _ => {}
-        };
-        self.selection.set.iter().for_each(|(_, definition)| definition.each(&mut visit));
-        self.templates
-            .iter()
-            .flat_map(|template| template.expressions())
-            .for_each(|node| node.each(&mut visit));
-        (named, paths)
-    }
-
-    /// The fields that the values of `--set` and the templates need, and that `facts` do not have.
-    fn missed(&self, facts: &Facts) -> Vec<Missed> {
-        let mut missed = Vec::new();
-        let mut variables = of_fields(facts);
-        set::add(&mut variables, facts, self, true, &mut missed);
-        let lookup = Lookup { facts, variables: &variables, inputs: self, own: None };
-        for node in self.templates.iter().flat_map(|template| template.expressions()) {
-            // Only what it misses counts.
-            let _ = evaluate(node, &lookup, &mut missed);
+impl<'a> Run<'a> {
+    /// Makes the variables. Their warnings are not logged yet.
+    pub(crate) fn new(
+        origin: &'a Origin<'a>,
+        selection: Selection<'a>,
+        (subject, facts): (Subject, Facts),
+    ) -> Self {
+        let variables = of_fields(&facts);
+        let mut run = Run { subject, facts, selection, origin, variables, files: Vec::new() };
+        run.add_maps();
+        run.add_contradictions();
+        let Run { subject, facts, selection, variables, .. } = &mut run;
+        let (is_own, environment) = (subject.is_own(), origin.environment());
+        for (name, variable) in variables.iter_mut().filter(|(name, _)| !selection.overrides(name)) {
+            already_set::keep(name, variable, is_own, environment);
         }
-        missed
+        if selection.otel {
+            let is_named = selection.sets(otel::SERVICE_NAME);
+            let made = otel::variables(facts, environment, is_named, &mut variables.warnings);
+            variables.extend(made);
+        }
+        set::add(variables, facts, selection, origin, is_own, &mut Vec::new());
+        for (name, variable) in variables.iter_mut() {
+            variable.is_omitted = selection.omits(name);
+        }
+        run.report_set();
+        run
     }
-}
 
-/// Makes the variables for the application, and the warnings to log.
-pub(crate) fn variables(gathered: &Gathered, inputs: &Inputs) -> Variables {
-    let selection = &inputs.selection;
-    let environment = inputs.environments[0];
-    let is_own = gathered.subject.is_own();
-    let mut variables = of_fields(&gathered.facts);
-    add_maps(&mut variables, gathered, selection);
-    variables.warnings.extend(already_set::contradictions(&gathered.facts, inputs));
-    for (name, variable) in variables.iter_mut().filter(|(name, _)| !selection.overrides(name)) {
-        already_set::keep(name, variable, is_own, environment);
+    /// The environment that the pod's author set.
+    pub(crate) fn environment(&self) -> &Environment {
+        self.origin.environment()
     }
-    if selection.otel {
-        let is_named = selection.set.iter().any(|(name, _)| name == otel::SERVICE_NAME);
-        let made = otel::variables(&gathered.facts, environment, is_named, &mut variables.warnings);
-        variables.extend(made);
+
+    /// What an expression can refer to.
+    pub(crate) fn lookup(&self) -> Lookup<'_> {
+        let Run { facts, selection, origin, variables, .. } = self;
+        Lookup { facts, variables, selection, origin, own: None }
     }
-    set::add(&mut variables, &gathered.facts, inputs, is_own, &mut Vec::new());
-    set::report(&mut variables, gathered, inputs);
-    for (name, variable) in variables.iter_mut() {
-        variable.is_omitted = selection.omits(name);
+
+    /// Whether the environment of this process has the variables that the pod's author set.
+    pub(crate) fn is_own(&self) -> bool {
+        self.origin.surroundings().is_some_and(|surroundings| surroundings.root.is_system())
     }
-    variables
+
+    fn add_maps(&mut self) {
+        for map in Map::ALL.into_iter().filter(|map| self.selection.has_all(*map)) {
+            let (entries, is_whole) = self.facts.entries(map.field(), "");
+            if entries.is_empty() && !is_whole {
+                let why = self.why_unknown(&Reference::Field(map.field()));
+                self.variables.warnings.push(format!("no {}… is set: {why}", map.prefix()));
+            }
+            map.add(&entries, &mut self.variables);
+        }
+    }
+
+    /// The value of the variable `name`, if it may be shown.
+    pub(crate) fn shown_value(&self, name: &str) -> Result<&str, VariablesError> {
+        match self.variables.get(name) {
+            Some(variable) if variable.is_shown() => Ok(&variable.value),
+            Some(variable) if !variable.is_set && variable.is_private => {
+                Err(VariablesError::Private(name.to_owned()))
+            }
+            _ if self.environment().get_bytes(name.as_bytes()).is_some() => {
+                Err(VariablesError::Hidden(name.to_owned()))
+            }
+            _ => Err(self.not_known(name)),
+        }
+    }
+
+    /// The variables of `--require` that are not known, and why.
+    pub(crate) fn missing_required(&self) -> Vec<VariablesError> {
+        let is_missing = |name: &&String| {
+            let is_of_table = Field::of_variable(name).is_some() || Map::of_variable(name).is_some();
+            let is_defined = is_of_table || self.selection.sets(name);
+            let is_set = !is_defined && self.environment().get_bytes(name.as_bytes()).is_some();
+            !self.variables.contains_key(*name) && !is_set
+        };
+        self.selection.require.iter().filter(is_missing).map(|name| self.not_known(name)).collect()
+    }
+
+    fn not_known(&self, name: &str) -> VariablesError {
+        VariablesError::Required { name: name.to_owned(), why: self.why_missing(name) }
+    }
 }
 
 /// `value` as the text of `field`'s variable. A resource is in the unit that the variable's name states.
@@ -190,61 +158,10 @@ fn of_fields(facts: &Facts) -> Variables {
     variables
 }
 
-fn add_maps(variables: &mut Variables, gathered: &Gathered, selection: &Selection) {
-    for map in Map::ALL.into_iter().filter(|map| selection.has_all(*map)) {
-        let (entries, is_whole) = gathered.facts.entries(map.field(), "");
-        if entries.is_empty() && !is_whole {
-            let why = missing::why_no_map(map, gathered);
-            variables.warnings.push(format!("no {}… is set: {why}", map.prefix()));
-        }
-        map.add(&entries, variables);
-    }
-}
-
 fn insert(variables: &mut Variables, name: String, variable: Variable) {
     if variable.value.contains('\0') {
         let warning = format!("{name} is left out: its value contains NUL, which no variable can contain");
         return variables.warnings.push(warning);
     }
     variables.insert(name, variable);
-}
-
-/// The value of the variable `name`, if it may be shown.
-pub(crate) fn shown_value<'a>(
-    name: &str,
-    variables: &'a Variables,
-    gathered: &Gathered,
-    environment: &Environment,
-) -> Result<&'a str, VariablesError> {
-    match variables.get(name) {
-        Some(variable) if variable.is_shown() => Ok(&variable.value),
-        Some(variable) if !variable.is_set && variable.is_private => {
-            Err(VariablesError::Private(name.to_owned()))
-        }
-        _ if environment.get_bytes(name.as_bytes()).is_some() => Err(VariablesError::Hidden(name.to_owned())),
-        _ => Err(VariablesError::Required {
-            name: name.to_owned(),
-            why: why_missing(name, variables, gathered, environment),
-        }),
-    }
-}
-
-/// The variables of `--require` that are not known, and why.
-pub(crate) fn missing_required(
-    variables: &Variables,
-    gathered: &Gathered,
-    selection: &Selection,
-    environment: &Environment,
-) -> Vec<VariablesError> {
-    let is_missing = |name: &&String| {
-        let is_of_table = Field::of_variable(name).is_some() || Map::of_variable(name).is_some();
-        let is_defined = is_of_table || selection.set.iter().any(|(set, _)| set == *name);
-        let is_set = !is_defined && environment.get_bytes(name.as_bytes()).is_some();
-        !variables.contains_key(*name) && !is_set
-    };
-    let error = |name: &String| VariablesError::Required {
-        name: name.clone(),
-        why: why_missing(name, variables, gathered, environment),
-    };
-    selection.require.iter().filter(is_missing).map(error).collect()
 }

@@ -9,14 +9,14 @@ use crate::facts::{Facts, Found};
 use crate::kubernetes::fraction::Fraction;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::{resource_field, stepped};
-use crate::sources::gather::Gathered;
+use crate::sources::gather::Origin;
 use crate::sources::token;
-use crate::variables::missing::reasons;
+use crate::system::environment::Environment;
 use crate::variables::value::Definition;
 use crate::variables::value::SIZE_LIMIT;
 use crate::variables::value::evaluate::{Content, Known, Scope, Why};
 use crate::variables::variable::{Variable, Variables};
-use crate::variables::{Inputs, already_set};
+use crate::variables::{Run, Selection, already_set};
 
 /// The largest size of all values of `--set` together, in bytes.
 const TOTAL_LIMIT: usize = 8 * SIZE_LIMIT;
@@ -31,7 +31,8 @@ const OF_RUNTIMES: [&str; 3] = ["HOME", "HOSTNAME", "PATH"];
 pub(crate) struct Lookup<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) variables: &'a Variables,
-    pub(crate) inputs: &'a Inputs<'a>,
+    pub(crate) selection: &'a Selection<'a>,
+    pub(crate) origin: &'a Origin<'a>,
     /// The variable whose value is computed. It means the value that it would have otherwise.
     pub(crate) own: Option<&'a str>,
 }
@@ -64,9 +65,7 @@ impl Scope for Lookup<'_> {
                 ..Known::of_text(variable.value.as_bytes())
             });
         }
-        let mut set =
-            self.inputs.environments.iter().filter_map(|environment| environment.get_bytes(name.as_bytes()));
-        match set.next() {
+        match environments(self.selection, self.origin).find_map(|set| set.get_bytes(name.as_bytes())) {
             Some(value) => Ok(Known { is_private: true, ..Known::of_text(value) }),
             None if self.own == Some(name) => Ok(Known::of_text(&b""[..])),
             None => {
@@ -79,7 +78,7 @@ impl Scope for Lookup<'_> {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
-        let container = self.inputs.container.ok_or("no files are read with --pod")?;
+        let container = self.origin.surroundings().ok_or("no files are read with --pod")?;
         let content = container.root.read(Path::new(path)).map_err(|error| error.to_string())?;
         if content.len() > SIZE_LIMIT {
             return Err("larger than 1 MiB".to_owned());
@@ -101,14 +100,15 @@ impl Scope for Lookup<'_> {
 pub(crate) fn add(
     variables: &mut Variables,
     facts: &Facts,
-    inputs: &Inputs,
+    selection: &Selection,
+    origin: &Origin,
     is_own: bool,
     missed: &mut Vec<Missed>,
 ) {
     let mut left = TOTAL_LIMIT;
     // They are sorted: each comes after those that it refers to.
-    for (name, definition) in inputs.selection.set {
-        let lookup = Lookup { facts, variables, inputs, own: Some(name) };
+    for (name, definition) in selection.set {
+        let lookup = Lookup { facts, variables, selection, origin, own: Some(name) };
         let made = made(definition, &lookup, missed).and_then(|variable| {
             left = left.checked_sub(variable.value.len()).ok_or_else(|| {
                 vec![Why::Other("the values of --set together would be longer than 8 MiB".into())]
@@ -117,8 +117,8 @@ pub(crate) fn add(
         });
         match made {
             Ok(mut variable) => {
-                if !inputs.selection.overrides(name) && !definition.variables().contains(&&**name) {
-                    already_set::keep(name, &mut variable, is_own, inputs.environments[0]);
+                if !selection.overrides(name) && !definition.variables().contains(&&**name) {
+                    already_set::keep(name, &mut variable, is_own, origin.environment());
                 }
                 variables.insert(name.clone(), variable);
             }
@@ -143,32 +143,40 @@ fn made(definition: &Definition, lookup: &Lookup, missed: &mut Vec<Missed>) -> R
     Ok(Variable { is_private, ..Variable::new(value, source) })
 }
 
-/// Adds warnings about the values of `--set` that the application does not get, and why.
-pub(crate) fn report(variables: &mut Variables, gathered: &Gathered, inputs: &Inputs) {
-    for (name, _) in inputs.selection.set {
-        let is_set =
-            inputs.environments.iter().any(|environment| environment.get_bytes(name.as_bytes()).is_some());
-        match (variables.get(name), variables.unknown.get(name)) {
-            (Some(variable), _) if variable.is_set && OF_RUNTIMES.contains(&&**name) => {
-                variables.warnings.push(format!(
-                    "--set {name} has no effect, because every runtime sets {name}; add --override {name}"
-                ));
+/// The environment that the pod's author set, and what the application has anyway.
+fn environments<'a>(selection: &'a Selection, origin: &'a Origin) -> impl Iterator<Item = &'a Environment> {
+    [origin.environment()].into_iter().chain(selection.application)
+}
+
+impl Run<'_> {
+    /// Adds warnings about the values of `--set` that the application does not get, and why.
+    pub(super) fn report_set(&mut self) {
+        let mut warnings = Vec::new();
+        for (name, _) in self.selection.set {
+            match (self.variables.get(name), self.variables.unknown.get(name)) {
+                (Some(variable), _) if variable.is_set && OF_RUNTIMES.contains(&&**name) => {
+                    warnings.push(format!(
+                        "--set {name} has no effect, because every runtime sets {name}; add --override {name}"
+                    ));
+                }
+                (Some(variable), _) if variable.is_set => {
+                    log::info!("{name} keeps the value that was set, not that of --set {name}");
+                }
+                (Some(variable), _) if variable.is_private => {
+                    log::info!(
+                        "{name} is not printed or written: it contains text of the environment or of a file"
+                    );
+                }
+                // If the variable is required, an error reports the reason.
+                (None, Some(why)) if !self.selection.require.contains(name) => {
+                    let is_set = environments(&self.selection, self.origin)
+                        .any(|set| set.get_bytes(name.as_bytes()).is_some());
+                    let outcome = if is_set { "keeps the value that was set" } else { "is not set" };
+                    warnings.push(format!("{name} {outcome}: {}", self.reasons(why)));
+                }
+                _ => {}
             }
-            (Some(variable), _) if variable.is_set => {
-                log::info!("{name} keeps the value that was set, not that of --set {name}");
-            }
-            (Some(variable), _) if variable.is_private => {
-                log::info!(
-                    "{name} is not printed or written: it contains text of the environment or of a file"
-                );
-            }
-            // If the variable is required, an error reports the reason.
-            (None, Some(why)) if !inputs.selection.require.contains(name) => {
-                let outcome = if is_set { "keeps the value that was set" } else { "is not set" };
-                let warning = format!("{name} {outcome}: {}", reasons(why, gathered));
-                variables.warnings.push(warning);
-            }
-            _ => {}
         }
+        self.variables.warnings.extend(warnings);
     }
 }
