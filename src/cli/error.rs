@@ -25,9 +25,6 @@ pub(crate) enum UsageError {
     Value { place: String, why: String },
     #[error("{place} cannot be combined with {with}")]
     Combined { place: String, with: String },
-    /// An error of argh, which should not occur, because the values are checked before.
-    #[error("{0}")]
-    Argh(String),
     #[error(
         "{subcommand} takes no word number {number} after its options; introspod {subcommand} --help shows its usage"
     )]
@@ -36,14 +33,8 @@ pub(crate) enum UsageError {
     Needs { subcommand: &'static str, needs: &'static str },
     #[error(transparent)]
     Set(#[from] Cycle),
-    #[error("--container {0} is given twice")]
-    ContainerTwice(String),
-    #[error(
-        "{file} must have {{container}} in its name, because --container is given several times and each container needs a file"
-    )]
-    OneFileForSeveral { file: String },
-    #[error("{file} has {{container}} in its name, so it needs --container NAME")]
-    NoContainer { file: String },
+    #[error("{0}")]
+    Other(String),
 }
 
 fn subcommands() -> String {

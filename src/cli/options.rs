@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::UsageError;
 use super::subcommands::Row;
 use super::subcommands::Subcommand::{self, Exec, Get, Print, Watch, Write};
-use super::values::{self, Out, Setting, TemplatePair};
+use super::values::{self, Out};
 use crate::client::ApiUrl;
 use crate::client::notify::Notify;
 use crate::facts::subject::Asked;
@@ -16,6 +16,7 @@ use crate::render::{FileName, Format};
 use crate::sources::api::{Settings, When};
 use crate::system::environment::Environment;
 use crate::variables::Selection;
+use crate::variables::value::Definition;
 use crate::variables::value::template::Template;
 
 /// How often an option may be given, and how its variable and the command line go together.
@@ -75,7 +76,7 @@ pub(super) struct Declaration {
 macro_rules! options {
     ($($group:literal for $subcommands:tt {
         $($(#[doc = $help:tt])+
-        $field:ident: $container:ident<$value:ident> =
+        $field:ident: $container:ident<$value:ty> =
             $name:tt $placeholder:tt, $($parse:ident)::+, { kind: $kind:ident $(, $column:ident: $with:expr)* };)+
     })+) => {
         /// The options of the command line and of variables; each subcommand uses its own.
@@ -83,7 +84,7 @@ macro_rules! options {
         pub(crate) struct Options {
             $($($(#[doc = $help])+ #[argh(option, long = $name, from_str_fn($($parse)::+))]
             pub(crate) $field: $container<$value>,)+)+
-            /// the words after the options, but those of a command
+            /// the words after the options, except those of a command
             #[argh(positional)]
             pub(crate) operands: Vec<String>,
         }
@@ -121,7 +122,7 @@ options! {
         /// set one more variable; VALUE is an expression, such as metadata.labels['team'],
         /// limits.memory*75%/1Mi or limits.cpu:-2, or a text with expressions and variables in $( ), such as
         /// '-Xmx$(HEAP_MB)m'; repeatable
-        set: Vec<Setting> = "set" "NAME=VALUE", values::setting, { kind: PerName };
+        set: Vec<(String, Definition)> = "set" "NAME=VALUE", values::setting, { kind: PerName };
         /// set a variable POD_LABEL_KEY for every label
         labels: Option<bool> = "labels" "", values::boolean, { kind: Switch };
         /// set a variable POD_ANNOTATION_KEY for every annotation
@@ -156,7 +157,7 @@ options! {
     "Files" for [Exec, Write, Print, Watch] {
         /// write the file OUT from the template IN, in which $(EXPRESSION) stands for a value; of a directory IN every
         /// file; print --template IN shows the result; repeatable
-        template: Vec<TemplatePair> = "template" "IN:OUT", values::template,
+        template: Vec<(PathBuf, Option<FileName>)> = "template" "IN:OUT", values::template,
             { kind: List, is_essential: true, unread_by: Some(Print), excludes: &["format", "explain", OPERANDS] };
     }
     "Files" for [Exec, Write, Watch] {
@@ -166,7 +167,7 @@ options! {
     "Files" for [Watch] {
         /// after each change, send a POST to a URL on loopback, such as http://127.0.0.1:9090/-/reload, or a
         /// signal to the oldest process of a name, such as signal:HUP@nginx
-        notify: Option<Notify> = "notify" "URL", values::parsed, { kind: Once };
+        notify: Option<Notify> = "notify" "URL", Notify::parse, { kind: Once };
     }
     "API server" for [Exec, Write, Print, Watch] {
         /// when to query the API server: auto (only for requested values that no other source knows), always
@@ -175,7 +176,7 @@ options! {
     }
     "API server" for [Exec, Write, Print, Watch, Get] {
         /// URL of the API server, such as https://10.96.0.1:443; http:// only on loopback, for a kubectl proxy
-        api_url: Option<ApiUrl> = "api-url" "URL", values::parsed, { kind: Once, excludes: &["pod"] };
+        api_url: Option<ApiUrl> = "api-url" "URL", ApiUrl::parse, { kind: Once, excludes: &["pod"] };
         /// total time for API requests, such as 500ms or 1m; default 5s
         timeout: Option<Duration> = "timeout" "DURATION", values::duration, { kind: Once };
     }
@@ -298,7 +299,7 @@ impl Options {
     /// Checks what a single value cannot show.
     pub(super) fn checked(mut self, row: &Row) -> Result<Self, UsageError> {
         if let Some(name) = repeated(&self.container) {
-            return Err(UsageError::ContainerTwice(name.clone()));
+            return Err(UsageError::Twice(format!("--container {name}")));
         }
         match row.subcommand {
             Print => {
@@ -329,12 +330,15 @@ impl Options {
             return Err(UsageError::Needs { subcommand: row.name, needs: row.needs });
         }
         for file in files {
-            let name = file.display().to_string();
-            match (self.container.len(), file.has_placeholder()) {
-                (0, true) => return Err(UsageError::NoContainer { file: name }),
-                (2.., false) => return Err(UsageError::OneFileForSeveral { file: name }),
-                _ => {}
-            }
+            let why = match (self.container.len(), file.has_placeholder()) {
+                (0, true) => "has {container} in its name, so it needs --container NAME",
+                (2.., false) => {
+                    "must have {container} in its name, because --container is given several times and each \
+                     container needs a file"
+                }
+                _ => continue,
+            };
+            return Err(UsageError::Other(format!("{} {why}", file.display())));
         }
         Ok(())
     }

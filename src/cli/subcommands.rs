@@ -34,7 +34,7 @@ pub(super) struct Row {
     pub(super) usage: &'static str,
     /// What it cannot do without.
     pub(super) needs: &'static str,
-    /// None for `exec`, whose command is not looked at.
+    /// `None` for `exec`, which does not look at the words of its command.
     pub(super) operand: Option<Operand>,
     pub(super) notes: &'static [&'static str],
 }

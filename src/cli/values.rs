@@ -4,7 +4,6 @@
 //! secret. If it begins with "must", its subject is the option or variable, whose name precedes it.
 
 use std::fmt::Display;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -28,11 +27,8 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The NAME and the VALUE of `--set NAME=VALUE`.
-pub(crate) type Setting = (String, Definition);
-
 /// Parses NAME=VALUE.
-pub(super) fn setting(text: &str) -> Result<Setting, String> {
+pub(super) fn setting(text: &str) -> Result<(String, Definition), String> {
     let (name, definition) =
         text.split_once('=').ok_or("must be NAME=VALUE, such as TEAM=metadata.labels['team']")?;
     let name = variable_name(name)?;
@@ -54,11 +50,8 @@ pub(super) fn out(text: &str) -> Result<Out, String> {
     Ok(Out { file: FileName::new(text), format })
 }
 
-/// The IN and the OUT of `--template IN:OUT`; without an OUT, all is IN.
-pub(crate) type TemplatePair = (PathBuf, Option<FileName>);
-
 /// Parses IN:OUT or IN.
-pub(super) fn template(text: &str) -> Result<TemplatePair, String> {
+pub(super) fn template(text: &str) -> Result<(PathBuf, Option<FileName>), String> {
     Ok(match text.split_once(':') {
         Some((input, output)) if !input.is_empty() && !output.is_empty() => {
             (input.into(), Some(FileName::new(output)))
@@ -97,10 +90,9 @@ pub(super) fn format(name: &str) -> Result<Format, String> {
 
 /// Parses the mode of a file. Only permissions are allowed, not bits such as set-user-ID.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    Ok(mode
-        .filter(|_| !text.starts_with('+'))
-        .ok_or("must be an octal number from 0 to 0777, such as 0644")?)
+    let mode = u32::from_str_radix(text, 8).ok();
+    let mode = mode.filter(|mode| *mode <= 0o777 && !text.starts_with('+'));
+    Ok(mode.ok_or("must be an octal number from 0 to 0777, such as 0644")?)
 }
 
 /// Parses a duration. A number without a unit is in seconds.
@@ -114,8 +106,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Parses the ID of a process.
 pub(super) fn process(text: &str) -> Result<u32, String> {
-    let id = text.parse::<NonZeroU32>().ok().filter(|_| !text.starts_with('+'));
-    Ok(id.map(NonZeroU32::get).ok_or("must be the ID of a process, a number above 0")?)
+    let id = text.parse().ok().filter(|id| *id > 0 && !text.starts_with('+'));
+    Ok(id.ok_or("must be the ID of a process, a number above 0")?)
 }
 
 /// Checks the path of a request.

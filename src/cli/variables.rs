@@ -13,7 +13,7 @@ const DISABLED: &str = "INTROSPOD_DISABLED";
 /// The variables that do not belong to an option.
 const OTHERS: [&str; 2] = [DISABLED, logging::VARIABLE];
 
-/// The value of `variable`, which is empty if it is not set; none if it is not UTF-8.
+/// The value of `variable`, which is empty if it is not set; `None` if it is not UTF-8.
 pub(super) fn value_of<'a>(variable: &str, environment: &'a Environment) -> Option<&'a str> {
     std::str::from_utf8(environment.get_bytes(variable.as_bytes()).unwrap_or_default()).ok()
 }
@@ -29,7 +29,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// Whether `exec` must execute its command at once and do nothing else; none if the variable is not valid.
+/// Whether `exec` must execute its command at once and do nothing else; `None` if the variable is not valid.
 pub(crate) fn is_disabled(environment: &Environment) -> Option<bool> {
     match trim(value_of(DISABLED, environment)?) {
         "" => Some(false),
@@ -37,7 +37,7 @@ pub(crate) fn is_disabled(environment: &Environment) -> Option<bool> {
     }
 }
 
-/// Warns about variables that are nearly right, and have no effect.
+/// Warns about variables whose names are nearly those of known ones. They have no effect.
 pub(super) fn warn_of_misspelt(names: &BTreeSet<&str>, environment: &Environment) {
     if is_disabled(environment).is_none() {
         log::warn!("{DISABLED} must be true or false; it has no effect");

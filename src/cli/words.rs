@@ -15,10 +15,10 @@ use argh::FromArgs;
 use super::error::UsageError;
 use super::options::{Declaration, Kind, OPERANDS, Options, PREFIX};
 use super::subcommands::{Row, Subcommand};
-use super::values::Setting;
 use super::variables::{is_for_service, lines, option_of, trim, value_of, warn_of_misspelt};
 use crate::system::environment::Environment;
 use crate::system::suggest;
+use crate::variables::value::Definition;
 use crate::variables::value::order::{Cycle, in_order};
 
 /// The words after a subcommand.
@@ -51,19 +51,13 @@ enum Rank {
 }
 
 impl Given<'_> {
-    /// What can have only one value: the NAME of `--set NAME=VALUE`, or else the option itself.
+    /// What can have only one value: the option, and for `--set NAME=VALUE` also the NAME.
     fn key(&self) -> (&'static str, &str) {
-        let name = self.value.split_once('=').filter(|_| self.option.kind == Kind::PerName);
-        (self.option.name, name.map_or("", |(name, _)| name))
-    }
-
-    fn combined_with(&self, other: &str) -> UsageError {
-        let with = if other == OPERANDS { other.to_owned() } else { format!("--{other}") };
-        UsageError::Combined { place: self.place.clone(), with }
-    }
-
-    fn not_valid(&self, why: String) -> UsageError {
-        UsageError::Value { place: self.place.clone(), why }
+        let name = match self.option.kind {
+            Kind::PerName => self.value.split('=').next().unwrap_or_default(),
+            _ => "",
+        };
+        (self.option.name, name)
     }
 
     fn is_essential(&self) -> bool {
@@ -191,10 +185,6 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn is_optional(&self, one: &Given) -> bool {
-        self.row.subcommand == Subcommand::Exec && !one.is_essential()
-    }
-
     /// Fails with `error`. But a variable must not keep `exec` from its command: unless it is essential, it has
     /// no effect, with a warning.
     fn refuse(&self, is_essential: bool, error: UsageError) -> Result<(), UsageError> {
@@ -208,7 +198,7 @@ impl<'a> Words<'a> {
     /// Checks each value, settles which of them count, and converts these with argh.
     pub(super) fn parse(mut self) -> Result<Options, UsageError> {
         self.check_operands()?;
-        // The sort is stable. What a higher rank replaces is not looked at.
+        // The sort is stable. A value that a higher rank replaces is not checked.
         self.given.sort_by_key(|one| Reverse(one.rank));
         let mut counting: Vec<&Given> = Vec::new();
         let mut ranks: BTreeMap<(&str, &str), Rank> = BTreeMap::new();
@@ -216,25 +206,16 @@ impl<'a> Words<'a> {
             ranks.insert((OPERANDS, ""), Rank::CommandLine);
         }
         for one in &self.given {
-            let before = ranks.get(&one.key()).filter(|_| one.option.kind != Kind::List).copied();
+            let before = if one.option.kind == Kind::List { None } else { ranks.get(&one.key()).copied() };
             let rivals =
                 one.option.excludes.iter().filter_map(|name| Some((*name, *ranks.get(&(*name, ""))?)));
             let rival = rivals.max_by_key(|(_, rank)| *rank);
-            if before.into_iter().chain(rival.map(|(_, rank)| rank)).any(|rank| rank > one.rank) {
+            if before.max(rival.map(|(_, rank)| rank)) > Some(one.rank) {
                 continue;
             }
-            let is_missing = one.option.names_file && one.value != "-" && !Path::new(&*one.value).exists();
-            let is_single = matches!(one.option.kind.of(self.row.subcommand), Kind::Once | Kind::PerName);
-            match ((one.option.check)(&one.value), rival) {
-                (Err(why), _) => self.refuse(one.is_essential(), one.not_valid(why))?,
-                (Ok(()), _) if is_missing && self.is_optional(one) => {
-                    self.refuse(false, one.not_valid("must name a file that exists".to_owned()))?;
-                }
-                (Ok(()), Some((name, _))) => self.refuse(one.is_essential(), one.combined_with(name))?,
-                (Ok(()), None) if is_single && before.is_some() => {
-                    self.refuse(one.is_essential(), UsageError::Twice(one.place.clone()))?;
-                }
-                (Ok(()), None) => {
+            match self.check(one, before.is_some(), rival.map(|(name, _)| name)) {
+                Err(error) => self.refuse(one.is_essential(), error)?,
+                Ok(()) => {
                     ranks.insert(one.key(), one.rank);
                     counting.push(one);
                 }
@@ -243,18 +224,41 @@ impl<'a> Words<'a> {
         self.converted(counting)
     }
 
+    /// Checks the value of an option that `is_repeated`, or is given with the option `rival`.
+    fn check(&self, one: &Given, is_repeated: bool, rival: Option<&str>) -> Result<(), UsageError> {
+        let not_valid = |why| UsageError::Value { place: one.place.clone(), why };
+        (one.option.check)(&one.value).map_err(not_valid)?;
+        let is_optional = self.row.subcommand == Subcommand::Exec && !one.is_essential();
+        let is_missing = one.option.names_file && one.value != "-" && !Path::new(&*one.value).exists();
+        if is_optional && is_missing {
+            return Err(not_valid("must name a file that exists".to_owned()));
+        }
+        if let Some(rival) = rival {
+            let with = if rival == OPERANDS { rival.to_owned() } else { format!("--{rival}") };
+            return Err(UsageError::Combined { place: one.place.clone(), with });
+        }
+        match one.option.kind.of(self.row.subcommand) {
+            Kind::Once | Kind::PerName if is_repeated => Err(UsageError::Twice(one.place.clone())),
+            _ => Ok(()),
+        }
+    }
+
     fn converted(&self, counting: Vec<&Given>) -> Result<Options, UsageError> {
         let names: Vec<String> = counting.iter().map(|one| format!("--{}", one.option.name)).collect();
         let pairs = names.iter().zip(&counting).flat_map(|(name, one)| [name.as_str(), &one.value]);
         let tokens: Vec<&str> = pairs.chain(["--"]).chain(self.operands.iter().copied()).collect();
         let options = Options::from_args(&[self.row.name], &tokens);
-        let mut options = options.map_err(|exit| UsageError::Argh(exit.output))?.checked(self.row)?;
+        let mut options = options.map_err(|exit| UsageError::Other(exit.output))?.checked(self.row)?;
         options.set = self.in_order(options.set, &counting)?;
         Ok(options)
     }
 
     /// Sorts the values of `--set`. Those of variables that refer to each other in a cycle are refused.
-    fn in_order(&self, mut set: Vec<Setting>, given: &[&Given]) -> Result<Vec<Setting>, UsageError> {
+    fn in_order(
+        &self,
+        mut set: Vec<(String, Definition)>,
+        given: &[&Given],
+    ) -> Result<Vec<(String, Definition)>, UsageError> {
         loop {
             let (circle, names) = match in_order(set.clone()) {
                 Err(Cycle { circle, names }) => (circle, names),
@@ -263,10 +267,8 @@ impl<'a> Words<'a> {
             let is_refused = |one: &&&Given| !one.is_essential() && names.contains(one.key().1);
             let mut refused: BTreeSet<&str> = BTreeSet::new();
             for one in given.iter().filter(|one| one.option.kind == Kind::PerName).filter(is_refused) {
-                self.refuse(
-                    false,
-                    one.not_valid(format!("must not refer to itself through others: {circle}")),
-                )?;
+                let why = format!("must not refer to itself through others: {circle}");
+                self.refuse(false, UsageError::Value { place: one.place.clone(), why })?;
                 refused.insert(one.key().1);
             }
             if refused.is_empty() {

@@ -74,15 +74,14 @@ impl Client<'_> {
     /// The certificates in `ca.crt`.
     fn roots(&self) -> Result<RootCertStore, Failure> {
         let path = self.ca_path();
-        let roots =
-            self.root.read(&Surroundings::service_account_file("ca.crt")).map(|pem| tls::roots(&pem, &path));
-        match roots {
-            Ok(roots) if roots.is_empty() => {
-                let source = io::Error::other("it holds no CA certificate in PEM that is valid now");
-                Err(Failure::NoCa { path, source })
+        let pem = self.root.read(&Surroundings::service_account_file("ca.crt"));
+        let roots = pem.and_then(|pem| match tls::roots(&pem, &path) {
+            roots if roots.is_empty() => {
+                Err(io::Error::other("it holds no CA certificate in PEM that is valid now"))
             }
-            roots => roots.map_err(|source| Failure::NoCa { path, source }),
-        }
+            roots => Ok(roots),
+        });
+        roots.map_err(|source| Failure::NoCa { path, source })
     }
 
     /// The addresses of the URL's host. A name of the API server's Service is never looked up where its
@@ -92,7 +91,10 @@ impl Client<'_> {
         if name == "localhost" {
             return Ok(localhost(port));
         }
-        let host = self.service_host.as_deref().filter(|_| self.url.names_service()).unwrap_or(name);
+        let host = match &self.service_host {
+            Some(host) if self.url.names_service() => host,
+            _ => name,
+        };
         match host.parse::<IpAddr>() {
             Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
             Err(_) => self.look_up(host, port),
@@ -113,10 +115,11 @@ impl Client<'_> {
         spawned.map_err(|error| Failure::NoClient(error.into()))?;
         let host = host.to_owned();
         match receiver.recv_timeout(self.left()) {
-            Ok(Ok(addresses)) if addresses.is_empty() => {
-                Err(Failure::Dns { host, source: io::Error::other("it has no address") })
+            Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
+            Ok(found) => {
+                let source = found.err().unwrap_or_else(|| io::Error::other("it has no address"));
+                Err(Failure::Dns { host, source })
             }
-            Ok(found) => found.map_err(|source| Failure::Dns { host, source }),
             Err(_) => {
                 Err(Failure::Timeout { address: host, step: failure::DNS, timeout: self.timeout.into() })
             }

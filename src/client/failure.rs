@@ -4,15 +4,16 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use super::url::{UrlError, shown_path};
-use super::{rbac, tls};
+use super::rbac::{self, Identity};
+use super::tls;
+use super::url::shown_path;
 use crate::system::logging::one_line;
 
 /// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("the API server's address is not known: {0}")]
-    NoEndpoint(#[source] UrlError),
+    NoEndpoint(String),
     #[error("the token cannot be used: {path}: {source}")]
     NoToken { path: String, source: io::Error },
     #[error("the CA certificate cannot be used: {path}: {source}")]
@@ -51,8 +52,8 @@ pub(super) const CONNECT: &str = "connecting by TCP and TLS";
 pub(super) const RESPONSE: &str = "waiting for the response";
 
 impl Failure {
-    /// The shortest pause before another attempt; none if another attempt cannot help. The rules are those of
-    /// client-go (`k8s.io/client-go/rest/with_retry.go`).
+    /// The shortest pause before another attempt, if another attempt can help. The rules are those of client-go
+    /// (`k8s.io/client-go/rest/with_retry.go`).
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Failure::Timeout { .. } | Failure::Dns { .. } | Failure::Connection { .. } => {
@@ -63,7 +64,7 @@ impl Failure {
         }
     }
 
-    /// How much it says about the server: an answer more than none, and a refused connection more than a timeout.
+    /// How much it says about the server: an answer says most, and a timeout says least.
     pub(super) fn weight(&self) -> u8 {
         match self {
             Failure::Timeout { .. } => 0,
@@ -114,16 +115,7 @@ impl Failure {
     }
 }
 
-/// The known facts about the sender of a request.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Identity<'a> {
-    pub(crate) namespace: Option<&'a str>,
-    pub(crate) service_account: Option<&'a str>,
-    /// The pod's name, if it stays the same after a restart, as in a StatefulSet.
-    pub(crate) stable_name: Option<&'a str>,
-}
-
-/// What happened and what to do about it, each in one line, where a GET of `path` failed.
+/// Why a GET of `path` failed and what to do about it, each in one line.
 ///
 /// The advice may be a command, which users paste into a shell, so it contains no special character that comes from
 /// outside. On a 403 it is `kubectl create role … && kubectl create rolebinding …`.
@@ -150,7 +142,7 @@ pub(super) fn shortened(text: &str) -> String {
     }
 }
 
-/// The innermost cause. Unlike the outer ones of a [`reqwest::Error`], it contains no URL or header.
+/// The innermost cause. It contains no URL or header, as the outer causes of a [`reqwest::Error`] do.
 pub(super) fn deepest(error: &(dyn Error + 'static)) -> String {
     let mut cause: &(dyn Error + 'static) = error;
     while let Some(source) = cause.source() {

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client as Http, Response};
 
-pub(crate) use failure::{Failure, Identity, explain};
+pub(crate) use failure::{Failure, explain};
+pub(crate) use rbac::Identity;
 pub(crate) use url::{ApiUrl, shown_path};
 
 use failure::shortened;
@@ -85,7 +86,7 @@ impl<'a> Client<'a> {
         self.deadline.saturating_duration_since((self.clock)())
     }
 
-    /// Sleeps before another attempt. Answers whether there is time for one after that.
+    /// Sleeps before another attempt. Returns whether there is time for that attempt.
     ///
     /// It also adds the random part to the pause that a server has requested, because the server has sent
     /// the same pause to other clients.
@@ -101,11 +102,11 @@ impl<'a> Client<'a> {
     /// Gets `path`, which starts with a slash. Tries again if that can help.
     ///
     /// # Errors
-    /// The first failure that another attempt cannot mend. If there is none, of the failures up to the
-    /// deadline the one that says most.
+    /// The first failure that another attempt cannot mend. If there is no such failure before the deadline, it is
+    /// the failure that says most about the server.
     pub(crate) fn get(&mut self, path: &str) -> Result<Vec<u8>, Failure> {
         let mut was_unauthorized = false;
-        let mut told: Option<Failure> = None;
+        let mut earlier: Option<Failure> = None;
         loop {
             let failure = match self.attempt(path) {
                 Ok(answer) => return Ok(answer),
@@ -113,20 +114,18 @@ impl<'a> Client<'a> {
             };
             log::info!("GET {}: {failure}", shown_path(path));
             // The kubelet may have rotated the token after it was read.
-            let is_unauthorized = matches!(failure, Failure::Status { status: 401, .. });
-            let again = is_unauthorized && !std::mem::replace(&mut was_unauthorized, is_unauthorized);
+            let again = !was_unauthorized && matches!(failure, Failure::Status { status: 401, .. });
+            was_unauthorized |= again;
             let Some(pause) = failure.retry_after().or(again.then_some(Duration::ZERO)) else {
                 return Err(failure);
             };
-            let failure = match told.take() {
-                Some(told) if told.weight() > failure.weight() => told,
-                _ => failure,
-            };
+            let says_more = |earlier: &Failure| earlier.weight() > failure.weight();
+            let failure = earlier.filter(says_more).unwrap_or(failure);
             if !self.pause(pause) {
                 self.has_given_up = true;
                 return Err(failure);
             }
-            told = Some(failure);
+            earlier = Some(failure);
         }
     }
 
@@ -151,9 +150,8 @@ impl<'a> Client<'a> {
     fn read_token(&self) -> Result<String, Failure> {
         let file = Surroundings::service_account_file("token");
         let token = self.root.read(&file).and_then(|bytes| {
-            let token = bytes.trim_ascii();
-            let is_header = !token.is_empty() && token.iter().all(u8::is_ascii_graphic);
-            let token = String::from_utf8(token.to_owned()).ok().filter(|_| is_header);
+            let token = String::from_utf8(bytes.trim_ascii().to_owned()).ok();
+            let token = token.filter(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_graphic()));
             token.ok_or_else(|| io::Error::other("it does not hold a token"))
         });
         token.map_err(|source| Failure::NoToken { path: self.root.display(&file), source })

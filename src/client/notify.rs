@@ -1,19 +1,18 @@
 //! Notifies the application of changed files: with a POST to a loopback URL, or with a signal.
 
 use std::fmt::{Display, Formatter};
-use std::str::FromStr;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use reqwest::Url;
 use reqwest::header::CONTENT_LENGTH;
-use reqwest::{StatusCode, Url};
 
 use super::connection::plain_http;
-use super::failure::{Failure, deepest};
-use super::url::{UrlError, application, shown};
+use super::failure::deepest;
+use super::url::{application, shown};
 use crate::system::backoff::Backoff;
 use crate::system::target;
 
@@ -33,17 +32,16 @@ pub(crate) enum Notify {
     Signal(Signal, String),
 }
 
-impl FromStr for Notify {
-    type Err = UrlError;
-
-    fn from_str(text: &str) -> Result<Self, UrlError> {
+impl Notify {
+    /// Parses the value of `--notify`. An error is the text why it is not valid.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix("signal:") else { return application(text).map(Notify::Url) };
-        let (signal, process) = rest.split_once('@').ok_or(UrlError::Signal)?;
-        let signal = format!("SIG{}", signal.strip_prefix("SIG").unwrap_or(signal)).parse();
-        if process.is_empty() || process.contains('/') {
-            return Err(UrlError::Signal);
-        }
-        signal.map_or(Err(UrlError::Signal), |signal| Ok(Notify::Signal(signal, process.to_owned())))
+        let parsed = rest.split_once('@').and_then(|(signal, process)| {
+            let signal = format!("SIG{}", signal.strip_prefix("SIG").unwrap_or(signal)).parse().ok()?;
+            let is_name = !process.is_empty() && !process.contains('/');
+            is_name.then(|| Notify::Signal(signal, process.to_owned()))
+        });
+        parsed.ok_or("must name a signal and a process, such as signal:HUP@nginx".to_owned())
     }
 }
 
@@ -80,7 +78,7 @@ impl Notifier {
     }
 }
 
-/// Waits for a burst of changes, and sends one notification. Answers whether more changes can come.
+/// Waits for a burst of changes, and sends one notification. Returns whether more changes can come.
 fn tell_next(notify: &Notify, changes: &Receiver<()>, clock: fn() -> Instant) -> bool {
     if changes.recv().is_err() {
         return false;
@@ -121,41 +119,38 @@ fn tell(notify: &Notify, changes: &Receiver<()>, clock: fn() -> Instant) {
 
 /// Sends one POST without a body. The client is dropped after it, so that its thread ends.
 fn post(url: &Url) -> Result<(), NotifyError> {
-    let client = plain_http()?;
+    let client = plain_http().map_err(|failure| NotifyError::Failed(failure.to_string()))?;
     // Some servers answer 411 to a request without a length.
     let request = client.post(url.clone()).header(CONTENT_LENGTH, "0").timeout(ATTEMPT_LIMIT);
-    let response = request.send().map_err(|error| NotifyError::Send(error.without_url()))?;
+    let response = request.send().map_err(|error| NotifyError::Failed(deepest(&error.without_url())))?;
     let status = response.status();
-    if status.is_success() { Ok(()) } else { Err(NotifyError::Answer(status)) }
+    if status.is_success() {
+        return Ok(());
+    }
+    Err(NotifyError::Failed(format!("the application answered {status}")))
 }
 
 /// Sends the signal to the oldest process of this name.
 fn send(signal: Signal, name: &str) -> Result<(), NotifyError> {
-    let pid = target::oldest(name).ok_or_else(|| NotifyError::NoProcess { name: name.to_owned() })?;
+    let no_process = || format!("no process is named {name}: does the pod have shareProcessNamespace: true?");
+    let pid = target::oldest(name).ok_or_else(|| NotifyError::Failed(no_process()))?;
     kill(pid, signal).map_err(|errno| match errno {
         Errno::EPERM => NotifyError::NotPermitted { pid },
-        errno => NotifyError::Kill(errno),
+        errno => NotifyError::Failed(errno.to_string()),
     })
 }
 
 /// A notification was not accepted.
 #[derive(Debug, thiserror::Error)]
 enum NotifyError {
-    #[error(transparent)]
-    NoClient(#[from] Failure),
-    #[error("{}", deepest(.0))]
-    Send(#[source] reqwest::Error),
-    #[error("the application answered {0}")]
-    Answer(StatusCode),
-    #[error("no process is named {name}: does the pod have shareProcessNamespace: true?")]
-    NoProcess { name: String },
+    /// Another attempt can help.
+    #[error("{0}")]
+    Failed(String),
     #[error(
         "no permission to signal the process {pid}: introspod must run as the same user (runAsUser), or as root \
          with the capability KILL"
     )]
     NotPermitted { pid: Pid },
-    #[error("{0}")]
-    Kill(#[source] Errno),
 }
 
 #[cfg(test)]
@@ -165,7 +160,7 @@ mod tests {
     #[test]
     fn a_signal_has_a_name_and_a_process() {
         for text in ["signal:HUP@nginx", "signal:SIGHUP@nginx"] {
-            assert_eq!(text.parse::<Notify>().unwrap().to_string(), "SIGHUP to nginx");
+            assert_eq!(Notify::parse(text).unwrap().to_string(), "SIGHUP to nginx");
         }
         for text in [
             "signal:",
@@ -176,7 +171,7 @@ mod tests {
             "signal:1@a",
             "signal:HUP@/bin/a",
         ] {
-            assert!(matches!(text.parse::<Notify>(), Err(UrlError::Signal)), "{text}");
+            assert!(Notify::parse(text).unwrap_err().contains("a signal and a process"), "{text}");
         }
     }
 }

@@ -1,8 +1,16 @@
 //! 403: the `kubectl create` commands that allow a refused request.
 
-use super::failure::Identity;
 use crate::kubernetes::names::{is_label, is_subdomain};
 use crate::system::logging::one_line;
+
+/// The known facts about the sender of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Identity<'a> {
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) service_account: Option<&'a str>,
+    /// The pod's name, if it stays the same after a restart, as in a StatefulSet.
+    pub(crate) stable_name: Option<&'a str>,
+}
 
 /// Explains the 403 for a GET of `path`, which the server refused with `message`: the commands that allow
 /// the request, and what else they allow.
@@ -19,7 +27,7 @@ pub(super) fn explain(
     let user = message.split_once("User \"").and_then(|(_, rest)| rest.split_once('"')).map(|(user, _)| user);
     let account = match user {
         Some(user) => account_of(user),
-        // If the proxy itself refused the request, the message names no user.
+        // The message names no user if the proxy itself refused the request.
         None if through_proxy => None,
         None => who.namespace.zip(who.service_account),
     };
@@ -58,7 +66,7 @@ fn account_of(user: &str) -> Option<(&str, &str)> {
 struct Role<'a> {
     resource: &'static str,
     namespace: Option<&'a str>,
-    /// The only object that it allows to get; all if none.
+    /// The name of the only object that it allows to get. Without a name it allows all.
     object: Option<&'a str>,
 }
 

@@ -46,12 +46,13 @@ fn check_authority(certificate: &CertificateDer) -> Result<(), String> {
     let Ok(parsed) = ParsedCertificate::try_from(certificate) else { return Ok(()) };
     let (algorithms, nobody) =
         (ring::default_provider().signature_verification_algorithms.all, RootCertStore::empty());
-    match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], UnixTime::now(), algorithms) {
-        Err(Error::InvalidCertificate(problem)) if is_ca(&problem) => Ok(()),
-        Err(Error::InvalidCertificate(problem)) => Err(validity(&problem)),
-        _ => Err(None),
-    }
-    .map_err(|words| words.unwrap_or_else(|| "is not a CA certificate".to_owned()))
+    let now = UnixTime::now();
+    let why = match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
+        Err(Error::InvalidCertificate(problem)) if is_ca(&problem) => return Ok(()),
+        Err(Error::InvalidCertificate(problem)) => validity(&problem),
+        _ => None,
+    };
+    Err(why.unwrap_or_else(|| "is not a CA certificate".to_owned()))
 }
 
 /// Whether webpki rejected a CA certificate that was presented as a server's own. webpki is not a direct
@@ -81,46 +82,45 @@ fn validity(problem: &CertificateError) -> Option<String> {
 
 /// What went wrong, and the advice on it. The trusted certificates are those in the file `ca`.
 pub(super) fn explain(error: &Error, ca: &str) -> (String, &'static str) {
-    match error {
+    let what = match error {
         Error::InvalidCertificate(problem) => {
             let (why, advice) = explain_certificate(problem);
-            (format!("the server's certificate is not trusted: {why} (CA file {ca})"), advice)
+            return (format!("the server's certificate is not trusted: {why} (CA file {ca})"), advice);
         }
-        error => {
-            let advice = "check that the API server answers at this address, and speaks TLS 1.2 or 1.3; \
-                          if it speaks plain HTTP, as kubectl proxy does, use http://";
-            let is_other = matches!(error, Error::InvalidMessage(_));
-            (
-                if is_other { "the answer is not TLS".to_owned() } else { format!("TLS failed: {error}") },
-                advice,
-            )
-        }
-    }
+        Error::InvalidMessage(_) => "the answer is not TLS".to_owned(),
+        error => format!("TLS failed: {error}"),
+    };
+    let advice = "check that the API server answers at this address, and speaks TLS 1.2 or 1.3; \
+                  if it speaks plain HTTP, as kubectl proxy does, use http://";
+    (what, advice)
 }
 
-/// What is wrong with the server's certificate. rustls has readable messages for most errors.
+/// What is wrong with the server's certificate, and the advice on it.
 fn explain_certificate(problem: &CertificateError) -> (String, &'static str) {
     use CertificateError as Problem;
     if let Some(validity) = validity(problem) {
         return (format!("it {validity}"), "renew the API server's certificate, or correct the node's clock");
     }
-    let of_name = "use --api-url with a name that is in the API server's certificate";
-    let of_issuer =
-        "check that the address is this cluster's API server, and that the CA file holds its CA certificate";
-    let of_algorithm = "issue the API server's certificate with RSA, ECDSA (P-256 or P-384) or Ed25519";
-    let of_rules = "issue the API server a certificate for server authentication, signed by the cluster's CA";
     match problem {
-        Problem::NotValidForNameContext { .. } => (problem.to_string(), of_name),
-        Problem::UnknownIssuer | Problem::BadSignature => {
-            ("it was issued by another CA than the one in the CA file".to_owned(), of_issuer)
+        Problem::NotValidForNameContext { .. } => {
+            (problem.to_string(), "use --api-url with a name that is in the API server's certificate")
         }
+        Problem::UnknownIssuer | Problem::BadSignature => (
+            "it was issued by another CA than the one in the CA file".to_owned(),
+            "check that the address is this cluster's API server, and that the CA file holds its CA certificate",
+        ),
         Problem::UnsupportedSignatureAlgorithmContext { .. }
-        | Problem::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            ("its signature algorithm is not supported".to_owned(), of_algorithm)
+        | Problem::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+            "its signature algorithm is not supported".to_owned(),
+            "issue the API server's certificate with RSA, ECDSA (P-256 or P-384) or Ed25519",
+        ),
+        _ => {
+            let why = match problem {
+                _ if is_ca(problem) => "it is a CA certificate".to_owned(),
+                Problem::Other(why) => format!("it breaks a rule of RFC 5280: {why}"),
+                _ => format!("it breaks a rule of RFC 5280: {problem}"),
+            };
+            (why, "issue the API server a certificate for server authentication, signed by the cluster's CA")
         }
-        Problem::InvalidPurposeContext { .. } => (problem.to_string(), of_rules),
-        Problem::Other(_) if is_ca(problem) => ("it is a CA certificate".to_owned(), of_rules),
-        Problem::Other(why) => (format!("it breaks a rule of RFC 5280: {why}"), of_rules),
-        _ => (format!("it breaks a rule of RFC 5280: {problem}"), of_rules),
     }
 }

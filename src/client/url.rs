@@ -1,9 +1,9 @@
 //! The URLs of the API server and of the application to notify.
 //!
-//! A URL may contain a password or a token, so messages show URLs only with [`shown`].
+//! A URL may contain a password or a token, so messages show URLs only with [`shown`]. An error is the text why a URL
+//! cannot be used. It contains neither user information nor a query.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use reqwest::Url;
 
@@ -13,36 +13,6 @@ use crate::system::environment::Environment;
 /// Examples for messages.
 const API_SERVER: &str = "https://10.96.0.1:443";
 const APPLICATION: &str = "http://127.0.0.1:9090/-/reload";
-
-/// A URL cannot be used. No message contains user information or a query.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UrlError {
-    #[error("missing scheme: use {0}")]
-    NoScheme(String),
-    #[error("must be a full URL, such as {0}")]
-    Incomplete(&'static str),
-    #[error("not a valid URL: {0}")]
-    Invalid(#[source] <Url as FromStr>::Err),
-    #[error("the scheme {0}:// is not supported: use https://")]
-    Scheme(String),
-    #[error(
-        "plain http:// is only for a kubectl proxy on a loopback address, such as http://127.0.0.1:8001; \
-         use https://"
-    )]
-    PlainHttp,
-    #[error("must be an http:// URL with a loopback address, such as {APPLICATION}")]
-    NotLoopback,
-    #[error("must not contain credentials: {0}")]
-    Credentials(&'static str),
-    #[error("must not have a query or a fragment: use only the server's address")]
-    Query,
-    #[error("must name a signal and a process, such as signal:HUP@nginx")]
-    Signal,
-    #[error("{0} is not set")]
-    NotSet(&'static str),
-    #[error("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not make a usable URL: {0}")]
-    OfService(#[source] Box<UrlError>),
-}
 
 /// The URL of the API server.
 #[derive(Clone, Debug)]
@@ -91,63 +61,67 @@ impl ApiUrl {
     ///
     /// # Errors
     /// A variable is not set, or their values are not an address.
-    pub(super) fn in_cluster(environment: &Environment) -> Result<Self, UrlError> {
-        let variable = |name| environment.get_nonempty(name).ok_or(UrlError::NotSet(name));
+    pub(super) fn in_cluster(environment: &Environment) -> Result<Self, String> {
+        let variable = |name| environment.get_nonempty(name).ok_or_else(|| format!("{name} is not set"));
         let host = variable("KUBERNETES_SERVICE_HOST")?;
         let port = variable("KUBERNETES_SERVICE_PORT")?;
         let url = match host.parse::<IpAddr>() {
             Ok(IpAddr::V6(address)) => format!("https://[{address}]:{port}"),
             _ => format!("https://{host}:{port}"),
         };
-        url.parse().map_err(|error| UrlError::OfService(Box::new(error)))
+        ApiUrl::parse(&url).map_err(|why| {
+            format!("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not make a usable URL: {why}")
+        })
     }
-}
 
-impl FromStr for ApiUrl {
-    type Err = UrlError;
-
-    fn from_str(text: &str) -> Result<Self, UrlError> {
+    /// Parses the value of `--api-url`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let url = parse(text, API_SERVER)?;
         match url.scheme() {
             "https" => {}
             "http" if is_loopback(&url) => {}
-            "http" => return Err(UrlError::PlainHttp),
-            scheme => return Err(UrlError::Scheme(scheme.to_owned())),
+            "http" => {
+                return Err("plain http:// is only for a kubectl proxy on a loopback address, such as \
+                            http://127.0.0.1:8001; use https://"
+                    .to_owned());
+            }
+            scheme => return Err(format!("the scheme {scheme}:// is not supported: use https://")),
         }
         if has_credentials(&url) {
-            return Err(UrlError::Credentials("the service account's token is used"));
+            return Err("must not contain credentials: the service account's token is used".to_owned());
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(UrlError::Query);
+            return Err("must not have a query or a fragment: use only the server's address".to_owned());
         }
         Ok(ApiUrl(url))
     }
 }
 
 /// Parses the URL of the application. The containers of a pod share the loopback interface.
-pub(super) fn application(text: &str) -> Result<Url, UrlError> {
+pub(super) fn application(text: &str) -> Result<Url, String> {
     let url = parse(text, APPLICATION)?;
-    match url.scheme() {
-        "http" if is_loopback(&url) && has_credentials(&url) => {
-            Err(UrlError::Credentials("notifications are sent without them"))
-        }
-        "http" if is_loopback(&url) => Ok(url),
-        _ => Err(UrlError::NotLoopback),
+    if url.scheme() != "http" || !is_loopback(&url) {
+        return Err(format!("must be an http:// URL with a loopback address, such as {APPLICATION}"));
     }
+    if has_credentials(&url) {
+        return Err("must not contain credentials: notifications are sent without them".to_owned());
+    }
+    Ok(url)
 }
 
 /// A URL with a scheme and a host, such as `example`.
-fn parse(text: &str, example: &'static str) -> Result<Url, UrlError> {
+fn parse(text: &str, example: &str) -> Result<Url, String> {
+    let incomplete = || format!("must be a full URL, such as {example}");
     let parsed = Url::parse(text);
     // `localhost:8001` parses as a URL with the scheme `localhost`. `10.96.0.1:443` does not parse.
     let is_opaque = parsed.as_ref().is_ok_and(Url::cannot_be_a_base);
     if is_opaque || (parsed.is_err() && !text.contains("://")) {
-        return Err(suggestion(text).map_or(UrlError::Incomplete(example), UrlError::NoScheme));
+        return Err(suggestion(text).map_or_else(incomplete, |url| format!("missing scheme: use {url}")));
     }
     match parsed {
-        Err(error) if !text.ends_with("://") => Err(UrlError::Invalid(error)),
+        Err(error) if !text.ends_with("://") => Err(format!("not a valid URL: {error}")),
         Ok(url) if !host(&url).is_empty() => Ok(url),
-        _ => Err(UrlError::Incomplete(example)),
+        _ => Err(incomplete()),
     }
 }
 
@@ -201,7 +175,7 @@ mod tests {
     fn in_cluster(host: &str, port: &str) -> Result<String, String> {
         let entries = format!("KUBERNETES_SERVICE_HOST={host}\0KUBERNETES_SERVICE_PORT={port}\0");
         let url = ApiUrl::in_cluster(&Environment::new(entries));
-        url.map(|url| url.0.to_string()).map_err(|error| error.to_string())
+        url.map(|url| url.0.to_string())
     }
 
     #[test]
@@ -216,7 +190,7 @@ mod tests {
     #[test]
     fn plain_http_is_for_loopback_only() {
         for url in ["http://127.0.0.1:8001", "http://[::1]:8001", "http://localhost:8001", "https://a.b"] {
-            assert!(url.parse::<ApiUrl>().is_ok(), "{url}");
+            assert!(ApiUrl::parse(url).is_ok(), "{url}");
         }
         for (url, why) in [
             ("http://10.0.0.1", "loopback"),
@@ -232,7 +206,7 @@ mod tests {
             ("", "must be a full URL, such as https://"),
             ("https://[::1", "not a valid URL: invalid IPv6 address"),
         ] {
-            let error = url.parse::<ApiUrl>().unwrap_err().to_string();
+            let error = ApiUrl::parse(url).unwrap_err();
             assert!(error.contains(why), "{url}: {error}");
         }
     }
@@ -242,11 +216,11 @@ mod tests {
         for name in
             ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "KUBERNETES.default.svc.a.b."]
         {
-            assert!(format!("https://{name}:6443").parse::<ApiUrl>().unwrap().names_service(), "{name}");
+            assert!(ApiUrl::parse(&format!("https://{name}:6443")).unwrap().names_service(), "{name}");
         }
         for name in ["kubernetes.shop", "kubernetes.default.svcs", "kubernetes.default.example", "10.96.0.1"]
         {
-            assert!(!format!("https://{name}").parse::<ApiUrl>().unwrap().names_service(), "{name}");
+            assert!(!ApiUrl::parse(&format!("https://{name}")).unwrap().names_service(), "{name}");
         }
     }
 

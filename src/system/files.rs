@@ -130,8 +130,8 @@ impl NewFile {
 
 /// A file beside the target. It is removed unless it is renamed, also when a signal ends the process.
 ///
-/// A killed process leaves it behind. So there is one name for each target, and its file is locked: one that is
-/// not locked is of an earlier run, and is replaced.
+/// A killed process leaves it behind. So each target has one name for its temporary file, and the file is locked. A
+/// file that is not locked belongs to an earlier run, and is replaced.
 struct Temporary {
     path: PathBuf,
     file: File,
@@ -140,7 +140,7 @@ struct Temporary {
 impl Temporary {
     fn create(target: &Path) -> io::Result<Self> {
         let directory = parent(target);
-        // FNV-1a. Should two targets have the same name, the second takes a random one.
+        // FNV-1a. If two targets get the same name, the second one uses a random name.
         let hash = target
             .file_name()
             .unwrap_or_default()

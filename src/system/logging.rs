@@ -38,12 +38,13 @@ pub(crate) fn start(environment: &Environment) {
 /// The lines that are held back.
 static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
-/// The result of `attempt`. What it logs is held back, and only written if `shows` says so of the result.
+/// The result of `attempt`. Its log is held back, and written only if `shows` returns true for the result.
 pub(crate) fn hold<T>(attempt: impl FnOnce() -> T, shows: impl FnOnce(&T) -> bool) -> T {
     let swap = |lines| std::mem::replace(&mut *HELD.lock().unwrap_or_else(PoisonError::into_inner), lines);
     swap(Some(Vec::new()));
     let result = attempt();
-    if let Some(held) = swap(None).filter(|_| shows(&result)) {
+    let held = swap(None).unwrap_or_default();
+    if shows(&result) {
         let _ = std::io::stderr().write_all(&held);
     }
     result
@@ -63,7 +64,7 @@ fn is_filter(filter: &str) -> bool {
 /// The target of advice in the log. Users copy it, so it may have several lines.
 pub(crate) const ADVICE: &str = "introspod::advice";
 
-/// A message names at most so many of several things.
+/// The largest number of names in a message.
 pub(crate) const NAMED: usize = 3;
 
 /// The first few of `count` names: `A`, `A and B`, `A, B, C and 4 more`. The other names may be missing.
@@ -85,9 +86,10 @@ pub(crate) fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
     }
     let mut line = String::with_capacity(text.len());
     for letter in text.chars() {
-        match is_deceptive(letter) {
-            true => line.extend(letter.escape_default()),
-            false => line.push(letter),
+        if is_deceptive(letter) {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
         }
     }
     line.into()

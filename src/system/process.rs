@@ -53,7 +53,7 @@ fn start() {
     }
     for (signal, was_ignored) in OF_WRITING.into_iter().zip(&WERE_IGNORED) {
         let before = set(signal, SigHandler::SigIgn);
-        was_ignored.store(before.is_some_and(|before| is_ignored(&before)), Ordering::Relaxed);
+        was_ignored.store(matches!(before, Some(SigHandler::SigIgn)), Ordering::Relaxed);
     }
 }
 
@@ -99,15 +99,11 @@ pub(crate) fn ignore_signals() {
     }
 }
 
-fn is_ignored(action: &SigAction) -> bool {
-    matches!(action.handler(), SigHandler::SigIgn)
-}
-
-/// Sets the disposition of `signal`, and answers with the previous one.
-fn set(signal: Signal, handler: SigHandler) -> Option<SigAction> {
+/// Sets the disposition of `signal`, and returns the previous one.
+fn set(signal: Signal, handler: SigHandler) -> Option<SigHandler> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: the handlers here call nothing but async-signal-safe functions.
-    unsafe { sigaction(signal, &action) }.ok()
+    unsafe { sigaction(signal, &action) }.ok().map(|before| before.handler())
 }
 
 /// Signals that do not end a process, or that have another meaning here.
@@ -122,7 +118,7 @@ const WITHOUT_HANDLER: [Signal; 8] = [
     OF_WRITING[1],
 ];
 
-/// Signals of faults. What a fault of this process sends has no handler: it ends the process anyway.
+/// Signals of faults. If this process itself caused the fault, the default action ends it.
 const OF_FAULTS: [Signal; 7] = [
     Signal::SIGABRT,
     Signal::SIGBUS,
@@ -190,7 +186,7 @@ extern "C" fn end_if_sent(signal: libc::c_int, info: *mut libc::siginfo_t, _: *m
     }
 }
 
-/// Removes the file at `path` when a signal ends the process; with none, no file any more.
+/// Makes a signal that ends the process remove the file at `path`; with `None`, no file.
 pub(crate) fn remove_on_signal(path: Option<&Path>) {
     let path = path.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok());
     let before = TEMPORARY.swap(path.map_or(ptr::null_mut(), CString::into_raw), Ordering::Relaxed);
@@ -200,7 +196,7 @@ pub(crate) fn remove_on_signal(path: Option<&Path>) {
     }
 }
 
-/// Does something that no signal interrupts.
+/// Calls `act` while all signals are blocked.
 pub(crate) fn without_signals<T>(act: impl FnOnce() -> T) -> T {
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
     let result = act();
@@ -247,6 +243,7 @@ pub(crate) fn resolve_by_files_and_dns_only() {
         unsafe { __nss_configure_lookup(c"hosts".as_ptr(), c"files dns".as_ptr()) };
     }
 }
+
 /// The number of CPUs that this process may run on (`sched_getaffinity(2)`).
 pub(crate) fn affinity() -> Option<u64> {
     let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok()?;

@@ -41,7 +41,7 @@ pub(crate) enum RootError {
 #[derive(Debug)]
 pub(crate) struct Root {
     path: PathBuf,
-    // None is the root directory of this process, where paths need no bounds.
+    // `None` is the root directory of this process, where paths need no bounds.
     top: Option<Directory>,
 }
 
@@ -125,7 +125,7 @@ fn is_own_root(directory: &OwnedFd) -> bool {
     own.is_some() && own == identity(directory)
 }
 
-/// What no other file has at the same time.
+/// The device and the inode, which identify a file while it is open.
 fn identity(descriptor: &OwnedFd) -> Option<(dev_t, ino_t)> {
     fstat(descriptor).ok().map(|status| (status.st_dev, status.st_ino))
 }
@@ -144,7 +144,7 @@ pub(crate) struct Directory {
     is_foreign: bool,
 }
 
-/// What is known of a file without reading it. After a change it is another.
+/// The name and the metadata of each file in a directory. A change of a file changes them.
 pub(crate) type Stamp = Vec<(String, (dev_t, ino_t), i64, [i64; 4])>;
 
 impl Directory {

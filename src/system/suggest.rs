@@ -3,7 +3,7 @@
 /// The smallest number of letters that can abbreviate a longer name.
 const SHORTEST_PREFIX: usize = 3;
 
-/// The name in `known` that is nearest to `word`; none if no name is near.
+/// The name in `known` that is nearest to `word`; `None` if no name is near.
 ///
 /// A name is near if it starts with `word`, or if at most a third of its letters (at least one) are
 /// missing, added, replaced, or swapped with their neighbour. Upper and lower case differ little. The first of

@@ -25,24 +25,23 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) volumes: Vec<PathBuf>,
     /// `--token-file`: a token to read. It is never sent.
     pub(crate) token_file: Option<PathBuf>,
-    /// When the first token that was read was issued, in seconds since 1970. Later ones are issued later, but the pod
-    /// stays as old.
+    /// When the first token that was read was issued, in seconds since 1970. The kubelet replaces the token later, but the
+    /// age of the pod counts from this time.
     pub(crate) issued: OnceCell<u64>,
     /// The size of a memory page, in bytes.
     pub(crate) page_size: u64,
     pub(crate) clock: fn() -> Instant,
     /// The process of `--process`.
     target: Option<Target>,
-    mountinfo: Result<String, ReadError>,
+    mountinfo: OnceCell<Result<String, ReadError>>,
 }
 
 /// A file cannot be read as text.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
-    #[error("{path}: {source}")]
-    Read { path: String, source: io::Error },
-    #[error("{path}: not valid UTF-8")]
-    NotUtf8 { path: String, source: std::string::FromUtf8Error },
+#[error("{path}: {source}")]
+pub(crate) struct ReadError {
+    path: String,
+    source: io::Error,
 }
 
 impl<'a> Surroundings<'a> {
@@ -76,8 +75,8 @@ impl<'a> Surroundings<'a> {
     ) -> Self {
         let page_size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
         let page_size = page_size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
-        let mountinfo = read_process(target.as_ref(), &root, "mountinfo");
-        let (volumes, token_file, issued) = (Vec::new(), None, OnceCell::new());
+        let (volumes, token_file) = (Vec::new(), None);
+        let (issued, mountinfo) = (OnceCell::new(), OnceCell::new());
         Surroundings { root, environment, volumes, token_file, issued, page_size, clock, target, mountinfo }
     }
 
@@ -86,12 +85,10 @@ impl<'a> Surroundings<'a> {
         self.root.is_system() || self.target.is_some()
     }
 
-    /// The mounts that the process sees (`/proc/self/mountinfo`), in order.
-    ///
-    /// # Errors
-    /// The file could not be read when the surroundings were created.
+    /// The mounts that the process sees (`/proc/self/mountinfo`), in order. The file is read once.
     pub(crate) fn mounts(&self) -> Result<impl Iterator<Item = Mount<'_>>, &ReadError> {
-        self.mountinfo.as_deref().map(mountinfo::parse)
+        let mountinfo = self.mountinfo.get_or_init(|| self.read_process("mountinfo"));
+        mountinfo.as_deref().map(mountinfo::parse)
     }
 
     /// Whether the kernel says that it is gVisor's. Older versions do not say it.
@@ -117,26 +114,23 @@ impl<'a> Surroundings<'a> {
 
     /// The text of a file of the process, such as `cgroup`. It may contain bytes that are not UTF-8.
     pub(crate) fn read_process(&self, name: &str) -> Result<String, ReadError> {
-        read_process(self.target.as_ref(), &self.root, name)
+        let own = Path::new("/proc/self").join(name);
+        let (content, path) = match &self.target {
+            Some(target) => (target.read(name), target.path(name).display().to_string()),
+            None => (self.root.read(&own), self.root.display(&own)),
+        };
+        let content = content.map_err(|source| ReadError { path, source })?;
+        // Names of directories and control groups may be any bytes. The relevant ones are ASCII.
+        Ok(String::from_utf8(content)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// The text of a file below the root.
     pub(crate) fn read_text(&self, path: &Path) -> Result<String, ReadError> {
-        let content = self.root.read(path);
-        let content = content.map_err(|source| ReadError::Read { path: self.root.display(path), source })?;
-        String::from_utf8(content)
-            .map_err(|source| ReadError::NotUtf8 { path: self.root.display(path), source })
+        let text = self
+            .root
+            .read(path)
+            .and_then(|content| String::from_utf8(content).map_err(|_| io::Error::other("not valid UTF-8")));
+        text.map_err(|source| ReadError { path: self.root.display(path), source })
     }
-}
-
-// Names of directories and control groups may be any bytes. The relevant ones are ASCII.
-fn read_process(target: Option<&Target>, root: &Root, name: &str) -> Result<String, ReadError> {
-    let own = Path::new("/proc/self").join(name);
-    let (content, path) = match target {
-        Some(target) => (target.read(name), target.path(name).display().to_string()),
-        None => (root.read(&own), root.display(&own)),
-    };
-    let content = content.map_err(|source| ReadError::Read { path, source })?;
-    Ok(String::from_utf8(content)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

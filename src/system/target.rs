@@ -68,7 +68,7 @@ impl Target {
 /// The longest name of a process, in bytes (`comm` in `proc_pid_comm(5)`). The kernel cuts longer ones.
 const NAME_LIMIT: usize = 15;
 
-/// The oldest process of this name (`proc_pid_comm(5)`), but not this one. A program's first process is the one that
+/// The oldest process of this name (`proc_pid_comm(5)`), except this one. A program's first process is the one that
 /// reads its configuration again.
 pub(crate) fn oldest(name: &str) -> Option<Pid> {
     let name = &name.as_bytes()[..name.len().min(NAME_LIMIT)];
@@ -81,7 +81,7 @@ pub(crate) fn oldest(name: &str) -> Option<Pid> {
     named.filter_map(|pid| Some((started(pid)?, pid))).min().map(|(_, pid)| pid)
 }
 
-/// When a process was started, in clock ticks since boot (`proc_pid_stat(5)`); none if it has ended.
+/// When a process was started, in clock ticks since boot (`proc_pid_stat(5)`); `None` if it has ended.
 fn started(pid: Pid) -> Option<u64> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     // The name, in parentheses, may contain anything.

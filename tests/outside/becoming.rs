@@ -205,9 +205,10 @@ fn environment_after(arguments: &[&str], environment: &[&[u8]]) -> Vec<Vec<u8>> 
 
 #[test]
 fn environment_entries_are_kept_as_they_are() {
-    let entries: [&[u8]; 11] = [
+    let entries: [&[u8]; 12] = [
         b"TWICE=1",
         b"malformed",
+        b"POD_NAME",
         b"TWICE=2",
         b"=empty name",
         b"BYTES=\xff\xfe\x01",

@@ -164,6 +164,20 @@ fn a_file_that_never_ends_is_refused() {
     assert!(outcome.stderr.contains("more bytes than a Kubernetes object can have"), "{outcome:#?}");
 }
 
+/// The result would have 128 MiB.
+#[test]
+fn a_text_that_would_grow_too_much_is_not_made() {
+    let world = World::recorded("bare", "web");
+    world.write("etc/short", "a".repeat(2 << 10)).write("etc/long", "b".repeat(64 << 10));
+    let set = "A=replace(file('/etc/short'), 'a', file('/etc/long'))";
+    let directory = tempfile::tempdir().unwrap();
+    let (code, peak) = peak(world.command(["print", "--api=never", "--set", set]), directory.path());
+    let output = std::fs::read_to_string(directory.path().join("output")).unwrap();
+    assert_eq!(code, 0, "{output}");
+    assert!(output.contains("A is not set: its value would be longer than 1 MiB"), "{output}");
+    assert!(peak <= LIMIT, "{peak} KiB");
+}
+
 /// What etcd takes is at most 1.5 MiB (`--max-request-bytes`).
 #[test]
 fn a_pod_as_large_as_a_cluster_holds_is_read() {

@@ -225,6 +225,22 @@ fn an_unknown_value_says_why() {
     }
 }
 
+/// The number that picks a value has sources, too.
+#[test]
+fn the_sources_of_a_value_are_those_of_all_its_fields() {
+    let world = World::recorded("downward", "main");
+    for (value, sources) in [
+        ("pick(limits.cpu, 'a', 'b')", "cgroup"),
+        ("pick(limits.cpu*0, metadata.uid, metadata.namespace)", "kubelet,cgroup"),
+        ("replace(metadata.name, metadata.uid, limits.memory)", "token,kubelet,cgroup"),
+        ("metadata.labels['missing']:-metadata.uid", "kubelet"),
+    ] {
+        let set = format!("V={value}");
+        let outcome = world.run(["print", "--format=json", "--api=never", "--set", &set]).expect_code(0);
+        assert_eq!(outcome.json()["sources"]["V"], sources, "{value}");
+    }
+}
+
 #[test]
 fn no_error_shows_a_value() {
     for value in [

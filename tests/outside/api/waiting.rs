@@ -37,6 +37,33 @@ fn what_is_wanted_is_asked_for_again_until_it_is_there() {
     }
 }
 
+/// What the kubelet writes into the status.
+#[test]
+fn each_path_that_comes_late_is_waited_for() {
+    let whole = early("pod-with-ip.json", POD);
+    for (path, member, pointer) in [
+        ("pod.status.startTime", "startTime", "/status/startTime"),
+        ("pod.status.podIP", "podIP", "/status/podIP"),
+        ("pod.status.podIPs.0.ip", "podIPs", "/status/podIPs/0/ip"),
+        ("pod.status.hostIP", "hostIP", "/status/hostIP"),
+        ("pod.status.hostIPs.0.ip", "hostIPs", "/status/hostIPs/0/ip"),
+        (
+            "pod.status.containerStatuses.0.imageID",
+            "containerStatuses",
+            "/status/containerStatuses/0/imageID",
+        ),
+    ] {
+        let mut before = whole.clone();
+        before["status"].as_object_mut().unwrap().remove(member).unwrap();
+        let answers = [&before, &whole].map(|object| Response::json(object).into());
+        let server = Server::start(in_order(answers));
+        let set = format!("WANTED={path}");
+        let outcome = exec(&world(&server), &server.url(), &["--set", &set]).expect_code(0);
+        assert_eq!(variable(&outcome, "WANTED"), whole.pointer(pointer).unwrap().as_str(), "{path}");
+        assert_eq!(server.requests().len(), 2, "{path}");
+    }
+}
+
 #[test]
 fn a_required_status_is_waited_for_too() {
     let server = Server::start(in_order([before(), after()]));
