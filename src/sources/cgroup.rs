@@ -1,5 +1,6 @@
 //! The control group of this process: `cgroups(7)`, versions 1 and 2.
 
+use std::io;
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use crate::kubernetes::control_group::{Pod, container_id, pod_of};
 use crate::kubernetes::quantity::Quantity;
 use crate::system::mountinfo::{Mount, visible};
 use crate::system::process;
-use crate::system::surroundings::{ReadError, Surroundings};
+use crate::system::surroundings::Surroundings;
 
 /// A limit of version 1 from this value on means no limit. It is the largest multiple of a page below 2^63
 /// (`PAGE_COUNTER_MAX` in `include/linux/page_counter.h`), for pages of up to 64 KiB.
@@ -200,7 +201,7 @@ enum LimitError {
     )]
     NotOwn { path: String, root: String, mount_point: String },
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(#[from] io::Error),
     #[error("{file}: {text:?} is not a number")]
     NotANumber { file: &'static str, text: String, source: ParseIntError },
     #[error("a CPU quota of {quota:?} in a period of {period:?} is not valid")]
@@ -269,7 +270,7 @@ impl<'a> Hierarchy<'a> {
         }
     }
 
-    fn read(&self, directory: &Path, name: &str) -> Result<String, ReadError> {
+    fn read(&self, directory: &Path, name: &str) -> io::Result<String> {
         let text = self.surroundings.read_text(&directory.join(name))?;
         Ok(text.trim_end().to_owned())
     }

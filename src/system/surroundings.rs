@@ -33,15 +33,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) clock: fn() -> Instant,
     /// The process of `--process`.
     target: Option<Target>,
-    mountinfo: OnceCell<Result<String, ReadError>>,
-}
-
-/// A file cannot be read as text.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}")]
-pub(crate) struct ReadError {
-    path: String,
-    source: io::Error,
+    mountinfo: OnceCell<io::Result<String>>,
 }
 
 impl<'a> Surroundings<'a> {
@@ -86,7 +78,7 @@ impl<'a> Surroundings<'a> {
     }
 
     /// The mounts that the process sees (`/proc/self/mountinfo`), in order. The file is read once.
-    pub(crate) fn mounts(&self) -> Result<impl Iterator<Item = Mount<'_>>, &ReadError> {
+    pub(crate) fn mounts(&self) -> Result<impl Iterator<Item = Mount<'_>>, &io::Error> {
         let mountinfo = self.mountinfo.get_or_init(|| self.read_process("mountinfo"));
         mountinfo.as_deref().map(mountinfo::parse)
     }
@@ -113,24 +105,35 @@ impl<'a> Surroundings<'a> {
     }
 
     /// The text of a file of the process, such as `cgroup`. It may contain bytes that are not UTF-8.
-    pub(crate) fn read_process(&self, name: &str) -> Result<String, ReadError> {
+    ///
+    /// # Errors
+    /// Those of [`Root::read`], with the path.
+    pub(crate) fn read_process(&self, name: &str) -> io::Result<String> {
         let own = Path::new("/proc/self").join(name);
         let (content, path) = match &self.target {
             Some(target) => (target.read(name), target.path(name).display().to_string()),
             None => (self.root.read(&own), self.root.display(&own)),
         };
-        let content = content.map_err(|source| ReadError { path, source })?;
+        let content = content.map_err(|error| at(&path, &error))?;
         // Names of directories and control groups may be any bytes. The relevant ones are ASCII.
         Ok(String::from_utf8(content)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// The text of a file below the root.
-    pub(crate) fn read_text(&self, path: &Path) -> Result<String, ReadError> {
+    ///
+    /// # Errors
+    /// Those of [`Root::read`], with the path; the file is not UTF-8.
+    pub(crate) fn read_text(&self, path: &Path) -> io::Result<String> {
         let text = self
             .root
             .read(path)
             .and_then(|content| String::from_utf8(content).map_err(|_| io::Error::other("not valid UTF-8")));
-        text.map_err(|source| ReadError { path: self.root.display(path), source })
+        text.map_err(|error| at(&self.root.display(path), &error))
     }
+}
+
+/// The error of reading the file at `path`, with the path.
+fn at(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
 }
