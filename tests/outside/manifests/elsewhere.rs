@@ -50,6 +50,22 @@ fn kyverno_s_policies_are_the_admission_policies() {
     assert_eq!(expected.len(), 2);
 }
 
+/// Kyverno computes a policy's variables once, before the first mutation: an environment from one of them is without
+/// what that mutation has added.
+#[test]
+fn a_later_mutation_takes_the_environment_from_the_object() {
+    if !needs_kubectl() {
+        return;
+    }
+    for policy in kustomized("kyverno") {
+        for mutation in list(&policy["spec"]["mutations"]).iter().skip(1) {
+            let expression = mutation["jsonPatch"]["expression"].as_str().unwrap();
+            assert!(expression.contains("object.spec[c.list][c.index].?env"), "{expression}");
+            assert!(!expression.contains("c.env"), "{expression}");
+        }
+    }
+}
+
 /// The objects of the chart with these values.
 fn chart(settings: &[&str]) -> Vec<Value> {
     let mut command = Command::new("helm");
