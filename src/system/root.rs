@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
-use nix::libc::{dev_t, ino_t};
+use nix::libc::{c_long, dev_t, ino_t, off_t, time_t};
 use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, Statfs, fstatfs};
 
@@ -145,7 +145,7 @@ pub(crate) struct Directory {
 }
 
 /// The name and the metadata of each file in a directory. A change of a file changes them.
-pub(crate) type Stamp = Vec<(String, (dev_t, ino_t), i64, [i64; 4])>;
+pub(crate) type Stamp = Vec<(String, (dev_t, ino_t), off_t, [(time_t, c_long); 2])>;
 
 impl Directory {
     /// Opens the directory at `path`. The lookup is not below a root directory.
@@ -208,7 +208,7 @@ impl Directory {
     pub(crate) fn stamp(&self) -> io::Result<Stamp> {
         let stamp = |name: String| {
             let it = fstatat(&self.descriptor, name.as_str(), AtFlags::empty()).ok()?;
-            let times = [it.st_mtime, it.st_mtime_nsec, it.st_ctime, it.st_ctime_nsec];
+            let times = [(it.st_mtime, it.st_mtime_nsec), (it.st_ctime, it.st_ctime_nsec)];
             Some((name, (it.st_dev, it.st_ino), it.st_size, times))
         };
         Ok(self.names()?.into_iter().filter_map(stamp).collect())
