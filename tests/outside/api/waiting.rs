@@ -170,3 +170,20 @@ fn a_container_that_starts_after_this_one_is_not_waited_for() {
         assert!(if requests == 1 { asked == 1 } else { asked > 1 }, "{own} for {container}: {asked}");
     }
 }
+
+#[test]
+fn with_wait_the_api_is_asked_again_after_a_failure_and_after_an_answer_that_lacks_something() {
+    let forbidden = Response::failure(403, "Forbidden", "not yet");
+    let (mut without, mut with) = (pod(POD), pod(POD));
+    without["metadata"]["labels"] = serde_json::json!({"foo": "bar"});
+    with["metadata"]["labels"] = serde_json::json!({"team": "blue"});
+    let answers = [forbidden.into(), Response::json(&without).into(), Response::json(&with).into()];
+    let server = Server::start(in_order(answers));
+    let options = ["--require", "POD_LABEL_TEAM", "--wait", "1h", "--timeout", AMPLE];
+    let outcome = exec(&world(&server), &server.url(), &options).expect_code(0);
+    assert_eq!(variable(&outcome, "POD_LABEL_TEAM"), Some("blue"));
+    assert_eq!(outcome.stderr, "", "only what the last attempt logs");
+    let asked: Vec<Instant> = server.requests().iter().map(|request| request.arrived).collect();
+    assert_eq!(asked.len(), 3);
+    assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(5)), "{asked:?}");
+}
