@@ -36,6 +36,8 @@
 //! | expression | a field, a number or a computation with them, after `--set NAME=` or in `$( )` ([`variables::value`]) |
 //! | template | text with `$(expression)` in it: in `--set`, in a file ([`variables::value::template`]) |
 //! | subject | what the facts describe: this container, another container, or only the pod ([`facts::subject`]) |
+//! | selection | what the user asks for: variables, and the texts that refer to them ([`variables::Selection`]) |
+//! | run | the facts about one subject, and the variables and files made of them ([`variables::Run`]) |
 //!
 //! # What to change
 //!
