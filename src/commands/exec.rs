@@ -49,8 +49,9 @@ pub(super) fn run(
         *argument = OsString::from_vec(expand(template, &run));
     }
     let is_own = run.is_own();
-    // The facts may have very many labels.
-    let Run { variables, selection, .. } = run;
+    let Run { facts, variables, selection, .. } = run;
+    // They may have very many labels.
+    drop(facts);
     let injected = injected(&variables, selection.require, is_own)?;
     Ok(execute_with(&command, environment, injected, selection.require))
 }
