@@ -75,13 +75,15 @@ fn templates(command: &[OsString]) -> Vec<Rc<Template>> {
 /// meant.
 fn expand(template: &Template, run: &Run) -> Vec<u8> {
     let lookup = run.lookup();
-    let rendered = template.render(&lookup, Stays::Constant, EXPANDED_LIMIT, &mut Vec::new());
+    let Some(rendered) = template.render(&lookup, Stays::Constant, EXPANDED_LIMIT, &mut Vec::new()) else {
+        return template.text().to_vec();
+    };
     let is_meant =
         |why: &Why| !matches!(why, Why::Variable(name) if !run.variables.unknown.contains_key(name));
     for unknown in rendered.unknown.iter().filter(|unknown| unknown.why.iter().any(is_meant)) {
         log::warn!("{} stays as it is in the arguments: {}", unknown.text, run.reasons(&unknown.why));
     }
-    if rendered.is_too_long { template.text().to_vec() } else { rendered.text }
+    rendered.text
 }
 
 /// The variables to inject, sorted by name, without those that the kernel would reject.

@@ -3,6 +3,7 @@
 //! To add a field, add a row. Sources, expressions, variables and renderers all read this table.
 
 use crate::kubernetes::names;
+pub(crate) use crate::kubernetes::object::Object;
 
 /// A place that fields are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,28 +214,6 @@ impl Kind {
             Kind::Ordinal | Kind::Resource { .. } => "a number",
             Kind::Text | Kind::ContainerId | Kind::Map | Kind::Quantities | Kind::Controller => "a text",
         }
-    }
-}
-
-/// An object of the API that has fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Object {
-    Pod,
-    /// The container in the Pod object's spec.
-    ContainerSpec,
-    /// The container's status in the Pod object.
-    ContainerStatus,
-    Node,
-    /// The pod's Namespace.
-    Namespace,
-    /// The Namespace `kube-system`, whose UID identifies the cluster.
-    KubeSystem,
-}
-
-impl Object {
-    /// Whether it is part of the Pod object.
-    pub(crate) fn is_in_pod(self) -> bool {
-        matches!(self, Object::Pod | Object::ContainerSpec | Object::ContainerStatus)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A reference in an expression: to a field, to one entry of a map, or into an object of the API.
 
 use crate::facts::field::{Field, Kind, Object, Source};
-use crate::kubernetes::path::{Path, PathError, Root};
+use crate::kubernetes::path::Path;
 use crate::kubernetes::quantity::Quantity;
 use crate::system::suggest;
 
@@ -28,8 +28,8 @@ pub(crate) enum ReferenceError {
          DNS name and / before it"
     )]
     InvalidKey,
-    #[error(transparent)]
-    Path(#[from] PathError),
+    #[error("{0}")]
+    Path(&'static str),
     #[error("{0} takes no key; only labels, annotations and resources do, as in metadata.labels['KEY']")]
     Subscript(&'static str),
 }
@@ -38,7 +38,7 @@ impl Reference {
     /// Parses a field, an entry of a map or a path: `metadata.name`, `metadata.labels['KEY']`.
     pub(crate) fn parse(path: &str) -> Result<Self, ReferenceError> {
         if Path::is_meant(path) {
-            return Ok(Reference::Path(Path::parse(path)?));
+            return Path::parse(path).map(Reference::Path).map_err(ReferenceError::Path);
         }
         if let Some((map, key)) = path.strip_suffix("']").and_then(|rest| rest.split_once("['")) {
             return parse_entry(path, map, key);
@@ -71,16 +71,7 @@ impl Reference {
     pub(crate) fn object(&self) -> Option<Object> {
         match self {
             Reference::Field(field) | Reference::Entry(field, _) => field.object(),
-            Reference::Path(path) => Some(Reference::object_of(path)),
-        }
-    }
-
-    /// The object of the API into which `path` leads.
-    pub(crate) fn object_of(path: &Path) -> Object {
-        match path.object {
-            Root::Pod => Object::Pod,
-            Root::Node => Object::Node,
-            Root::Namespace => Object::Namespace,
+            Reference::Path(path) => Some(path.object),
         }
     }
 

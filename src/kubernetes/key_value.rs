@@ -7,32 +7,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::slice::Iter;
 
-/// A line that is not `key="value"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BrokenLine {
-    /// The number of the line; the first line has number 1.
-    pub(crate) number: usize,
-    /// What is wrong with it.
-    pub(crate) reason: &'static str,
-}
-
 /// Reads a `labels` or `annotations` file line by line.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     // A tree that grows entry by entry takes almost twice the memory.
     entries: Vec<(String, String)>,
-    broken: Vec<BrokenLine>,
+    broken: Vec<(usize, &'static str)>,
     lines: usize,
     size: usize,
 }
 
-/// The entries take more memory than the entries of any Kubernetes object: an object is at most 1.5 MiB
-/// in etcd, and its annotations are at most 256 KiB.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more labels or annotations than a Kubernetes object can hold")]
-pub(crate) struct TooLarge;
-
-/// The largest memory of the entries, in bytes. It is enough for 90,000 labels with keys of 24 bytes.
+/// The largest memory of the entries, in bytes. It is enough for 90,000 labels with keys of 24 bytes. An object has at
+/// most 1.5 MiB in etcd, and its annotations at most 256 KiB.
 const SIZE_LIMIT: usize = 13_900_000;
 
 /// The memory of an entry, in bytes: its part of a tree whose nodes are half full, and two allocations
@@ -45,32 +31,48 @@ fn size_of_entry(key: &str, value: &str) -> usize {
 /// The largest number of broken lines that are reported.
 const BROKEN_LIMIT: usize = 10;
 
+/// The letters after a backslash, and the bytes that they stand for.
+const ESCAPES: [(u8, u8); 9] = [
+    (b'a', 0x07),
+    (b'b', 0x08),
+    (b'f', 0x0c),
+    (b'n', b'\n'),
+    (b'r', b'\r'),
+    (b't', b'\t'),
+    (b'v', 0x0b),
+    (b'\\', b'\\'),
+    (b'"', b'"'),
+];
+
 impl Reader {
     /// Reads the next line, without its newline.
     ///
     /// The rules for quoted values are those of Go's `strconv.Unquote`. If two lines have the same key,
     /// the last line wins. Empty lines are skipped.
-    pub(crate) fn line(&mut self, line: &str) -> Result<(), TooLarge> {
+    ///
+    /// # Errors
+    /// The entries are more than any Kubernetes object can hold.
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), &'static str> {
         self.lines += 1;
         match parse_line(line) {
             _ if line.is_empty() => {}
             Ok((key, value)) => {
                 self.size += size_of_entry(key, &value);
                 if self.size > SIZE_LIMIT {
-                    return Err(TooLarge);
+                    return Err("more labels or annotations than a Kubernetes object can hold");
                 }
                 self.entries.push((key.to_owned(), value));
             }
             Err(reason) if self.broken.len() < BROKEN_LIMIT => {
-                self.broken.push(BrokenLine { number: self.lines, reason });
+                self.broken.push((self.lines, reason));
             }
             Err(_) => {}
         }
         Ok(())
     }
 
-    /// The entries, and the first broken lines.
-    pub(crate) fn finish(self) -> (BTreeMap<String, String>, Vec<BrokenLine>) {
+    /// The entries, and the numbers of the first lines that are not `key="value"`, from 1, with what is wrong with each.
+    pub(crate) fn finish(self) -> (BTreeMap<String, String>, Vec<(usize, &'static str)>) {
         (self.entries.into_iter().collect(), self.broken)
     }
 }
@@ -120,19 +122,12 @@ fn unquote(quoted: &str) -> Result<String, &'static str> {
 /// Reads an escape sequence after its backslash, and appends its meaning to `value`.
 fn unescape(bytes: &mut Iter<u8>, value: &mut Vec<u8>) -> Option<()> {
     let byte = match bytes.next()? {
-        b'a' => 0x07,
-        b'b' => 0x08,
-        b'f' => 0x0c,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'v' => 0x0b,
-        same @ (b'\\' | b'"' | b'\'') => *same,
+        b'\'' => b'\'',
         b'x' => number(bytes, 0, 2, 16)?.try_into().ok()?,
         digit @ b'0'..=b'7' => number(bytes, u32::from(digit - b'0'), 2, 8)?.try_into().ok()?,
         b'u' => return push_character(number(bytes, 0, 4, 16)?, value),
         b'U' => return push_character(number(bytes, 0, 8, 16)?, value),
-        _ => return None,
+        letter => ESCAPES.iter().find(|(known, _)| known == letter)?.1,
     };
     value.push(byte);
     Some(())
@@ -154,27 +149,18 @@ fn push_character(code: u32, value: &mut Vec<u8>) -> Option<()> {
 fn quote(value: &str, text: &mut String) {
     text.push('"');
     for character in value.chars() {
-        quote_character(character, text);
+        let escape = ESCAPES.iter().find(|(_, escaped)| char::from(*escaped) == character);
+        let is_literal = matches!(character, ' '..='~') || (!character.is_ascii() && is_printable(character));
+        // Writing to a String cannot fail.
+        let _ = match (escape, u32::from(character)) {
+            (Some((letter, _)), _) => write!(text, "\\{}", char::from(*letter)),
+            _ if is_literal => text.write_char(character),
+            (None, code @ 0..=0x7f) => write!(text, "\\x{code:02x}"),
+            (None, code @ 0x80..=0xffff) => write!(text, "\\u{code:04x}"),
+            (None, code) => write!(text, "\\U{code:08x}"),
+        };
     }
     text.push('"');
-}
-
-fn quote_character(character: char, text: &mut String) {
-    let letter = match character {
-        '\x07' => 'a',
-        '\x08' => 'b',
-        '\x0c' => 'f',
-        '\n' => 'n',
-        '\r' => 'r',
-        '\t' => 't',
-        '\x0b' => 'v',
-        '\\' | '"' => character,
-        ' '..='~' => return text.push(character),
-        _ if !character.is_ascii() && is_printable(character) => return text.push(character),
-        _ => return quote_code(character.into(), text),
-    };
-    text.push('\\');
-    text.push(letter);
 }
 
 /// Whether Go's `strconv.IsPrint` says so of a character that is not ASCII. Kubernetes may be built with an
@@ -182,15 +168,6 @@ fn quote_character(character: char, text: &mut String) {
 fn is_printable(character: char) -> bool {
     // Only at the start of a text does Rust escape a mark that combines.
     [' ', character].iter().collect::<String>().escape_debug().nth(1) == Some(character)
-}
-
-fn quote_code(code: u32, text: &mut String) {
-    // Writing to a String cannot fail.
-    let _ = match code {
-        0..=0x7f => write!(text, "\\x{code:02x}"),
-        0x80..=0xffff => write!(text, "\\u{code:04x}"),
-        _ => write!(text, "\\U{code:08x}"),
-    };
 }
 
 #[cfg(test)]
@@ -204,7 +181,7 @@ mod tests {
         owned.collect()
     }
 
-    fn parse(text: &str) -> (BTreeMap<String, String>, Vec<BrokenLine>) {
+    fn parse(text: &str) -> (BTreeMap<String, String>, Vec<(usize, &'static str)>) {
         let mut reader = Reader::default();
         text.split('\n').for_each(|line| reader.line(line).unwrap());
         reader.finish()
@@ -214,7 +191,7 @@ mod tests {
     fn what_no_object_can_hold_is_refused_and_broken_lines_are_counted_out() {
         let mut reader = Reader::default();
         let lines = (0..1_000_000).map(|number| reader.line(&format!("{number}=\"\"")));
-        assert_eq!(lines.into_iter().find(Result::is_err), Some(Err(TooLarge)));
+        assert!(lines.into_iter().any(|line| line.is_err()));
         let mut reader = Reader::default();
         (0..90_000).for_each(|number| reader.line(&format!("label-{number}=\"value\"")).unwrap());
         assert_eq!(reader.finish().0.len(), 90_000);
@@ -224,7 +201,7 @@ mod tests {
     fn reason(line: &str) -> &'static str {
         let (map, broken) = parse(line);
         assert!(map.is_empty(), "{map:?}");
-        broken[0].reason
+        broken[0].1
     }
 
     #[test]
@@ -257,7 +234,7 @@ mod tests {
     fn good_lines_count_and_broken_ones_are_reported() {
         let (map_read, broken) = parse("a=\"1\"\nb=2\n\nc=\"3\"\nd=\"4\n");
         assert_eq!(map_read, map(&[("a", "1"), ("c", "3")]));
-        assert_eq!(broken.iter().map(|line| line.number).collect::<Vec<_>>(), [2, 5]);
+        assert_eq!(broken.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 5]);
     }
 
     #[test]

@@ -28,26 +28,27 @@ const ALLOCATION: usize = 16;
 /// The allocation for the first entry of a map: a node of 11 entries (`B` in Rust's `btree/node.rs`).
 const NODE: usize = 11 * size_of::<(String, Value)>();
 
-/// Large lists and maps that introspod does not read: the key of each, and the key of its parent. Arrays
-/// do not count: the parent of `env` is `containers`.
-const NEVER_READ: [(&str, &str); 16] = [
-    ("metadata", "managedFields"),
-    ("spec", "volumes"),
-    ("spec", "affinity"),
-    ("spec", "tolerations"),
-    ("spec", "topologySpreadConstraints"),
-    ("containers", "env"),
-    ("containers", "envFrom"),
-    ("containers", "volumeMounts"),
-    ("initContainers", "env"),
-    ("initContainers", "envFrom"),
-    ("initContainers", "volumeMounts"),
-    ("ephemeralContainers", "env"),
-    ("ephemeralContainers", "envFrom"),
-    ("ephemeralContainers", "volumeMounts"),
-    ("status", "conditions"),
-    ("status", "images"),
-];
+/// An object of the API that has fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Object {
+    Pod,
+    /// The container in the Pod object's spec.
+    ContainerSpec,
+    /// The container's status in the Pod object.
+    ContainerStatus,
+    Node,
+    /// The pod's Namespace.
+    Namespace,
+    /// The Namespace `kube-system`, whose UID identifies the cluster.
+    KubeSystem,
+}
+
+impl Object {
+    /// Whether it is part of the Pod object.
+    pub(crate) fn is_in_pod(self) -> bool {
+        matches!(self, Object::Pod | Object::ContainerSpec | Object::ContainerStatus)
+    }
+}
 
 /// The bytes are not a valid object.
 #[derive(Debug, thiserror::Error)]
@@ -188,50 +189,41 @@ impl<'de> Visitor<'de> for Builder<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        let mut open = self.tails.to_vec();
-        let compared: Vec<&str> = open.iter().filter_map(|tail| tail.first()?.compared()).collect();
-        let has_numbers = open.iter().any(|tail| matches!(tail.first(), Some(Segment::Key(_))));
-        for number in 0.. {
-            let number = number.to_string();
-            let is_element = |segment: &Segment| match segment {
-                Segment::Key(key) => *key == number,
-                Segment::Element { .. } => true,
-            };
-            let tails: Vec<&[Segment]> = open.iter().filter_map(|tail| next(tail, is_element)).collect();
+        let mut steps: Vec<_> = self.tails.iter().filter_map(|tail| tail.split_first()).collect();
+        let compared: Vec<&str> = steps.iter().filter_map(|(step, _)| step.compared()).collect();
+        loop {
+            // An element of a number is known before it is read, one with a value only after it.
+            let can_lead =
+                |step: &Segment| step.compared().is_some() || step.leads_to(list.len(), &Value::Null);
+            let tails: Vec<_> =
+                steps.iter().filter(|(step, _)| can_lead(step)).map(|(_, rest)| *rest).collect();
             let before = self.left.get();
             let builder = Builder { tails: &tails, compared: &compared, ..self };
-            let Some(mut item) = items.next_element_seed(builder)? else { break };
-            let is_asked_for = open.iter().any(|tail| match tail.first() {
-                Some(Segment::Key(key)) => *key == number,
-                Some(element) => element.matches(&item),
-                None => false,
-            });
-            if !self.is_whole && !is_asked_for {
-                self.left.set(before);
-                item = Value::Null;
-                if !has_numbers {
-                    continue;
+            let Some(mut item) = items.next_element_seed(builder)? else { return Ok(list.into()) };
+            if !self.is_whole {
+                let count = steps.len();
+                // Only the first element that matches counts.
+                steps.retain(|(step, _)| !step.leads_to(list.len(), &item));
+                if steps.len() == count {
+                    self.left.set(before);
+                    item = Value::Null;
                 }
             }
             if list.len() == list.capacity() {
                 // The capacity doubles, and is at least 4 (`RawVec` in Rust's `alloc`).
                 self.charge(ALLOCATION + size_of::<Value>() * list.len().max(4))?;
             }
-            if !self.is_whole {
-                // Only the first element that matches counts.
-                open.retain(|tail| !tail.first().is_some_and(|segment| segment.matches(&item)));
-            }
             list.push(item);
         }
-        Ok(list.into())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let is_member = |segment: &Segment| matches!(segment, Segment::Key(member) if *member == key);
-            let tails: Vec<&[Segment]> = self.tails.iter().filter_map(|tail| next(tail, is_member)).collect();
-            let is_whole = self.is_whole && !NEVER_READ.contains(&(self.parent, key.as_str()));
+            let steps = self.tails.iter().filter_map(|tail| tail.split_first());
+            let is_member = |step: &Segment| matches!(step, Segment::Key(member) if *member == key);
+            let tails: Vec<_> = steps.filter(|(step, _)| is_member(step)).map(|(_, rest)| rest).collect();
+            let is_whole = self.is_whole && !is_never_read(self.parent, &key);
             if !is_whole && tails.is_empty() && !self.compared.contains(&key.as_str()) {
                 entries.next_value::<IgnoredAny>()?;
                 continue;
@@ -247,10 +239,18 @@ impl<'de> Visitor<'de> for Builder<'_> {
     }
 }
 
-/// The rest of a path after its first segment, if that leads there.
-fn next<'a>(tail: &&'a [Segment], leads_there: impl Fn(&Segment) -> bool) -> Option<&'a [Segment]> {
-    let (first, rest) = tail.split_first()?;
-    leads_there(first).then_some(rest)
+/// Whether introspod never reads the entry `key` of the map `parent`, unless a path names it: they are large. Arrays do
+/// not count: the parent of `env` is `containers`.
+fn is_never_read(parent: &str, key: &str) -> bool {
+    match parent {
+        "metadata" => key == "managedFields",
+        "spec" => matches!(key, "volumes" | "affinity" | "tolerations" | "topologySpreadConstraints"),
+        "containers" | "initContainers" | "ephemeralContainers" => {
+            matches!(key, "env" | "envFrom" | "volumeMounts")
+        }
+        "status" => matches!(key, "conditions" | "images"),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

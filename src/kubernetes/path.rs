@@ -7,13 +7,7 @@
 
 use serde_json::Value as Json;
 
-/// An object of the API into which a path leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Root {
-    Pod,
-    Node,
-    Namespace,
-}
+use super::object::Object;
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,38 +21,23 @@ pub(crate) enum Segment {
 /// A path to a scalar in an object of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
-    pub(crate) object: Root,
+    pub(crate) object: Object,
     /// At least two: the first is `metadata`, `spec` or `status`.
     pub(crate) segments: Vec<Segment>,
     text: String,
 }
 
-/// A text is not a path. No message contains the text, which may be a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PathError {
-    #[error("a path names something below metadata, spec or status, as pod.spec.priorityClassName")]
-    Short,
-    #[error("a path has a key after each dot; a key with other characters is written ['KEY']")]
-    Key,
-    #[error("an element of a list is written .[KEY=VALUE] or .0; with other characters .[KEY='VALUE']")]
-    Element,
-}
-
 /// A scalar as text, and whether it is a number.
 pub(crate) type Scalar = (String, bool);
 
-/// There is no scalar at the end of a path.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Missing {
-    #[error("no such member: {0}")]
-    Member(String),
-    #[error("no such element: {0}")]
-    Element(String),
-    #[error("it is an object or a list, not a single value; continue the path")]
-    NotAScalar,
-}
+// A text is not a path. No message contains the text, which may be a secret.
+const SHORT: &str = "a path names something below metadata, spec or status, as pod.spec.priorityClassName";
+const KEY: &str = "a path has a key after each dot; a key with other characters is written ['KEY']";
+const ELEMENT: &str =
+    "an element of a list is written .[KEY=VALUE] or .0; with other characters .[KEY='VALUE']";
 
-const ROOTS: [(&str, Root); 3] = [("pod", Root::Pod), ("node", Root::Node), ("namespace", Root::Namespace)];
+const OBJECTS: [(&str, Object); 3] =
+    [("pod", Object::Pod), ("node", Object::Node), ("namespace", Object::Namespace)];
 const TOP: [&str; 3] = ["metadata", "spec", "status"];
 
 impl Path {
@@ -71,8 +50,8 @@ impl Path {
     ///
     /// # Errors
     /// A segment is not valid, or there are too few.
-    pub(crate) fn parse(text: &str) -> Result<Self, PathError> {
-        let (object, top, mut rest) = split(text).ok_or(PathError::Short)?;
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let (object, top, mut rest) = split(text).ok_or(SHORT)?;
         let mut segments = vec![Segment::Key(top.to_owned())];
         while !rest.is_empty() {
             let (segment, after) = segment(rest)?;
@@ -80,38 +59,32 @@ impl Path {
             rest = after;
         }
         if segments.len() < 2 {
-            return Err(PathError::Short);
+            return Err(SHORT);
         }
         Ok(Path { object, segments, text: text.to_owned() })
     }
 
     /// Whether the value may be a secret: what is below `env`, `args` or `command` in a spec.
     pub(crate) fn is_private(&self) -> bool {
-        let is_spec = self.segments.first() == Some(&Segment::Key("spec".to_owned()));
+        let is = |segment: &Segment, names: &[&str]| matches!(segment, Segment::Key(key) if names.contains(&&**key));
         // The keys of a node selector are labels.
-        let is_secret = |pair: &[Segment]| match pair {
-            [Segment::Key(before), Segment::Key(key)] if before != "nodeSelector" => is_secret(key),
-            [Segment::Element { .. }, Segment::Key(key)] => is_secret(key),
-            _ => false,
-        };
-        is_spec && self.segments.windows(2).any(is_secret)
+        let is_secret =
+            |pair: &[Segment]| is(&pair[1], &["env", "args", "command"]) && !is(&pair[0], &["nodeSelector"]);
+        is(&self.segments[0], &["spec"]) && self.segments.windows(2).any(is_secret)
     }
 
     /// Whether the API may lack the value during the pod's first second, and then has it.
     pub(crate) fn is_late(&self) -> bool {
         const LATE: [&str; 6] = ["podIP", "podIPs", "hostIP", "hostIPs", "startTime", "containerStatuses"];
-        let (Some(Segment::Key(top)), Some(Segment::Key(key))) =
-            (self.segments.first(), self.segments.get(1))
-        else {
-            return false;
-        };
-        self.object == Root::Pod && top == "status" && LATE.contains(&key.as_str())
+        let is_status = |top: &str, key: &str| top == "status" && LATE.contains(&key);
+        self.object == Object::Pod
+            && matches!(&self.segments[..], [Segment::Key(top), Segment::Key(key), ..] if is_status(top, key))
     }
 
     /// The container whose status it names.
     pub(crate) fn container(&self) -> Option<&str> {
-        match self.segments.get(..3)? {
-            [_, Segment::Key(list), Segment::Element { key, value }]
+        match &self.segments[..] {
+            [_, Segment::Key(list), Segment::Element { key, value }, ..]
                 if list == "containerStatuses" && key == "name" =>
             {
                 Some(value)
@@ -124,17 +97,20 @@ impl Path {
     ///
     /// # Errors
     /// What is missing.
-    pub(crate) fn resolve(&self, object: &Json) -> Result<Scalar, Missing> {
+    pub(crate) fn resolve(&self, object: &Json) -> Result<Scalar, String> {
         let mut value = object;
         for segment in &self.segments {
-            value = segment.step(value)?;
+            // A null is no value, as for Kubernetes.
+            let found = segment.step(value).filter(|found| !found.is_null());
+            value = found.ok_or_else(|| match segment {
+                Segment::Key(key) if value.is_array() => format!("no such element: {key}"),
+                Segment::Key(key) => format!("no such member: {key}"),
+                Segment::Element { key, value } => format!("no such element: [{key}={value}]"),
+            })?;
         }
-        scalar(value).map(|text| (text, value.is_number())).ok_or(Missing::NotAScalar)
+        let text = scalar(value).ok_or("it is an object or a list, not a single value; continue the path")?;
+        Ok((text, value.is_number()))
     }
-}
-
-fn is_secret(key: &str) -> bool {
-    ["env", "args", "command"].contains(&key)
 }
 
 impl std::fmt::Display for Path {
@@ -144,21 +120,15 @@ impl std::fmt::Display for Path {
 }
 
 impl Segment {
-    fn step<'a>(&self, value: &'a Json) -> Result<&'a Json, Missing> {
-        let found = match (self, value) {
-            (Segment::Key(key), Json::Object(map)) => map.get(key),
-            (Segment::Key(key), Json::Array(list)) => {
-                let element = key.parse::<usize>().ok().and_then(|number| list.get(number));
-                return element.ok_or_else(|| Missing::Element(key.clone()));
+    fn step<'a>(&self, value: &'a Json) -> Option<&'a Json> {
+        match (self, value) {
+            (_, Json::Array(list)) => {
+                let mut elements = list.iter().enumerate();
+                elements.find(|(number, element)| self.leads_to(*number, element)).map(|(_, element)| element)
             }
-            (Segment::Element { .. }, Json::Array(list)) => list.iter().find(|element| self.matches(element)),
+            (Segment::Key(key), value) => value.get(key),
             _ => None,
-        };
-        // A null is no value, as for Kubernetes.
-        found.filter(|found| !found.is_null()).ok_or_else(|| match self {
-            Segment::Key(key) => Missing::Member(key.clone()),
-            Segment::Element { key, value } => Missing::Element(format!("[{key}={value}]")),
-        })
+        }
     }
 
     /// The member of an element that decides whether it is the step to it.
@@ -169,12 +139,14 @@ impl Segment {
         }
     }
 
-    /// Whether this is the step to `element` of a list.
-    pub(crate) fn matches(&self, element: &Json) -> bool {
+    /// Whether this is the step to `element`, which has this number in a list.
+    pub(crate) fn leads_to(&self, number: usize, element: &Json) -> bool {
         match self {
-            Segment::Key(_) => false,
-            Segment::Element { key, value } if key.is_empty() => scalar(element).as_ref() == Some(value),
-            Segment::Element { key, value } => scalar(&element[key]).as_ref() == Some(value),
+            Segment::Key(key) => key.parse() == Ok(number),
+            Segment::Element { key, value } => {
+                let compared = if key.is_empty() { element } else { &element[key] };
+                scalar(compared).as_ref() == Some(value)
+            }
         }
     }
 }
@@ -189,46 +161,48 @@ fn scalar(value: &Json) -> Option<String> {
 }
 
 /// The object, the member below it, and the rest.
-fn split(text: &str) -> Option<(Root, &str, &str)> {
+fn split(text: &str) -> Option<(Object, &str, &str)> {
     let (name, rest) = text.split_once('.')?;
-    let (_, object) = *ROOTS.iter().find(|(root, _)| *root == name)?;
-    let end = rest.find(['.', '[']).unwrap_or(rest.len());
-    let (top, rest) = rest.split_at(end);
+    let (_, object) = *OBJECTS.iter().find(|(known, _)| *known == name)?;
+    let (top, rest) = split_key(rest);
     TOP.contains(&top).then_some((object, top, rest))
 }
 
+/// The text before the next `.` or `[`, and the rest.
+fn split_key(text: &str) -> (&str, &str) {
+    text.split_at(text.find(['.', '[']).unwrap_or(text.len()))
+}
+
 /// The first segment of `text`, and what follows it.
-fn segment(text: &str) -> Result<(Segment, &str), PathError> {
+fn segment(text: &str) -> Result<(Segment, &str), &'static str> {
     if let Some(rest) = text.strip_prefix("['") {
-        let (key, rest) = rest.split_once("']").ok_or(PathError::Key)?;
+        let (key, rest) = rest.split_once("']").ok_or(KEY)?;
         return Ok((Segment::Key(key.to_owned()), rest));
     }
-    let rest = text.strip_prefix('.').ok_or(PathError::Key)?;
+    let rest = text.strip_prefix('.').ok_or(KEY)?;
     if let Some(rest) = rest.strip_prefix('[') {
-        return element(rest);
+        return element(rest).ok_or(ELEMENT);
     }
-    let end = rest.find(['.', '[']).unwrap_or(rest.len());
-    let (key, rest) = rest.split_at(end);
-    let is_key = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if key.is_empty() || !key.bytes().all(is_key) {
-        return Err(PathError::Key);
+    let (key, rest) = split_key(rest);
+    if key.is_empty() || !is_key(key) {
+        return Err(KEY);
     }
     Ok((Segment::Key(key.to_owned()), rest))
 }
 
 /// `KEY=VALUE]` or `KEY='VALUE']`, and what follows it.
-fn element(text: &str) -> Result<(Segment, &str), PathError> {
-    let (key, rest) = text.split_once('=').ok_or(PathError::Element)?;
+fn element(text: &str) -> Option<(Segment, &str)> {
+    let (key, rest) = text.split_once('=')?;
     let (value, rest) = match rest.strip_prefix('\'') {
         Some(quoted) => quoted.split_once("']"),
         None => rest.split_once(']'),
-    }
-    .ok_or(PathError::Element)?;
-    let is_key = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if !key.bytes().all(is_key) || value.contains('\'') {
-        return Err(PathError::Element);
-    }
-    Ok((Segment::Element { key: key.to_owned(), value: value.to_owned() }, rest))
+    }?;
+    let segment = Segment::Element { key: key.to_owned(), value: value.to_owned() };
+    (is_key(key) && !value.contains('\'')).then_some((segment, rest))
+}
+
+fn is_key(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 #[cfg(test)]
@@ -295,14 +269,15 @@ mod tests {
         assert_eq!(resolve("pod.spec.list.[port=80].name").unwrap(), "a");
         assert_eq!(resolve("pod.spec.list.1.port").unwrap(), "1");
         assert_eq!(resolve("pod.spec.words.[=y]").unwrap(), "y");
-        assert_eq!(resolve("pod.spec.none").unwrap_err(), Missing::Member("none".to_owned()));
-        assert_eq!(resolve("pod.spec.n.x").unwrap_err(), Missing::Member("x".to_owned()));
-        assert_eq!(resolve("pod.spec.list.9.x").unwrap_err(), Missing::Element("9".to_owned()));
-        assert_eq!(resolve("pod.spec.list.name").unwrap_err(), Missing::Element("name".to_owned()));
+        assert_eq!(resolve("pod.spec.none").unwrap_err(), "no such member: none");
+        assert_eq!(resolve("pod.spec.n.x").unwrap_err(), "no such member: x");
+        assert_eq!(resolve("pod.spec.list.9.x").unwrap_err(), "no such element: 9");
+        assert_eq!(resolve("pod.spec.list.name").unwrap_err(), "no such element: name");
         let missing = resolve("pod.spec.list.[name=z].x").unwrap_err();
-        assert_eq!(missing, Missing::Element("[name=z]".to_owned()));
-        assert_eq!(resolve("pod.spec.list").unwrap_err(), Missing::NotAScalar);
-        assert_eq!(resolve("pod.spec.list.0").unwrap_err(), Missing::NotAScalar);
+        assert_eq!(missing, "no such element: [name=z]");
+        for path in ["pod.spec.list", "pod.spec.list.0"] {
+            assert!(resolve(path).unwrap_err().contains("not a single value"), "{path}");
+        }
     }
 
     #[test]

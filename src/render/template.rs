@@ -215,11 +215,10 @@ impl FileTemplate {
         limit: usize,
     ) -> Result<(Vec<u8>, bool), Vec<TemplateError>> {
         let lookup = run.lookup();
-        let rendered = self.template.render(&lookup, stays, limit, &mut Vec::new());
         let file = || self.name.clone();
-        if rendered.is_too_long {
+        let Some(rendered) = self.template.render(&lookup, stays, limit, &mut Vec::new()) else {
             return Err(vec![TemplateError::TooLong { file: file() }]);
-        }
+        };
         let error = |unknown: &Unknown| TemplateError::Unknown {
             file: file(),
             line: unknown.line,

@@ -258,7 +258,7 @@ fn refuse(object: Object, note: &Note, paths: &[Path], facts: &mut Facts) {
     let is_its = |other: Object| other == object || (object == Object::Pod && other.is_in_pod());
     let about = Field::all().filter(|field| field.object().is_some_and(is_its)).collect();
     let note = Note { about, ..note.clone() };
-    for path in paths.iter().filter(|path| Reference::object_of(path) == object) {
+    for path in paths.iter().filter(|path| path.object == object) {
         facts.add_path(path.clone(), Err(note.clone()));
     }
     facts.add(Source::Api, note);

@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 
 use crate::facts::field::{Field, Kind, Object, Source};
 use crate::facts::owner::Ownership;
-use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
 use crate::facts::{Facts, Note, Report, Value};
 use crate::kubernetes::object::{self, ObjectError};
@@ -76,9 +75,9 @@ fn drop_wrong_name(pod: &Json, source: Source, facts: &mut Facts) {
 
 /// Adds what an object has at those of `paths` that lead into it.
 pub(crate) fn read_paths(object: Object, json: &Json, paths: &[Path], facts: &mut Facts) {
-    for path in paths.iter().filter(|path| Reference::object_of(path) == object) {
+    for path in paths.iter().filter(|path| path.object == object) {
         let found = path.resolve(json);
-        facts.add_path(path.clone(), found.map_err(|missing| Note::new(missing.to_string(), false)));
+        facts.add_path(path.clone(), found.map_err(|missing| Note::new(missing, false)));
     }
 }
 

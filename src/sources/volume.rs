@@ -308,8 +308,8 @@ fn read_map(field: Field, path: &dyn Fn() -> String, file: impl Read, report: &m
     let (mut map, broken) = reader.finish();
     // A file with a broken line may be that of one label: it is no proof that the pod has no others.
     let is_whole = broken.is_empty();
-    for line in broken {
-        let why = format!("{}: line {}: {}; the other lines are used", path(), line.number, line.reason);
+    for (number, reason) in broken {
+        let why = format!("{}: line {number}: {reason}; the other lines are used", path());
         report.broken_field(field, why);
     }
     if field == Field::ANNOTATIONS {

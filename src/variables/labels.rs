@@ -1,6 +1,5 @@
 //! Labels and annotations as variables: `POD_LABEL_…` and `POD_ANNOTATION_…`.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::facts::field::{Field, Source};
@@ -52,32 +51,40 @@ impl Map {
 
     /// Adds a variable for each entry. If several keys give the same name, the first key wins.
     pub(crate) fn add(self, entries: &Entries, variables: &mut Variables) {
-        let mut with_nul = LeftOut::default();
-        let mut colliding = LeftOut::default();
-        let mut named: Vec<(String, &str)> = Vec::with_capacity(entries.len());
-        for (key, (value, _)) in entries {
-            let name = self.name_of(key);
-            if value.contains('\0') { with_nul.add(|| name) } else { named.push((name, key)) }
-        }
+        let named = entries.keys().map(|key| (self.name_of(key), *key));
+        let (with_nul, mut named): (Vec<_>, Vec<_>) =
+            named.partition(|(_, key)| entries[key].0.contains('\0'));
         // Stable, so the first key stays the first.
         named.sort_by(|one, other| one.0.cmp(&other.0));
+        let mut colliding = Vec::new();
         named.dedup_by(|next, first| {
             let is_same = next.0 == first.0;
             if is_same {
-                colliding.add(|| format!("{:?} ({} is {:?})", next.1, first.0, first.1));
+                colliding.push((next.1, first.1));
             }
             is_same
         });
         let variables_of = named.into_iter().map(|(name, key)| {
             let (value, source) = entries[key];
-            let variable = Variable::new(value.to_owned(), Cow::Borrowed(source.name()));
+            let variable = Variable::new(value.to_owned(), source.name());
             (name, Variable { map: Some(self), ..variable })
         });
         // A tree that grows entry by entry takes almost twice the memory.
         variables.append(&mut variables_of.collect());
-        let with_nul = with_nul.warning(self, "a variable cannot contain NUL");
-        let colliding = colliding.warning(self, "another key has the same name as a variable");
+        let names = with_nul.iter().take(NAMED).map(|(name, _)| name.clone()).collect();
+        let with_nul = self.left_out(with_nul.len(), names, "a variable cannot contain NUL");
+        let pair = |(next, first): &(&str, &str)| format!("{next:?} ({} is {first:?})", self.name_of(first));
+        let names = colliding.iter().take(NAMED).map(pair).collect();
+        let why = "another key has the same name as a variable";
+        let colliding = self.left_out(colliding.len(), names, why);
         variables.warnings.extend(with_nul.into_iter().chain(colliding));
+    }
+
+    /// One warning about `count` entries that do not become variables, which names the first of them.
+    fn left_out(self, count: usize, names: Vec<String>, why: &str) -> Option<String> {
+        let noun = if count == 1 { "" } else { "s" };
+        let (entry, names) = (self.entry(), several(&names, count));
+        (count > 0).then(|| format!("left out {count} {entry}{noun}, because {why}: {names}"))
     }
 
     /// The name of the variable for `key`: upper case, with `_` for every character outside `[A-Z0-9]`.
@@ -89,33 +96,6 @@ impl Map {
             _ => '_',
         }));
         name
-    }
-}
-
-/// Keys that do not become variables.
-#[derive(Default)]
-struct LeftOut {
-    count: usize,
-    /// The first few.
-    named: Vec<String>,
-}
-
-impl LeftOut {
-    fn add(&mut self, name: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.named.len() < NAMED {
-            self.named.push(name());
-        }
-    }
-
-    /// One warning for all of them.
-    fn warning(&self, map: Map, why: &str) -> Option<String> {
-        if self.count == 0 {
-            return None;
-        }
-        let noun = if self.count == 1 { "" } else { "s" };
-        let (count, entry, named) = (self.count, map.entry(), several(&self.named, self.count));
-        Some(format!("left out {count} {entry}{noun}, because {why}: {named}"))
     }
 }
 

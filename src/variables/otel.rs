@@ -24,17 +24,20 @@ const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// (`_MAX_LENGTH` in `opentelemetry-resources/src/detectors/EnvDetector.ts`).
 const VALUE_LIMIT: usize = 255;
 
-/// The kinds of workload for which the conventions have an attribute, and those after which only the service is
-/// called.
+/// The kinds of workload for which the conventions have an attribute, and those whose name only becomes the
+/// service's.
 const WORKLOADS: [&str; 6] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob"];
 const NAMING: [&str; 2] = ["Rollout", "DeploymentConfig"];
 /// Knative makes a Deployment for each revision. This label names the service of all of them.
 const KNATIVE_LABEL: &str = "serving.knative.dev/service";
 
-/// The longest attribute with its name and the longest variable, in bytes, encoded. The kernel allows 128 KiB for one variable, and
-/// annotations have at most 256 KiB.
+/// The longest attribute with its name and the longest variable, in bytes, encoded. The kernel allows 128 KiB for one
+/// variable, and annotations have at most 256 KiB.
 const ATTRIBUTE_LIMIT: usize = 1 << 10;
 const VARIABLE_LIMIT: usize = 32 << 10;
+
+/// The attributes by name, each with its value and its source.
+type Attributes = BTreeMap<String, (String, Source)>;
 
 /// The fields that `--otel` uses.
 pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
@@ -47,13 +50,12 @@ pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
         Field::LABELS,
         Field::ANNOTATIONS,
     ];
-    let mut attributes = Attributes::new(facts);
-    attributes.add_what_is_said();
+    let explicit = explicit(facts);
     // The image is needed only for the version.
-    if !attributes.known.contains_key("service.version") {
+    if !explicit.contains_key("service.version") {
         fields.push(Field::CONTAINER_IMAGE);
     }
-    if !attributes.known.contains_key("service.name") {
+    if !explicit.contains_key("service.name") {
         fields.push(Field::WORKLOAD_NAME);
     }
     fields
@@ -72,9 +74,9 @@ pub(crate) fn variables(
         warnings.push(format!("{ATTRIBUTES} stays as it is set: it is not UTF-8"));
         return Vec::new();
     };
-    let mut attributes = Attributes::of(facts);
-    attributes.retain(|name, attribute| {
-        let fits = pair(name, &attribute.value).len() <= ATTRIBUTE_LIMIT;
+    let mut attributes = attributes(facts);
+    attributes.retain(|name, (value, _)| {
+        let fits = pair(name, value).len() <= ATTRIBUTE_LIMIT;
         if !fits {
             warnings.push(format!("{ATTRIBUTES}: {name} is left out: it is longer than 1 KiB"));
         }
@@ -92,10 +94,18 @@ pub(crate) fn variables(
     for name in names(set) {
         attributes.remove(name);
     }
-    let service_name = attributes.get("service.name").and_then(|name| name.as_variable(warnings));
-    let service_name = service_name.map(|variable| (SERVICE_NAME.to_owned(), variable));
-    let merged = merge(set, &attributes, warnings).map(|variable| (ATTRIBUTES.to_owned(), variable));
-    merged.into_iter().chain(service_name).collect()
+    let mut variables = Vec::new();
+    if let Some((value, source)) = attributes.get("service.name") {
+        if value.contains('\0') {
+            warnings.push(format!(
+                "{SERVICE_NAME} is left out: its value contains NUL, which no variable can contain"
+            ));
+        } else {
+            variables.push((SERVICE_NAME.to_owned(), Variable::new(value.clone(), source.name())));
+        }
+    }
+    variables.extend(merge(set, &attributes, warnings).map(|merged| (ATTRIBUTES.to_owned(), merged)));
+    variables
 }
 
 fn why_no_name(facts: &Facts) -> String {
@@ -120,161 +130,117 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').filter_map(|pair| Some(pair.split_once('=')?.0.trim()))
 }
 
-/// The attributes that are set, followed by those that are not.
-fn merge(
-    set: &str,
-    attributes: &BTreeMap<String, Attribute>,
-    warnings: &mut Vec<String>,
-) -> Option<Variable> {
-    let set = Some(set.trim_end_matches([',', ' '])).filter(|set| !set.is_empty());
-    let pairs = that_fit(set.unwrap_or_default().len(), attributes, warnings);
-    if pairs.is_empty() {
-        return None;
-    }
-    let sources = pairs.keys().map(|name| attributes[*name].source);
-    let sources: BTreeSet<&str> = sources.chain(set.map(|_| Source::Environment.name())).collect();
-    let sources: Vec<&str> = sources.into_iter().collect();
-    let pairs: Vec<String> = set.map(str::to_owned).into_iter().chain(pairs.into_values()).collect();
-    Some(Variable::new(pairs.join(","), sources.join(",")))
-}
-
-/// The encoded attributes that a variable of `length` bytes has room for.
-fn that_fit<'a>(
-    mut length: usize,
-    attributes: &'a BTreeMap<String, Attribute>,
-    warnings: &mut Vec<String>,
-) -> BTreeMap<&'a str, String> {
+/// The attributes that are set, followed by those of `attributes` that there is room for.
+fn merge(set: &str, attributes: &Attributes, warnings: &mut Vec<String>) -> Option<Variable> {
+    let set = set.trim_end_matches([',', ' ']);
     // What an author adds does not displace what a pod has anyway.
     let is_own = |name: &str| ["service.", "k8s.", "container."].iter().any(|group| name.starts_with(group));
     let (own, added): (Vec<_>, Vec<_>) = attributes.iter().partition(|(name, _)| is_own(name));
-    let mut pairs = BTreeMap::new();
-    for (name, attribute) in own.into_iter().chain(added) {
-        let pair = pair(name, &attribute.value);
+    let mut length = set.len();
+    let (mut pairs, mut sources) = (BTreeMap::new(), BTreeSet::new());
+    for (name, (value, source)) in own.into_iter().chain(added) {
+        let pair = pair(name, value);
         if length + pair.len() >= VARIABLE_LIMIT {
             warnings
                 .push(format!("{ATTRIBUTES}: {name} is left out: the variable would be longer than 32 KiB"));
             continue;
         }
-        if pair.len() > encode(name).len() + 1 + VALUE_LIMIT {
+        if encode(value).len() > VALUE_LIMIT {
             warnings.push(format!(
                 "{ATTRIBUTES}: {name} is longer than {VALUE_LIMIT} characters, so the JavaScript SDK drops all attributes"
             ));
         }
         length += pair.len() + 1;
-        pairs.insert(name.as_str(), pair);
+        pairs.insert(name, pair);
+        sources.insert(source.name());
     }
-    pairs
+    if pairs.is_empty() {
+        return None;
+    }
+    let mut texts: Vec<&str> = pairs.values().map(String::as_str).collect();
+    if !set.is_empty() {
+        texts.insert(0, set);
+        sources.insert(Source::Environment.name());
+    }
+    let sources: Vec<&str> = sources.into_iter().collect();
+    Some(Variable::new(texts.join(","), sources.join(",")))
 }
 
-/// An attribute's value and the name of its source.
-#[derive(Debug)]
-struct Attribute {
-    value: String,
-    source: &'static str,
+/// All attributes that `facts` give, in the order of precedence of the semantic conventions.
+fn attributes(facts: &Facts) -> Attributes {
+    let mut attributes = explicit(facts);
+    for (name, field) in [
+        ("k8s.pod.name", Field::POD_NAME),
+        ("k8s.pod.uid", Field::POD_UID),
+        ("k8s.namespace.name", Field::POD_NAMESPACE),
+        ("k8s.node.name", Field::NODE_NAME),
+        ("k8s.container.name", Field::CONTAINER_NAME),
+        ("container.id", Field::CONTAINER_ID),
+        ("service.namespace", Field::POD_NAMESPACE),
+    ] {
+        add(&mut attributes, name, text(facts, field));
+    }
+    add_workload(&mut attributes, facts);
+    // The name of a pod of a workload is not used: every pod would be a service of its own.
+    if facts.ownership.as_ref().is_some_and(Ownership::is_named_alone) {
+        add(&mut attributes, "service.name", text(facts, Field::POD_NAME));
+    }
+    for (name, field, value) in [
+        ("service.version", Field::CONTAINER_IMAGE, facts.text(Field::CONTAINER_IMAGE).and_then(version_of)),
+        ("service.instance.id", Field::POD_NAME, instance_id(facts)),
+    ] {
+        let value = value.as_deref();
+        add(&mut attributes, name, text(facts, field).and_then(|(_, source)| Some((value?, source))));
+    }
+    attributes
 }
 
-impl Attribute {
-    fn as_variable(&self, warnings: &mut Vec<String>) -> Option<Variable> {
-        if self.value.contains('\0') {
-            warnings.push(format!(
-                "{SERVICE_NAME} is left out: its value contains NUL, which no variable can contain"
-            ));
-            return None;
+/// The attributes in the pod's annotations, then those in its well-known labels.
+fn explicit(facts: &Facts) -> Attributes {
+    let mut attributes = Attributes::new();
+    for (key, found) in facts.entries(Field::ANNOTATIONS, ANNOTATION).0 {
+        if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
+            add(&mut attributes, name, Some(found));
         }
-        Some(Variable::new(self.value.clone(), self.source))
+    }
+    for name in NAME_LABELS {
+        add(&mut attributes, "service.name", label(facts, name));
+    }
+    add(&mut attributes, "service.version", label(facts, VERSION_LABEL));
+    attributes
+}
+
+/// Adds the attribute of the workload, and the service's name that follows from it.
+fn add_workload(attributes: &mut Attributes, facts: &Facts) {
+    let is_known = facts.ownership.as_ref().is_none_or(Ownership::is_of_kubernetes);
+    let kind = facts.text(Field::WORKLOAD_KIND).filter(|_| is_known).unwrap_or_default();
+    let workload = text(facts, Field::WORKLOAD_NAME);
+    if WORKLOADS.contains(&kind) {
+        add(attributes, &format!("k8s.{}.name", kind.to_ascii_lowercase()), workload);
+    }
+    if kind == "Deployment" {
+        add(attributes, "service.name", label(facts, KNATIVE_LABEL));
+    }
+    if WORKLOADS.contains(&kind) || NAMING.contains(&kind) {
+        add(attributes, "service.name", workload);
     }
 }
 
-/// Collects attributes. The first value of each wins.
-struct Attributes<'a> {
-    facts: &'a Facts,
-    known: BTreeMap<String, Attribute>,
+/// Adds the attribute `name`, unless it exists or the value is empty.
+fn add(attributes: &mut Attributes, name: &str, found: Option<(&str, Source)>) {
+    if let Some((value, source)) = found.filter(|(value, _)| !value.is_empty()) {
+        attributes.entry(name.to_owned()).or_insert_with(|| (value.to_owned(), source));
+    }
 }
 
-impl<'a> Attributes<'a> {
-    fn new(facts: &'a Facts) -> Self {
-        Attributes { facts, known: BTreeMap::new() }
-    }
+fn text(facts: &Facts, field: Field) -> Option<(&str, Source)> {
+    facts.get(field).and_then(|fact| Some((fact.value.text()?, fact.source)))
+}
 
-    /// All attributes that `facts` give, in the order of precedence of the semantic conventions.
-    fn of(facts: &'a Facts) -> BTreeMap<String, Attribute> {
-        let mut attributes = Attributes::new(facts);
-        attributes.add_what_is_said();
-        for (name, field) in [
-            ("k8s.pod.name", Field::POD_NAME),
-            ("k8s.pod.uid", Field::POD_UID),
-            ("k8s.namespace.name", Field::POD_NAMESPACE),
-            ("k8s.node.name", Field::NODE_NAME),
-            ("k8s.container.name", Field::CONTAINER_NAME),
-            ("container.id", Field::CONTAINER_ID),
-            ("service.namespace", Field::POD_NAMESPACE),
-        ] {
-            attributes.add_text(name, field);
-        }
-        attributes.add_workload();
-        // The name of a pod of a workload is not used: every pod would be a service of its own.
-        if facts.ownership.as_ref().is_some_and(Ownership::is_named_alone) {
-            attributes.add_text("service.name", Field::POD_NAME);
-        }
-        let version = facts.text(Field::CONTAINER_IMAGE).and_then(version_of);
-        attributes.add("service.version", Field::CONTAINER_IMAGE, &version.unwrap_or_default());
-        attributes.add("service.instance.id", Field::POD_NAME, &instance_id(facts).unwrap_or_default());
-        attributes.known
-    }
-
-    /// The attributes in the pod's annotations, then those in its well-known labels.
-    fn add_what_is_said(&mut self) {
-        for (key, (value, source)) in self.facts.entries(Field::ANNOTATIONS, ANNOTATION).0 {
-            if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
-                self.insert(name, value, source);
-            }
-        }
-        for label in NAME_LABELS {
-            self.add_label("service.name", label);
-        }
-        self.add_label("service.version", VERSION_LABEL);
-    }
-
-    /// The attribute of the workload, and the service's name that follows from it.
-    fn add_workload(&mut self) {
-        let is_known = self.facts.ownership.as_ref().is_none_or(Ownership::is_of_kubernetes);
-        let kind = self.facts.text(Field::WORKLOAD_KIND).filter(|_| is_known).unwrap_or_default();
-        if WORKLOADS.contains(&kind) {
-            self.add_text(&format!("k8s.{}.name", kind.to_ascii_lowercase()), Field::WORKLOAD_NAME);
-        }
-        if kind == "Deployment" {
-            self.add_label("service.name", KNATIVE_LABEL);
-        }
-        if WORKLOADS.contains(&kind) || NAMING.contains(&kind) {
-            self.add_text("service.name", Field::WORKLOAD_NAME);
-        }
-    }
-
-    fn add_label(&mut self, name: &str, label: &str) {
-        if let Some((Found::Text(value), source)) =
-            self.facts.find(&Reference::Entry(Field::LABELS, label.to_owned()))
-        {
-            self.insert(name, value, source);
-        }
-    }
-
-    fn add_text(&mut self, name: &str, field: Field) {
-        let value = self.facts.text(field).unwrap_or_default();
-        self.add(name, field, value);
-    }
-
-    /// Adds the attribute `name` from `field`, unless it exists or `value` is empty.
-    fn add(&mut self, name: &str, field: Field, value: &str) {
-        if let Some(fact) = self.facts.get(field) {
-            self.insert(name, value, fact.source);
-        }
-    }
-
-    fn insert(&mut self, name: &str, value: &str, source: Source) {
-        if !value.is_empty() {
-            let attribute = Attribute { value: value.to_owned(), source: source.name() };
-            self.known.entry(name.to_owned()).or_insert(attribute);
-        }
+fn label<'a>(facts: &'a Facts, key: &str) -> Option<(&'a str, Source)> {
+    match facts.find(&Reference::Entry(Field::LABELS, key.to_owned()))? {
+        (Found::Text(value), source) => Some((value, source)),
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) mod template;
 use crate::facts::wanted::Missed;
 use evaluate::{Known, Scope, TOO_LONG, Why};
 use parse::{Node, ParseError};
-use template::{Stays, Template};
+use template::{Rendered, Stays, Template};
 
 /// The longest value, in bytes. Without a limit, values that refer to each other could grow exponentially.
 pub(crate) const SIZE_LIMIT: usize = 1 << 20;
@@ -68,16 +68,11 @@ impl Definition {
             Definition::Template(template) => template,
         };
         let rendered = template.render(scope, Stays::Unknown, SIZE_LIMIT, missed);
-        match rendered {
-            _ if !rendered.unknown.is_empty() => {
-                Err(rendered.unknown.into_iter().flat_map(|unknown| unknown.why).collect())
-            }
-            _ if rendered.is_too_long => Err(vec![TOO_LONG]),
-            _ => Ok(Known {
-                sources: vec!["template"],
-                is_private: rendered.is_private,
-                ..Known::of_text(rendered.text)
-            }),
+        let Rendered { text, is_private, unknown } = rendered.ok_or_else(|| vec![TOO_LONG])?;
+        if unknown.is_empty() {
+            Ok(Known { sources: vec!["template"], is_private, ..Known::of_text(text) })
+        } else {
+            Err(unknown.into_iter().flat_map(|unknown| unknown.why).collect())
         }
     }
 }
@@ -532,7 +527,7 @@ mod tests {
     }
 
     fn rendered(text: &[u8], stays: Stays) -> Vec<u8> {
-        Template::parse(text.to_vec()).0.render(&pod(), stays, usize::MAX, &mut Vec::new()).text
+        Template::parse(text.to_vec()).0.render(&pod(), stays, usize::MAX, &mut Vec::new()).unwrap().text
     }
 
     #[test]
@@ -559,7 +554,7 @@ mod tests {
             Template::parse(b"$(A)\n\n $(MISSING) $(spec.nodeName:-NONE)\n$(A)\n$(MISSING)".to_vec());
         assert_eq!(errors, []);
         let pod = pod();
-        let rendered = template.render(&pod, Stays::Unknown, usize::MAX, &mut Vec::new());
+        let rendered = template.render(&pod, Stays::Unknown, usize::MAX, &mut Vec::new()).unwrap();
         let unknown: Vec<_> =
             rendered.unknown.iter().map(|unknown| (unknown.line, unknown.text, unknown.why.len())).collect();
         assert_eq!(unknown, [(3, "$(MISSING)", 1), (3, "$(spec.nodeName:-NONE)", 2), (5, "$(MISSING)", 1)]);

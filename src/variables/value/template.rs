@@ -24,7 +24,6 @@ pub(crate) enum Stays {
     /// Those, and those to no field, variable or file, which are another program's: `$((1 + 1))`.
     Constant,
     /// Those that are not known, and those that are private.
-    #[allow(dead_code)] // print --template
     Private,
 }
 
@@ -36,8 +35,6 @@ pub(crate) struct Rendered<'t> {
     pub(crate) is_private: bool,
     /// The references that are not known.
     pub(crate) unknown: Vec<Unknown<'t>>,
-    /// The rest was left out, because the text would have been longer than the limit.
-    pub(crate) is_too_long: bool,
 }
 
 /// A reference that is not known.
@@ -93,7 +90,7 @@ impl Template {
         self.parts.iter().filter_map(|(_, node)| node.as_ref())
     }
 
-    /// The text with the value of each reference, which may have `limit` bytes. Adds the fields to `missed`
+    /// The text with the value of each reference; none if it has more than `limit` bytes. Adds the fields to `missed`
     /// that would have to be known before.
     pub(crate) fn render<'t>(
         &'t self,
@@ -101,41 +98,33 @@ impl Template {
         stays: Stays,
         limit: usize,
         missed: &mut Vec<Missed>,
-    ) -> Rendered<'t> {
+    ) -> Option<Rendered<'t>> {
         let mut rendered =
             Rendered { text: Vec::with_capacity(self.text.len().min(limit)), ..Rendered::default() };
         let mut line = (1, 0);
         for (range, node) in &self.parts {
             let written = &self.text[range.clone()];
             let node = node.as_ref().filter(|node| stays != Stays::Constant || !node.is_constant());
-            match node.map(|node| evaluate(node, scope, missed)) {
+            let value = match node.map(|node| evaluate(node, scope, missed)) {
                 Some(Ok(known)) if !known.is_private || stays != Stays::Private => {
                     rendered.is_private |= known.is_private;
-                    rendered.add(&known.text(), limit);
+                    known.text()
                 }
                 Some(Err(why)) => {
                     line.0 += memchr::memchr_iter(b'\n', &self.text[line.1..range.start]).count();
                     line.1 = range.start;
                     let text = std::str::from_utf8(written).unwrap_or_default();
                     rendered.unknown.push(Unknown { line: line.0, text, why });
-                    rendered.add(written, limit);
+                    written.into()
                 }
-                Some(Ok(_)) | None => rendered.add(written, limit),
+                Some(Ok(_)) | None => written.into(),
+            };
+            if rendered.text.len() + value.len() > limit {
+                return None;
             }
-            if rendered.is_too_long {
-                break;
-            }
+            rendered.text.extend_from_slice(&value);
         }
-        rendered
-    }
-}
-
-impl Rendered<'_> {
-    fn add(&mut self, text: &[u8], limit: usize) {
-        self.is_too_long |= self.text.len() + text.len() > limit;
-        if !self.is_too_long {
-            self.text.extend_from_slice(text);
-        }
+        Some(rendered)
     }
 }
 
