@@ -162,7 +162,7 @@ pub(crate) fn execute(command: &[OsString], environment: &Environment) -> i32 {
 }
 
 fn report(error: &ExecError, command: &[OsString], environment: &[Cow<CStr>]) -> i32 {
-    let name = error.command.to_string_lossy();
+    let name = program(command).to_string_lossy();
     let message = format!("cannot execute {name:?}: {}", why(error, command, environment));
     termination::write(&message);
     log::error!("{message}");
@@ -172,15 +172,20 @@ fn report(error: &ExecError, command: &[OsString], environment: &[Cow<CStr>]) ->
     }
 }
 
+/// The name or the path of the program.
+fn program(command: &[OsString]) -> &Path {
+    command.first().map_or(Path::new(""), Path::new)
+}
+
 fn why(error: &ExecError, command: &[OsString], environment: &[Cow<CStr>]) -> String {
-    let is_path = error.command.as_bytes().contains(&b'/');
+    let is_path = program(command).as_os_str().as_bytes().contains(&b'/');
     let why = match error.errno {
         Errno::ENOENT if error.is_found => {
             "the file exists, but its interpreter or dynamic loader does not: is it built for this image?"
         }
         Errno::ENOENT if is_path => "no such file",
         Errno::ENOENT => "not found in PATH",
-        Errno::EACCES if Path::new(&error.command).is_dir() => "this is a directory",
+        Errno::EACCES if program(command).is_dir() => "this is a directory",
         Errno::EACCES if error.is_found => "permission denied: is the file executable?",
         Errno::EACCES if is_path => {
             "permission denied: this user may not search one of the directories in this path"

@@ -22,7 +22,6 @@ use crate::system::environment::Environment;
 use crate::system::exit;
 use crate::system::files::OutputError;
 use crate::system::root::RootError;
-use crate::system::target::TargetError;
 use crate::variables::VariablesError;
 
 /// A subcommand failed.
@@ -30,8 +29,6 @@ use crate::variables::VariablesError;
 pub(crate) enum CommandError {
     #[error(transparent)]
     Root(#[from] RootError),
-    #[error(transparent)]
-    Target(#[from] TargetError),
     #[error(transparent)]
     Variables(#[from] VariablesError),
     #[error(transparent)]

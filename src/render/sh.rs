@@ -4,8 +4,8 @@ use super::{Line, NAME, is_assignable};
 
 /// The line of a variable.
 pub(super) fn line(name: &str, value: &str) -> Line {
-    match is_assignable(name) {
-        true => Ok(format!("export {name}='{}'", value.replace('\'', r"'\''"))),
-        false => Err(NAME),
+    if !is_assignable(name) {
+        return Err(NAME);
     }
+    Ok(format!("export {name}='{}'", value.replace('\'', r"'\''")))
 }

@@ -60,12 +60,12 @@ pub(crate) fn measure(
 /// How many CPUs this container may use without regard to its quota: the least of its cpuset and its affinity, else
 /// all that are online.
 pub(crate) fn cpus(surroundings: &Surroundings) -> Option<u64> {
-    let affinity = || match surroundings.root.is_system() {
-        true => process::affinity(),
-        false => {
-            let status = surroundings.read_process("status").ok()?;
-            count_cpus(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)
+    let affinity = || {
+        if surroundings.root.is_system() {
+            return process::affinity();
         }
+        let status = surroundings.read_process("status").ok()?;
+        count_cpus(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)
     };
     let online = || read_cpus(surroundings, Path::new(ONLINE));
     [cpuset(surroundings), affinity()].into_iter().flatten().min().or_else(online)
@@ -227,9 +227,10 @@ impl<'a> Hierarchy<'a> {
         let of_controller = groups.iter().find(|group| group.has(controller));
         let group = of_controller.or_else(|| groups.iter().find(|group| group.is_unified()));
         let group = group.ok_or(LimitError::NoGroup { controller })?;
-        let is_its = |mount: &&&Mount| match group.is_unified() {
-            true => mount.file_system == "cgroup2",
-            false => mount.file_system == "cgroup" && mount.has_super_option(controller),
+        let is_its = |mount: &&&Mount| match mount.file_system {
+            "cgroup2" => group.is_unified(),
+            "cgroup" => !group.is_unified() && mount.has_super_option(controller),
+            _ => false,
         };
         let mut error = LimitError::NotMounted { controller };
         for mount in mounts.iter().filter(is_its) {
@@ -323,15 +324,12 @@ fn share(quota: &Quota) -> u128 {
 }
 
 fn cpu_quota(hierarchy: &Hierarchy, directory: &Path) -> Result<Option<Quota>, LimitError> {
-    let (quota, period) = match hierarchy.is_unified {
-        true => {
-            let text = hierarchy.read(directory, "cpu.max")?;
-            let (quota, period) = text.split_once(' ').unwrap_or((&text, "100000"));
-            (quota.to_owned(), period.to_owned())
-        }
-        false => {
-            (hierarchy.read(directory, "cpu.cfs_quota_us")?, hierarchy.read(directory, "cpu.cfs_period_us")?)
-        }
+    let (quota, period) = if hierarchy.is_unified {
+        let text = hierarchy.read(directory, "cpu.max")?;
+        let (quota, period) = text.split_once(' ').unwrap_or((&text, "100000"));
+        (quota.to_owned(), period.to_owned())
+    } else {
+        (hierarchy.read(directory, "cpu.cfs_quota_us")?, hierarchy.read(directory, "cpu.cfs_period_us")?)
     };
     if quota == "max" || quota == "-1" {
         return Ok(None);

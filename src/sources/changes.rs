@@ -270,10 +270,9 @@ impl<'a> Watched<'a> {
 impl Content {
     fn of(directory: &Directory) -> io::Result<Self> {
         read_published(directory, |published| {
-            let is_empty = published.names()?.is_empty();
-            Ok(match published.is(directory) {
-                true if is_empty => Content::Nothing,
-                false if !is_empty => Content::Version,
+            Ok(match (published.is(directory), published.names()?.is_empty()) {
+                (true, true) => Content::Nothing,
+                (false, false) => Content::Version,
                 _ => Content::Files,
             })
         })

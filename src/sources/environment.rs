@@ -57,9 +57,12 @@ fn find_with<'a>(
     };
     let index = (row.kind == Kind::Ordinal).then(|| get(Cow::Borrowed(COMPLETION_INDEX))).flatten();
     let spelled = row.variable.iter().chain(row.spellings).flat_map(|spelling| {
-        prefixes.iter().filter_map(move |prefix| match prefix.is_empty() {
-            true => get(Cow::Borrowed(*spelling)),
-            false => get(Cow::Owned(format!("{prefix}{spelling}"))),
+        prefixes.iter().filter_map(move |prefix| {
+            get(if prefix.is_empty() {
+                Cow::Borrowed(*spelling)
+            } else {
+                Cow::Owned(format!("{prefix}{spelling}"))
+            })
         })
     });
     let mut first = None;

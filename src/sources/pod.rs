@@ -114,10 +114,10 @@ fn value(field: Field, json: Option<&Json>) -> Option<Value> {
         Kind::ContainerId => text.split_once("://").map_or(text, |(_, id)| id).to_owned(),
         Kind::Text | Kind::Subdomain | Kind::Label | Kind::Uid | Kind::Address => text.to_owned(),
     };
-    match text.is_empty() {
-        true => (!field.is_late_in_api).then_some(Value::Nothing),
-        false => Some(Value::Text(text)),
+    if text.is_empty() {
+        return (!field.is_late_in_api).then_some(Value::Nothing);
     }
+    Some(Value::Text(text))
 }
 
 fn addresses(list: Option<&Json>) -> String {

@@ -195,8 +195,5 @@ pub(crate) fn decode(token: &[u8]) -> Result<Json, JwtError> {
         ObjectError::NotJson(_) => JwtError::Json,
         ObjectError::TooLarge(_) => JwtError::TooLarge,
     })?;
-    match claims.is_object() {
-        true => Ok(claims),
-        false => Err(JwtError::NotAnObject),
-    }
+    if claims.is_object() { Ok(claims) } else { Err(JwtError::NotAnObject) }
 }

@@ -87,10 +87,10 @@ pub(crate) fn is_by_sub_path(surroundings: &Surroundings, field: Field) -> bool 
 
 /// The directories to read.
 fn places(surroundings: &Surroundings) -> Vec<PathBuf> {
-    match surroundings.volumes.is_empty() {
-        true => DEFAULT_PLACES.iter().map(PathBuf::from).collect(),
-        false => surroundings.volumes.clone(),
+    if surroundings.volumes.is_empty() {
+        return DEFAULT_PLACES.iter().map(PathBuf::from).collect();
     }
+    surroundings.volumes.clone()
 }
 
 fn read_volume(
@@ -286,10 +286,10 @@ const SHORT: u64 = 4096;
 fn read_short(directory: &Directory, name: &str) -> io::Result<String> {
     let mut text = String::new();
     directory.file(name)?.take(SHORT + 1).read_to_string(&mut text)?;
-    match text.len() as u64 > SHORT {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "too long for the value of one field")),
-        false => Ok(text),
+    if text.len() as u64 > SHORT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too long for the value of one field"));
     }
+    Ok(text)
 }
 
 /// Reads a map line by line, so that the whole text is never in memory.

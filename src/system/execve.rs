@@ -18,11 +18,8 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 pub(crate) const STRING_LIMIT: usize = 131_071;
 
 /// Why a command was not executed.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot execute {command:?}: {errno}")]
+#[derive(Debug)]
 pub(crate) struct ExecError {
-    pub(crate) command: OsString,
-    #[source]
     pub(crate) errno: Errno,
     /// The file exists.
     pub(crate) is_found: bool,
@@ -37,22 +34,19 @@ pub(crate) fn become_command(
     command: &[OsString],
     environment: &[Cow<CStr>],
 ) -> Result<Infallible, ExecError> {
-    let name = command.first().cloned().unwrap_or_default();
     let arguments: Result<Vec<CString>, _> =
         command.iter().map(|word| CString::new(word.as_bytes())).collect();
-    let Ok(arguments) = arguments else {
-        return Err(ExecError { command: name, errno: Errno::EINVAL, is_found: false });
-    };
+    let Ok(arguments) = arguments else { return Err(ExecError { errno: Errno::EINVAL, is_found: false }) };
     restore_signals();
-    let error = execute_first(&name, &arguments, environment);
+    let error = execute_first(&arguments, environment);
     // The reader of the error message may have gone, and that must not end the process.
     ignore_signals();
     Err(error)
 }
 
-fn execute_first(name: &OsStr, arguments: &[CString], environment: &[Cow<CStr>]) -> ExecError {
-    let failed = |errno, is_found| ExecError { command: name.to_owned(), errno, is_found };
-    let mut best = failed(Errno::ENOENT, false);
+fn execute_first(arguments: &[CString], environment: &[Cow<CStr>]) -> ExecError {
+    let mut best = ExecError { errno: Errno::ENOENT, is_found: false };
+    let name = arguments.first().map_or(&b""[..], |name| name.to_bytes());
     for candidate in candidates(name, environment) {
         let Ok(path) = CString::new(candidate) else { continue };
         let Err(errno) = nix::unistd::execve(&path, arguments, environment);
@@ -68,10 +62,10 @@ fn execute_first(name: &OsStr, arguments: &[CString], environment: &[Cow<CStr>])
             | Errno::ETIMEDOUT => {
                 let is_better = is_found || (errno == Errno::EACCES && best.errno != Errno::EACCES);
                 if is_better && !best.is_found {
-                    best = failed(errno, is_found);
+                    best = ExecError { errno, is_found };
                 }
             }
-            _ => return failed(errno, true),
+            _ => return ExecError { errno, is_found: true },
         }
     }
     best
@@ -82,8 +76,7 @@ fn exists(path: &CStr) -> bool {
     path.is_file() || path.is_dir()
 }
 
-fn candidates(name: &OsStr, environment: &[Cow<CStr>]) -> Vec<Vec<u8>> {
-    let name = name.as_bytes();
+fn candidates(name: &[u8], environment: &[Cow<CStr>]) -> Vec<Vec<u8>> {
     if name.is_empty() {
         return Vec::new();
     }

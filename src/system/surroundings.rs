@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use crate::system::environment::Environment;
 use crate::system::mountinfo::{self, Mount};
-use crate::system::root::Root;
-use crate::system::target::{Target, TargetError};
+use crate::system::root::{Directory, Root, RootError};
 
 /// Where the kubelet mounts the credentials of the service account
 /// (`plugin/pkg/admission/serviceaccount`, `DefaultAPITokenMountPath`).
@@ -31,8 +30,9 @@ pub(crate) struct Surroundings<'a> {
     /// The size of a memory page, in bytes.
     pub(crate) page_size: u64,
     pub(crate) clock: fn() -> Instant,
-    /// The process of `--process`.
-    target: Option<Target>,
+    /// The directory in `/proc` of the process of `--process`, and its path. If the process has ended, reads fail: they
+    /// never return data of a later process with the same ID.
+    process: Option<(Directory, PathBuf)>,
     mountinfo: OnceCell<io::Result<String>>,
 }
 
@@ -53,14 +53,23 @@ impl<'a> Surroundings<'a> {
     /// mounts and control groups.
     ///
     /// # Errors
-    /// The process does not exist, or this process may not read it.
-    pub(crate) fn of_process(pid: u32, clock: fn() -> Instant) -> Result<Self, TargetError> {
-        let (target, root, environment) = Target::open(pid)?;
-        Ok(Self::of(Some(target), root, Cow::Owned(environment), clock))
+    /// The process does not exist, or this process may not read it (`PTRACE_MODE_READ_FSCREDS` in `ptrace(2)`).
+    pub(crate) fn of_process(pid: u32, clock: fn() -> Instant) -> Result<Self, RootError> {
+        let path = PathBuf::from(format!("/proc/{pid}"));
+        let failed = |file, source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => RootError::NoProcess { pid },
+            io::ErrorKind::PermissionDenied => RootError::NotPermitted { pid, file, source },
+            _ => RootError::Unreadable { pid, file, source },
+        };
+        let directory = Directory::open(&path).map_err(|source| failed("", source))?;
+        let root = directory.follow("root").map_err(|source| failed("root", source))?;
+        let environ = directory.read("environ").map_err(|source| failed("environ", source))?;
+        let root = Root::of_process(path.join("root"), root);
+        Ok(Self::of(Some((directory, path)), root, Cow::Owned(Environment::new(environ)), clock))
     }
 
     fn of(
-        target: Option<Target>,
+        process: Option<(Directory, PathBuf)>,
         root: Root,
         environment: Cow<'a, Environment>,
         clock: fn() -> Instant,
@@ -69,12 +78,12 @@ impl<'a> Surroundings<'a> {
         let page_size = page_size.ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(4096);
         let (volumes, token_file) = (Vec::new(), None);
         let (issued, mountinfo) = (OnceCell::new(), OnceCell::new());
-        Surroundings { root, environment, volumes, token_file, issued, page_size, clock, target, mountinfo }
+        Surroundings { root, environment, volumes, token_file, issued, page_size, clock, process, mountinfo }
     }
 
     /// Whether the container is running and not recorded. Only then may its API server and token be used.
     pub(crate) fn is_running(&self) -> bool {
-        self.root.is_system() || self.target.is_some()
+        self.root.is_system() || self.process.is_some()
     }
 
     /// The mounts that the process sees (`/proc/self/mountinfo`), in order. The file is read once.
@@ -93,7 +102,7 @@ impl<'a> Surroundings<'a> {
     /// on the host network.
     pub(crate) fn hostname(&self) -> Option<String> {
         // /proc/sys shows the hostname of the process that reads it.
-        let of_kernel = self.target.is_none().then_some("/proc/sys/kernel/hostname");
+        let of_kernel = self.process.is_none().then_some("/proc/sys/kernel/hostname");
         let files = of_kernel.into_iter().chain(["/etc/hostname"]);
         let mut names = files.filter_map(|file| self.read_text(Path::new(file)).ok());
         names.find_map(|name| Some(name.trim().to_owned()).filter(|name| !name.is_empty()))
@@ -110,8 +119,8 @@ impl<'a> Surroundings<'a> {
     /// Those of [`Root::read`], with the path.
     pub(crate) fn read_process(&self, name: &str) -> io::Result<String> {
         let own = Path::new("/proc/self").join(name);
-        let (content, path) = match &self.target {
-            Some(target) => (target.read(name), target.path(name).display().to_string()),
+        let (content, path) = match &self.process {
+            Some((directory, path)) => (directory.read(name), path.join(name).display().to_string()),
             None => (self.root.read(&own), self.root.display(&own)),
         };
         let content = content.map_err(|error| at(&path, &error))?;
