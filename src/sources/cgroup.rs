@@ -13,9 +13,12 @@ use crate::system::mountinfo::{Mount, visible};
 use crate::system::process;
 use crate::system::surroundings::Surroundings;
 
-/// A limit of version 1 from this value on means no limit. It is the largest multiple of a page below 2^63
-/// (`PAGE_COUNTER_MAX` in `include/linux/page_counter.h`), for pages of up to 64 KiB.
-const UNLIMITED: u64 = i64::MAX as u64 & !0xffff;
+/// A limit of version 1 from this value on means no limit. It is the most pages that the kernel counts
+/// (`PAGE_COUNTER_MAX` in `include/linux/page_counter.h`), for pages of up to 64 KiB; on a 32-bit machine of 4 KiB.
+const UNLIMITED: u64 = match cfg!(target_pointer_width = "32") {
+    true => (i32::MAX as u64) << 12,
+    false => i64::MAX as u64 & !0xffff,
+};
 
 /// The CPUs of the machine that are in use.
 const ONLINE: &str = "/sys/devices/system/cpu/online";

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::made::{document, variables, with_resources};
-use crate::world::World;
+use crate::world::{INTROSPOD, World};
 
 const ID: &str = "552b683940dc8894696bccffa3d7126b28341a6d57e3ecc1129040cc97d961af";
 const UID: &str = "e9547980-83bf-438d-9893-b0834b7358b8";
@@ -138,6 +138,20 @@ fn the_greatest_numbers_of_version_1_are_no_limit() {
     }
     world.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "4096\n");
     assert_eq!(limits(&world), json!({"cpu": "100m", "memory": "4Ki"}));
+}
+
+/// A 32-bit kernel counts up to 2^31 - 1 pages. On a 64-bit machine that is a limit.
+#[test]
+fn the_greatest_number_of_a_32_bit_machine_is_no_limit_there() {
+    let world = World::recorded("downward", "main");
+    world.write("proc/self/environ", "").remove("etc/podinfo");
+    world.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "8796093018112\n");
+    let is_64_bit = std::fs::read(INTROSPOD).unwrap()[4] == 2;
+    let expected = match is_64_bit {
+        true => json!({"cpu": "100m", "memory": "8589934588Ki"}),
+        false => json!({"cpu": "100m"}),
+    };
+    assert_eq!(limits(&world), expected);
 }
 
 #[test]
