@@ -12,7 +12,6 @@ use crate::client::notify::Notifier;
 use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
 use crate::facts::{Facts, Value};
-use crate::kubernetes::quantity::Quantity;
 use crate::sources::changes::{LOOK, Watches};
 use crate::sources::gather;
 use crate::sources::volume::DEFAULT_PLACES;
@@ -189,32 +188,18 @@ type Shown = BTreeMap<String, String>;
 
 /// The fields that are known of a container.
 fn shown(run: Option<&Run>) -> Shown {
-    let mut shown = Shown::new();
-    let Some(Run { facts, .. }) = run else { return shown };
-    for field in Field::all() {
-        match facts.get(field).map(|fact| &fact.value) {
-            Some(Value::Text(text)) => {
-                shown.insert(field.path.to_owned(), text.clone());
-            }
-            Some(Value::Quantities(map)) => {
-                let entry = |(name, quantity): (&String, &Quantity)| {
-                    (Reference::Entry(field, name.clone()).to_string(), quantity.to_string())
-                };
-                shown.extend(map.iter().map(entry));
-            }
-            Some(Value::Quantity(quantity)) => {
-                shown.insert(field.path.to_owned(), quantity.to_string());
-            }
-            Some(Value::Map(map)) => {
-                let entry = |(key, value): (&String, &String)| {
-                    (Reference::Entry(field, key.clone()).to_string(), value.clone())
-                };
-                shown.extend(map.iter().map(entry));
-            }
-            _ => {}
+    let Some(Run { facts, .. }) = run else { return Shown::new() };
+    let entry = |field, key: &String| Reference::Entry(field, key.clone()).to_string();
+    let of = |field: Field| match facts.get(field).map(|fact| &fact.value) {
+        Some(Value::Text(text)) => vec![(field.path.to_owned(), text.clone())],
+        Some(Value::Quantity(quantity)) => vec![(field.path.to_owned(), quantity.to_string())],
+        Some(Value::Map(map)) => map.iter().map(|(key, text)| (entry(field, key), text.clone())).collect(),
+        Some(Value::Quantities(map)) => {
+            map.iter().map(|(name, quantity)| (entry(field, name), quantity.to_string())).collect()
         }
-    }
-    shown
+        _ => Vec::new(),
+    };
+    Field::all().flat_map(of).collect()
 }
 
 fn difference(before: &Shown, after: &Shown) -> String {

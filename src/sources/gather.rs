@@ -67,6 +67,18 @@ impl<'a> Shared<'a> {
         }
         is_new
     }
+
+    /// Logs a warning for everything that is broken.
+    fn warn_about(&mut self, facts: &Facts, is_api_needed: bool) {
+        let broken = facts.notes().filter(|(_, note)| note.is_broken);
+        for (source, note) in broken.filter(|(source, _)| *source != Source::Api || is_api_needed) {
+            if self.warn(format!("{}: {}", source.name(), note.text))
+                && let Some(advice) = &note.advice
+            {
+                log::warn!(target: crate::system::logging::ADVICE, "{advice}");
+            }
+        }
+    }
 }
 
 /// Gathers facts, and warns about what is broken. For a container it queries the API server if that is needed.
@@ -78,13 +90,8 @@ pub(crate) fn gather<'a>(
 ) -> (Subject, Facts) {
     let (subject, mut facts) = match origin {
         Origin::Container(surroundings) => gather_local(surroundings, asked),
-        Origin::Object(..) => {
-            let subject = Subject::resolve(asked, None);
-            // A Pod object has exact numbers, which no kernel has rounded.
-            let mut facts = Facts::new(1);
-            add_option(asked, &subject, &mut facts);
-            (subject, facts)
-        }
+        // A Pod object has exact numbers, which no kernel has rounded.
+        Origin::Object(..) => start(Facts::new(1), asked, None),
     };
     wanted.has_no_container = !subject.is_container();
     let own = origin.surroundings().filter(|_| subject.is_own());
@@ -93,16 +100,7 @@ pub(crate) fn gather<'a>(
         Origin::Container(surroundings) => {
             let (settings, wanted, subject) = (&shared.settings, &wanted, &subject);
             let question = api::Question { surroundings, settings, wanted, subject };
-            if let Err(why) = shared.server.read(&question, &mut facts) {
-                facts.not_queried = Some(why);
-                facts.add(Source::Api, Note::new(why.to_string(), false));
-            }
-            for field in [Field::LABELS, Field::ANNOTATIONS] {
-                let is_newer = shared.settings.is_always() && facts.reported_by(Source::Api, field).is_some();
-                if is_newer && volume::is_by_sub_path(surroundings, field) {
-                    facts.retract(Source::Volume, field);
-                }
-            }
+            query(&question, &mut shared.server, &mut facts);
         }
         Origin::Object(pod, _) => {
             pod::read(pod, &subject, &wanted.paths, pod::Choice::Default, &mut facts);
@@ -116,15 +114,22 @@ pub(crate) fn gather<'a>(
     // If everything requested is known, the API server's failure is not worth a warning.
     let is_object = facts.not_queried == Some(NotQueried::Object);
     let is_api_needed = is_object || shared.settings.is_always() || !wanted.unsettled(&facts).is_empty();
-    let broken = facts.notes().filter(|(_, note)| note.is_broken);
-    for (source, note) in broken.filter(|(source, _)| *source != Source::Api || is_api_needed) {
-        if shared.warn(format!("{}: {}", source.name(), note.text))
-            && let Some(advice) = &note.advice
-        {
-            log::warn!(target: crate::system::logging::ADVICE, "{advice}");
+    shared.warn_about(&facts, is_api_needed);
+    (subject, facts)
+}
+
+/// Adds what the API server knows, or why it was not queried.
+fn query<'a>(question: &api::Question<'a, '_>, server: &mut api::Server<'a>, facts: &mut Facts) {
+    if let Err(why) = server.read(question, facts) {
+        facts.not_queried = Some(why);
+        facts.add(Source::Api, Note::new(why.to_string(), false));
+    }
+    for field in [Field::LABELS, Field::ANNOTATIONS] {
+        let is_newer = question.settings.is_always() && facts.reported_by(Source::Api, field).is_some();
+        if is_newer && volume::is_by_sub_path(question.surroundings, field) {
+            facts.retract(Source::Volume, field);
         }
     }
-    (subject, facts)
 }
 
 /// Adds how many CPUs and bytes the container may use, if that was requested: its limit, or what the machine has.
@@ -175,8 +180,10 @@ pub(crate) fn identity(surroundings: &Surroundings) -> Facts {
     gather_local(surroundings, &Asked::OWN).1
 }
 
-/// Adds what the command line says of the described container.
-fn add_option(asked: &Asked, subject: &Subject, facts: &mut Facts) {
+/// Adds what the command line says of the described container. `own` is the container that the kubelet's mounts
+/// name.
+fn start(mut facts: Facts, asked: &Asked, own: Option<&str>) -> (Subject, Facts) {
+    let subject = Subject::resolve(asked, own);
     let mut report = Report::default();
     report.text(Field::CONTAINER_NAME, asked.container.as_deref().unwrap_or_default());
     if !subject.is_container() {
@@ -184,6 +191,7 @@ fn add_option(asked: &Asked, subject: &Subject, facts: &mut Facts) {
         report.absent_of(&pod::of_container(), why);
     }
     facts.add(Source::Option, report);
+    (subject, facts)
 }
 
 /// Gathers from all sources except the API server. The kubelet's mounts show which container this is.
@@ -192,17 +200,16 @@ fn gather_local(surroundings: &Surroundings, asked: &Asked) -> (Subject, Facts) 
     let mut token = read(Source::Token, surroundings, token::read);
     let mut cgroup = read(Source::Cgroup, surroundings, cgroup::read);
     agreement::settle(surroundings, &mut token, &mut kubelet, &mut cgroup);
-    let subject = Subject::resolve(asked, kubelet.text_of(Field::CONTAINER_NAME));
+    let facts = Facts::new(surroundings.page_size);
+    let (subject, mut facts) = start(facts, asked, kubelet.text_of(Field::CONTAINER_NAME));
     let environment = read(Source::Environment, surroundings, environment::read);
     let volume = read(Source::Volume, surroundings, |all| volume::read(all, &subject));
     agreement::rank_namespace(&mut token, [&environment, &volume]);
-    let mut facts = Facts::new(surroundings.page_size);
     let nobody = Report::default();
     let own = if subject.is_own() { &cgroup } else { &nobody };
     cgroup::measure(surroundings, own, [&environment, &volume], &mut facts.machine);
     let issued = surroundings.issued.get().map(|seconds| UNIX_EPOCH + Duration::from_secs(*seconds));
     facts.created = super::minutes(issued.unwrap_or_else(SystemTime::now));
-    add_option(asked, &subject, &mut facts);
     for (source, mut report) in [
         (Source::Token, token),
         (Source::Kubelet, kubelet),

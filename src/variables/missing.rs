@@ -147,18 +147,17 @@ impl Run<'_> {
         if field == Field::CONTAINER_NAME {
             ways.push("add --container NAME".to_owned());
         }
-        if field.place.is_some() && self.facts.not_queried == Some(NotQueried::NotRequested) {
+        // What is in the token needs no request.
+        if self.facts.not_queried == Some(NotQueried::NotRequested)
+            && field.place.is_some()
+            && (has_token || !(has(Source::Token) || is_static))
+        {
+            let first = if has_token { String::new() } else { format!("{MOUNT_TOKEN} and ") };
             let resource = if field.object() == Some(Object::Node) { "nodes" } else { "pods" };
-            let ask = format!(
-                "ask the API with --set {name}={} (one request; needs get on {resource})",
-                field.path
-            );
-            match (has_token, has(Source::Token)) {
-                (true, _) => ways.push(ask),
-                (false, false) if !is_static => ways.push(format!("{MOUNT_TOKEN} and {ask}")),
-                // With the token, the API is not needed.
-                (false, _) => {}
-            }
+            let path = field.path;
+            ways.push(format!(
+                "{first}ask the API with --set {name}={path} (one request; needs get on {resource})"
+            ));
         }
         ways.truncate(2);
         ways
