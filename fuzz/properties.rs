@@ -34,7 +34,7 @@ use crate::system::mountinfo;
 use crate::system::surroundings::Surroundings;
 use crate::variables::value::Definition;
 use crate::variables::value::template::{Stays, Template};
-use crate::variables::variable::Variable;
+use crate::variables::variable::{Variable, Variables};
 use crate::variables::{Run, Selection};
 
 /// Checks a rule for any bytes, and panics if they break it.
@@ -351,8 +351,10 @@ fn volume(data: &[u8]) {
     for quantity in resources(&facts) {
         assert!(quantity.value() > 0, "{quantity}");
     }
-    for (name, variable) in crate::variables::otel::variables(&facts, &environment, false, &mut Vec::new()) {
-        assert!(OTEL.contains(&&*name) && !variable.value.is_empty());
+    let mut variables = Variables::default();
+    crate::variables::otel::add(&facts, &environment, false, &mut variables);
+    for (name, variable) in variables.iter() {
+        assert!(OTEL.contains(&&**name) && !variable.value.is_empty());
     }
 }
 
@@ -394,7 +396,7 @@ fn files(data: &[u8]) {
     let named = |(position, value)| (format!("V{position}"), variable(value));
     let origin = nowhere();
     let mut run = Run::new(&origin, Selection::default(), (Subject::Pod, Facts::new(4096)));
-    run.variables = text.split('\u{1f}').enumerate().map(named).collect();
+    run.variables.extend(text.split('\u{1f}').enumerate().map(named));
     are_read_back(&run);
 }
 

@@ -12,11 +12,11 @@ use nix::errno::Errno;
 use super::wait::until_known;
 use super::{CommandError, pipeline, termination};
 use crate::cli::Options;
+use crate::facts::field::Field;
 use crate::system::environment::Environment;
 use crate::system::execve::{self, ExecError, STRING_LIMIT};
 use crate::system::exit;
 use crate::system::logging::{self, several};
-use crate::variables::labels::Map;
 use crate::variables::value::evaluate::Why;
 use crate::variables::value::parse::{ParseError, Problem};
 use crate::variables::value::template::{Stays, Template};
@@ -126,7 +126,7 @@ fn execute_with(
     mut injected: Vec<(&str, &Variable)>,
     require: &[String],
 ) -> i32 {
-    let mut maps = [Map::Annotations, Map::Labels].into_iter();
+    let mut maps = [Field::ANNOTATIONS, Field::LABELS].into_iter();
     loop {
         let pairs: Vec<_> =
             injected.iter().map(|(name, variable)| (*name, variable.value.as_str())).collect();

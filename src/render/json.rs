@@ -9,7 +9,7 @@ use super::Explanation;
 use crate::facts::Value;
 use crate::facts::field::{Field, Kind};
 use crate::variables::Run;
-use crate::variables::variable::{Variables, shown};
+use crate::variables::variable::Variables;
 
 /// The name and version of the document's schema.
 const SCHEMA: &str = "introspod/v1";
@@ -59,7 +59,7 @@ impl Serialize for Node<'_> {
             Node::Object(object) => serializer.collect_map(object),
             Node::Map(map) => serializer.collect_map(*map),
             Node::Variables(variables, is_source) => {
-                serializer.collect_map(shown(variables).map(|(name, variable)| {
+                serializer.collect_map(variables.shown().map(|(name, variable)| {
                     (name, if *is_source { &*variable.source } else { variable.value.as_str() })
                 }))
             }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::system::logging::one_line;
 use crate::variables::Run;
-use crate::variables::variable::{Variables, shown};
+use crate::variables::variable::Variables;
 
 /// The reasons why values are not known, for `--explain`.
 #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ impl Format {
         };
         let mut text =
             explanation.map(|explanation| comments(&run.variables, explanation)).unwrap_or_default();
-        for (name, variable) in shown(&run.variables) {
+        for (name, variable) in run.variables.shown() {
             match line(name, &variable.value) {
                 Ok(line) => text += &(line + "\n"),
                 Err(why) => log::warn!("{name} is left out of the {} format, {why}", self.name),
@@ -163,7 +163,7 @@ fn is_assignable(name: &str) -> bool {
 /// `--explain` as comment lines, which shells, systemd and the kubelet all ignore.
 fn comments(variables: &Variables, explanation: &Explanation) -> String {
     let mut text = String::new();
-    for (name, variable) in shown(variables) {
+    for (name, variable) in variables.shown() {
         text += &format!("# {name}: {}\n", variable.source);
     }
     for (name, why) in &explanation.unknown {

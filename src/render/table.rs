@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::Explanation;
 use crate::system::logging::one_line;
 use crate::variables::Run;
-use crate::variables::variable::{Variables, shown};
+use crate::variables::variable::Variables;
 
 /// Renders the variables in columns, with escape sequences for control characters.
 pub(super) fn render(run: &Run, explanation: Option<&Explanation>) -> Vec<u8> {
     let Some(explanation) = explanation else {
-        let rows = shown(&run.variables).map(|(name, variable)| (name.as_str(), [variable.value.as_str()]));
+        let rows = run.variables.shown().map(|(name, variable)| (name.as_str(), [variable.value.as_str()]));
         return columns(rows.collect()).into_bytes();
     };
     let mut text = columns(explained(&run.variables, explanation));
@@ -23,7 +23,8 @@ pub(super) fn render(run: &Run, explanation: Option<&Explanation>) -> Vec<u8> {
 
 /// Each variable with its source and its value, or with the reason why the value is not known.
 fn explained<'a>(variables: &'a Variables, explanation: &'a Explanation) -> BTreeMap<&'a str, [&'a str; 2]> {
-    let known = shown(variables)
+    let known = variables
+        .shown()
         .map(|(name, variable)| (name.as_str(), [&*variable.source, variable.value.as_str()]));
     let unknown = explanation.unknown.iter().map(|(name, why)| (name.as_str(), ["-", why.as_str()]));
     known.chain(unknown).collect()

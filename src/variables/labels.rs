@@ -9,94 +9,66 @@ use crate::variables::variable::{Variable, Variables};
 /// The entries of a map with their sources.
 pub(crate) type Entries<'a> = BTreeMap<&'a str, (&'a str, Source)>;
 
-/// A map of the pod that can become variables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Map {
-    Labels,
-    Annotations,
+/// The maps of the pod whose entries can become variables, with the prefix of their names.
+pub(crate) const MAPS: [(Field, &str); 2] =
+    [(Field::LABELS, "POD_LABEL_"), (Field::ANNOTATIONS, "POD_ANNOTATION_")];
+
+/// The map that the variable `name` comes from.
+pub(crate) fn map_of(name: &str) -> Option<Field> {
+    MAPS.into_iter().find(|(_, prefix)| name.starts_with(prefix)).map(|(map, _)| map)
 }
 
-impl Map {
-    /// Both maps.
-    pub(crate) const ALL: [Map; 2] = [Map::Labels, Map::Annotations];
+/// The noun for an entry of `map` in messages.
+pub(crate) fn entry_of(map: Field) -> &'static str {
+    if map == Field::LABELS { "label" } else { "annotation" }
+}
 
-    /// The map that the variable `name` comes from.
-    pub(crate) fn of_variable(name: &str) -> Option<Self> {
-        Map::ALL.into_iter().find(|map| name.starts_with(map.prefix()))
-    }
-
-    /// The prefix of its variables.
-    pub(crate) fn prefix(self) -> &'static str {
-        match self {
-            Map::Labels => "POD_LABEL_",
-            Map::Annotations => "POD_ANNOTATION_",
+/// Adds a variable for each entry of `map`. If several keys give the same name, the first key wins.
+pub(crate) fn add(map: Field, prefix: &str, entries: &Entries, variables: &mut Variables) {
+    let named = entries.keys().map(|key| (name_of(prefix, key), *key));
+    let (with_nul, mut named): (Vec<_>, Vec<_>) = named.partition(|(_, key)| entries[key].0.contains('\0'));
+    // Stable, so the first key stays the first.
+    named.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut colliding = Vec::new();
+    named.dedup_by(|next, first| {
+        let is_same = next.0 == first.0;
+        if is_same {
+            colliding.push((next.1, first.1));
         }
-    }
+        is_same
+    });
+    let variables_of = named.into_iter().map(|(name, key)| {
+        let (value, source) = entries[key];
+        let variable = Variable::new(value.to_owned(), source.name());
+        (name, Variable { map: Some(map), ..variable })
+    });
+    // A tree that grows entry by entry takes almost twice the memory.
+    variables.append(&mut variables_of.collect());
+    let names = with_nul.iter().take(NAMED).map(|(name, _)| name.clone()).collect();
+    let with_nul = left_out(map, with_nul.len(), names, "a variable cannot contain NUL");
+    let pair = |(next, first): &(&str, &str)| format!("{next:?} ({} is {first:?})", name_of(prefix, first));
+    let names = colliding.iter().take(NAMED).map(pair).collect();
+    let why = "another key has the same name as a variable";
+    let colliding = left_out(map, colliding.len(), names, why);
+    variables.warnings.extend(with_nul.into_iter().chain(colliding));
+}
 
-    /// The field that holds it.
-    pub(crate) fn field(self) -> Field {
-        match self {
-            Map::Labels => Field::LABELS,
-            Map::Annotations => Field::ANNOTATIONS,
-        }
-    }
+/// One warning about `count` entries of `map` that do not become variables, which names the first of them.
+fn left_out(map: Field, count: usize, names: Vec<String>, why: &str) -> Option<String> {
+    let noun = if count == 1 { "" } else { "s" };
+    let (entry, names) = (entry_of(map), several(&names, count));
+    (count > 0).then(|| format!("left out {count} {entry}{noun}, because {why}: {names}"))
+}
 
-    /// The noun for one entry in messages.
-    pub(crate) fn entry(self) -> &'static str {
-        match self {
-            Map::Labels => "label",
-            Map::Annotations => "annotation",
-        }
-    }
-
-    /// Adds a variable for each entry. If several keys give the same name, the first key wins.
-    pub(crate) fn add(self, entries: &Entries, variables: &mut Variables) {
-        let named = entries.keys().map(|key| (self.name_of(key), *key));
-        let (with_nul, mut named): (Vec<_>, Vec<_>) =
-            named.partition(|(_, key)| entries[key].0.contains('\0'));
-        // Stable, so the first key stays the first.
-        named.sort_by(|one, other| one.0.cmp(&other.0));
-        let mut colliding = Vec::new();
-        named.dedup_by(|next, first| {
-            let is_same = next.0 == first.0;
-            if is_same {
-                colliding.push((next.1, first.1));
-            }
-            is_same
-        });
-        let variables_of = named.into_iter().map(|(name, key)| {
-            let (value, source) = entries[key];
-            let variable = Variable::new(value.to_owned(), source.name());
-            (name, Variable { map: Some(self), ..variable })
-        });
-        // A tree that grows entry by entry takes almost twice the memory.
-        variables.append(&mut variables_of.collect());
-        let names = with_nul.iter().take(NAMED).map(|(name, _)| name.clone()).collect();
-        let with_nul = self.left_out(with_nul.len(), names, "a variable cannot contain NUL");
-        let pair = |(next, first): &(&str, &str)| format!("{next:?} ({} is {first:?})", self.name_of(first));
-        let names = colliding.iter().take(NAMED).map(pair).collect();
-        let why = "another key has the same name as a variable";
-        let colliding = self.left_out(colliding.len(), names, why);
-        variables.warnings.extend(with_nul.into_iter().chain(colliding));
-    }
-
-    /// One warning about `count` entries that do not become variables, which names the first of them.
-    fn left_out(self, count: usize, names: Vec<String>, why: &str) -> Option<String> {
-        let noun = if count == 1 { "" } else { "s" };
-        let (entry, names) = (self.entry(), several(&names, count));
-        (count > 0).then(|| format!("left out {count} {entry}{noun}, because {why}: {names}"))
-    }
-
-    /// The name of the variable for `key`: upper case, with `_` for every character outside `[A-Z0-9]`.
-    fn name_of(self, key: &str) -> String {
-        let mut name = String::with_capacity(self.prefix().len() + key.len());
-        name.push_str(self.prefix());
-        name.extend(key.chars().map(|letter| match letter.to_ascii_uppercase() {
-            letter @ ('A'..='Z' | '0'..='9') => letter,
-            _ => '_',
-        }));
-        name
-    }
+/// The name of the variable for `key`: upper case, with `_` for every character outside `[A-Z0-9]`.
+fn name_of(prefix: &str, key: &str) -> String {
+    let mut name = String::with_capacity(prefix.len() + key.len());
+    name.push_str(prefix);
+    name.extend(key.chars().map(|letter| match letter.to_ascii_uppercase() {
+        letter @ ('A'..='Z' | '0'..='9') => letter,
+        _ => '_',
+    }));
+    name
 }
 
 #[cfg(test)]
@@ -105,9 +77,9 @@ mod tests {
 
     #[test]
     fn names_from_keys_always_carry_their_prefix() {
-        assert_eq!(Map::Labels.name_of("app.kubernetes.io/name"), "POD_LABEL_APP_KUBERNETES_IO_NAME");
-        assert_eq!(Map::Annotations.name_of("ä\n=PATH"), "POD_ANNOTATION____PATH");
-        assert_eq!(Map::Labels.name_of("LD_PRELOAD"), "POD_LABEL_LD_PRELOAD");
+        assert_eq!(name_of("POD_LABEL_", "app.kubernetes.io/name"), "POD_LABEL_APP_KUBERNETES_IO_NAME");
+        assert_eq!(name_of("POD_ANNOTATION_", "ä\n=PATH"), "POD_ANNOTATION____PATH");
+        assert_eq!(name_of("POD_LABEL_", "LD_PRELOAD"), "POD_LABEL_LD_PRELOAD");
     }
 
     #[test]
@@ -115,7 +87,7 @@ mod tests {
         let entries = [("a-b", "x\0"), ("a.b", "1"), ("a_b", "2")];
         let entries = entries.map(|(key, value)| (key, (value, Source::Volume)));
         let mut variables = Variables::default();
-        Map::Annotations.add(&BTreeMap::from(entries), &mut variables);
+        add(Field::ANNOTATIONS, "POD_ANNOTATION_", &BTreeMap::from(entries), &mut variables);
         assert_eq!(variables["POD_ANNOTATION_A_B"].value, "1");
         assert_eq!(variables.len(), 1);
     }

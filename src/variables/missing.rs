@@ -6,7 +6,7 @@ use crate::facts::reference::Reference;
 use crate::facts::subject::Subject;
 use crate::facts::wanted::NotQueried;
 use crate::variables::Run;
-use crate::variables::labels::Map;
+use crate::variables::labels::{entry_of, map_of};
 use crate::variables::value::evaluate::Why;
 
 const FROM_ENVIRONMENT: &str = "its value comes from the environment; it is not shown";
@@ -29,11 +29,11 @@ impl Run<'_> {
         if let Some(field) = Field::of_variable(name) {
             return self.why_unknown(&Reference::Field(field));
         }
-        match Map::of_variable(name) {
-            Some(map) if self.facts.get(map.field()).is_some() => {
-                format!("no {} of the pod gives this name", map.entry())
+        match map_of(name) {
+            Some(map) if self.facts.get(map).is_some() => {
+                format!("no {} of the pod gives this name", entry_of(map))
             }
-            Some(map) => self.why_unknown(&Reference::Field(map.field())),
+            Some(map) => self.why_unknown(&Reference::Field(map)),
             None if self.environment().get_nonempty(name).is_some() => FROM_ENVIRONMENT.to_owned(),
             None => "it is not in the environment, and no option sets it; use --set NAME=VALUE".to_owned(),
         }
@@ -84,28 +84,24 @@ impl Run<'_> {
     /// Why the API server was not queried for `reference`, which it could have.
     fn why_not_queried(&self, reference: &Reference) -> Option<String> {
         let object = reference.object()?;
-        let is_only = reference.is_only_in_api();
-        Some(match self.facts.not_queried? {
+        let (option, remedy) = match self.facts.not_queried? {
             NotQueried::Object if object.is_in_pod() => return None,
-            NotQueried::Object => format!("{reference} is not in a Pod object"),
-            NotQueried::NotRequested => match reference.field().map(|field| field.sources) {
-                None | Some([Source::Api, ..]) => "not asked for".to_owned(),
-                _ => "no local source has it".to_owned(),
-            },
-            NotQueried::Root if is_only => {
-                format!("{reference} comes only from the API, which --root turns off; add --api-url")
+            NotQueried::Object => return Some(format!("{reference} is not in a Pod object")),
+            NotQueried::NotRequested => {
+                let is_first =
+                    reference.field().is_none_or(|field| field.sources.first() == Some(&Source::Api));
+                let why = if is_first { "not asked for" } else { "no local source has it" };
+                return Some(why.to_owned());
             }
-            NotQueried::Never if is_only => {
-                format!("{reference} comes only from the API, which --api=never turns off")
-            }
-            NotQueried::Root => {
-                format!(
-                    "{reference} is not known: no local source has it, and --root turns the API off; add --api-url"
-                )
-            }
-            NotQueried::Never => {
-                format!("{reference} is not known: no local source has it, and --api=never turns the API off")
-            }
+            NotQueried::Root => ("--root", "; add --api-url"),
+            NotQueried::Never => ("--api=never", ""),
+        };
+        Some(if reference.is_only_in_api() {
+            format!("{reference} comes only from the API, which {option} turns off{remedy}")
+        } else {
+            format!(
+                "{reference} is not known: no local source has it, and {option} turns the API off{remedy}"
+            )
         })
     }
 

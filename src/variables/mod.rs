@@ -18,7 +18,7 @@ use crate::kubernetes::resource::resource_field;
 use crate::sources::gather::Origin;
 use crate::system::environment::Environment;
 use crate::system::files::NewFile;
-use crate::variables::labels::Map;
+use crate::variables::labels::{MAPS, map_of};
 pub(crate) use crate::variables::selection::Selection;
 pub(crate) use crate::variables::set::Lookup;
 use crate::variables::variable::{Variable, Variables};
@@ -67,8 +67,7 @@ impl<'a> Run<'a> {
         }
         if selection.otel {
             let is_named = selection.sets(otel::SERVICE_NAME);
-            let made = otel::variables(facts, environment, is_named, &mut variables.warnings);
-            variables.extend(made);
+            otel::add(facts, environment, is_named, variables);
         }
         set::add(variables, facts, selection, origin, is_own, &mut Vec::new());
         for (name, variable) in variables.iter_mut() {
@@ -95,13 +94,13 @@ impl<'a> Run<'a> {
     }
 
     fn add_maps(&mut self) {
-        for map in Map::ALL.into_iter().filter(|map| self.selection.has_all(*map)) {
-            let (entries, is_whole) = self.facts.entries(map.field(), "");
+        for (map, prefix) in MAPS.into_iter().filter(|(map, _)| self.selection.has_all(*map)) {
+            let (entries, is_whole) = self.facts.entries(map, "");
             if entries.is_empty() && !is_whole {
-                let why = self.why_unknown(&Reference::Field(map.field()));
-                self.variables.warnings.push(format!("no {}… is set: {why}", map.prefix()));
+                let why = self.why_unknown(&Reference::Field(map));
+                self.variables.warnings.push(format!("no {prefix}… is set: {why}"));
             }
-            map.add(&entries, &mut self.variables);
+            labels::add(map, prefix, &entries, &mut self.variables);
         }
     }
 
@@ -122,7 +121,7 @@ impl<'a> Run<'a> {
     /// The variables of `--require` that are not known, and why.
     pub(crate) fn missing_required(&self) -> Vec<VariablesError> {
         let is_missing = |name: &&String| {
-            let is_of_table = Field::of_variable(name).is_some() || Map::of_variable(name).is_some();
+            let is_of_table = Field::of_variable(name).is_some() || map_of(name).is_some();
             let is_defined = is_of_table || self.selection.sets(name);
             let is_set = !is_defined && self.environment().get_bytes(name.as_bytes()).is_some();
             !self.variables.contains_key(*name) && !is_set
@@ -152,16 +151,8 @@ fn of_fields(facts: &Facts) -> Variables {
     for field in Field::all() {
         let (Some(name), Some(fact)) = (field.variable, facts.get(field)) else { continue };
         if let Some(value) = as_variable(field, &fact.value) {
-            insert(&mut variables, name.to_owned(), Variable::new(value, fact.source.name()));
+            variables.add(name, Variable::new(value, fact.source.name()));
         }
     }
     variables
-}
-
-fn insert(variables: &mut Variables, name: String, variable: Variable) {
-    if variable.value.contains('\0') {
-        let warning = format!("{name} is left out: its value contains NUL, which no variable can contain");
-        return variables.warnings.push(warning);
-    }
-    variables.insert(name, variable);
 }

@@ -12,7 +12,7 @@ use crate::facts::reference::Reference;
 use crate::facts::{Facts, Found};
 use crate::kubernetes::image_reference;
 use crate::system::environment::Environment;
-use crate::variables::variable::Variable;
+use crate::variables::variable::{Variable, Variables};
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 pub(crate) const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
@@ -61,18 +61,13 @@ pub(crate) fn wanted(facts: &Facts) -> Vec<Field> {
     fields
 }
 
-/// The variables that `--otel` sets. It merges the attributes with those that are already set. It sets
-/// the service's name unless that is set, or `is_named` says that another option names the service. It adds to `warnings`.
-pub(crate) fn variables(
-    facts: &Facts,
-    environment: &Environment,
-    is_named: bool,
-    warnings: &mut Vec<String>,
-) -> Vec<(String, Variable)> {
+/// Adds the variables that `--otel` sets. It merges the attributes with those that are already set. It sets
+/// the service's name unless that is set, or `is_named` says that another option names the service.
+pub(crate) fn add(facts: &Facts, environment: &Environment, is_named: bool, variables: &mut Variables) {
+    let warnings = &mut variables.warnings;
     let set = environment.get_bytes(ATTRIBUTES.as_bytes()).unwrap_or_default();
     let Ok(set) = std::str::from_utf8(set) else {
-        warnings.push(format!("{ATTRIBUTES} stays as it is set: it is not UTF-8"));
-        return Vec::new();
+        return warnings.push(format!("{ATTRIBUTES} stays as it is set: it is not UTF-8"));
     };
     let mut attributes = attributes(facts);
     attributes.retain(|name, (value, _)| {
@@ -94,18 +89,12 @@ pub(crate) fn variables(
     for name in names(set) {
         attributes.remove(name);
     }
-    let mut variables = Vec::new();
-    if let Some((value, source)) = attributes.get("service.name") {
-        if value.contains('\0') {
-            warnings.push(format!(
-                "{SERVICE_NAME} is left out: its value contains NUL, which no variable can contain"
-            ));
-        } else {
-            variables.push((SERVICE_NAME.to_owned(), Variable::new(value.clone(), source.name())));
-        }
+    if let Some(merged) = merge(set, &attributes, warnings) {
+        variables.add(ATTRIBUTES, merged);
     }
-    variables.extend(merge(set, &attributes, warnings).map(|merged| (ATTRIBUTES.to_owned(), merged)));
-    variables
+    if let Some((value, source)) = attributes.remove("service.name") {
+        variables.add(SERVICE_NAME, Variable::new(value, source.name()));
+    }
 }
 
 fn why_no_name(facts: &Facts) -> String {
@@ -178,19 +167,19 @@ fn attributes(facts: &Facts) -> Attributes {
         ("container.id", Field::CONTAINER_ID),
         ("service.namespace", Field::POD_NAMESPACE),
     ] {
-        add(&mut attributes, name, text(facts, field));
+        put(&mut attributes, name, text(facts, field));
     }
     add_workload(&mut attributes, facts);
     // The name of a pod of a workload is not used: every pod would be a service of its own.
     if facts.ownership.as_ref().is_some_and(Ownership::is_named_alone) {
-        add(&mut attributes, "service.name", text(facts, Field::POD_NAME));
+        put(&mut attributes, "service.name", text(facts, Field::POD_NAME));
     }
     for (name, field, value) in [
         ("service.version", Field::CONTAINER_IMAGE, facts.text(Field::CONTAINER_IMAGE).and_then(version_of)),
         ("service.instance.id", Field::POD_NAME, instance_id(facts)),
     ] {
         let value = value.as_deref();
-        add(&mut attributes, name, text(facts, field).and_then(|(_, source)| Some((value?, source))));
+        put(&mut attributes, name, text(facts, field).and_then(|(_, source)| Some((value?, source))));
     }
     attributes
 }
@@ -200,13 +189,13 @@ fn explicit(facts: &Facts) -> Attributes {
     let mut attributes = Attributes::new();
     for (key, found) in facts.entries(Field::ANNOTATIONS, ANNOTATION).0 {
         if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
-            add(&mut attributes, name, Some(found));
+            put(&mut attributes, name, Some(found));
         }
     }
     for name in NAME_LABELS {
-        add(&mut attributes, "service.name", label(facts, name));
+        put(&mut attributes, "service.name", label(facts, name));
     }
-    add(&mut attributes, "service.version", label(facts, VERSION_LABEL));
+    put(&mut attributes, "service.version", label(facts, VERSION_LABEL));
     attributes
 }
 
@@ -216,18 +205,18 @@ fn add_workload(attributes: &mut Attributes, facts: &Facts) {
     let kind = facts.text(Field::WORKLOAD_KIND).filter(|_| is_known).unwrap_or_default();
     let workload = text(facts, Field::WORKLOAD_NAME);
     if WORKLOADS.contains(&kind) {
-        add(attributes, &format!("k8s.{}.name", kind.to_ascii_lowercase()), workload);
+        put(attributes, &format!("k8s.{}.name", kind.to_ascii_lowercase()), workload);
     }
     if kind == "Deployment" {
-        add(attributes, "service.name", label(facts, KNATIVE_LABEL));
+        put(attributes, "service.name", label(facts, KNATIVE_LABEL));
     }
     if WORKLOADS.contains(&kind) || NAMING.contains(&kind) {
-        add(attributes, "service.name", workload);
+        put(attributes, "service.name", workload);
     }
 }
 
 /// Adds the attribute `name`, unless it exists or the value is empty.
-fn add(attributes: &mut Attributes, name: &str, found: Option<(&str, Source)>) {
+fn put(attributes: &mut Attributes, name: &str, found: Option<(&str, Source)>) {
     if let Some((value, source)) = found.filter(|(value, _)| !value.is_empty()) {
         attributes.entry(name.to_owned()).or_insert_with(|| (value.to_owned(), source));
     }

@@ -9,7 +9,7 @@ use crate::facts::wanted::{FindMissed, Missed, Wanted};
 use crate::kubernetes::path::Path;
 use crate::sources::gather::Origin;
 use crate::system::environment::Environment;
-use crate::variables::labels::Map;
+use crate::variables::labels::{MAPS, map_of};
 use crate::variables::set::Lookup;
 use crate::variables::value::Definition;
 use crate::variables::value::evaluate::evaluate;
@@ -57,17 +57,14 @@ impl Selection<'_> {
     }
 
     /// Whether every entry of `map` becomes a variable: by its option, or because one is required.
-    pub(super) fn has_all(&self, map: Map) -> bool {
-        let is_selected = match map {
-            Map::Labels => self.labels,
-            Map::Annotations => self.annotations,
-        };
-        is_selected || self.require.iter().any(|name| Map::of_variable(name) == Some(map))
+    pub(super) fn has_all(&self, map: Field) -> bool {
+        let is_selected = if map == Field::LABELS { self.labels } else { self.annotations };
+        is_selected || self.require.iter().any(|name| map_of(name) == Some(map))
     }
 
     /// The fields that were requested by name.
     pub(crate) fn wanted<'s>(&'s self, origin: &'s Origin) -> Wanted<'s> {
-        let maps = Map::ALL.into_iter().filter(|map| self.has_all(*map)).map(Map::field);
+        let maps = MAPS.into_iter().map(|(map, _)| map).filter(|map| self.has_all(*map));
         let required = self.require.iter().filter_map(|name| Field::of_variable(name));
         let fields = maps.chain(required).map(Reference::Field).collect();
         let optional = self.otel.then_some(otel::wanted as _);

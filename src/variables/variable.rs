@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
-use crate::variables::labels::Map;
+use crate::facts::field::Field;
 use crate::variables::value::evaluate::Why;
 
 /// A variable's value.
@@ -19,7 +19,7 @@ pub(crate) struct Variable {
     /// application gets it, but it is not printed or written.
     pub(crate) is_private: bool,
     /// The map whose entry this is: `--labels`, `--annotations`.
-    pub(crate) map: Option<Map>,
+    pub(crate) map: Option<Field>,
     /// Only others refer to it: it is not printed or written, and the application does not get it.
     pub(crate) is_omitted: bool,
 }
@@ -67,13 +67,19 @@ impl DerefMut for Variables {
     }
 }
 
-impl FromIterator<(String, Variable)> for Variables {
-    fn from_iter<T: IntoIterator<Item = (String, Variable)>>(variables: T) -> Self {
-        Variables { known: variables.into_iter().collect(), ..Variables::default() }
+impl Variables {
+    /// Adds a variable, or a warning if its value cannot be that of a variable.
+    pub(crate) fn add(&mut self, name: &str, variable: Variable) {
+        if variable.value.contains('\0') {
+            let warning =
+                format!("{name} is left out: its value contains NUL, which no variable can contain");
+            return self.warnings.push(warning);
+        }
+        self.known.insert(name.to_owned(), variable);
     }
-}
 
-/// The variables that may be printed and written.
-pub(crate) fn shown(variables: &Variables) -> impl Iterator<Item = (&String, &Variable)> {
-    variables.iter().filter(|(_, variable)| variable.is_shown())
+    /// The variables that may be printed and written.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (&String, &Variable)> {
+        self.known.iter().filter(|(_, variable)| variable.is_shown())
+    }
 }
