@@ -33,14 +33,13 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<i32, CommandError> {
-    let arguments = if options.expand == Some(true) { templates(command) } else { Vec::new() };
-    let files = options.templates()?;
-    let selection = || options.selection(pipeline::texts(&files, &arguments), Some(environment));
-    let origin = pipeline::open(options, &selection(), environment, clock)?;
+    let arguments = if options.expand == Some(true) { parsed(command) } else { Vec::new() };
+    let (templates, origin) = pipeline::open(options, &arguments, environment, clock)?;
     let run = until_known(options, &origin, clock, |settings| {
-        let mut run = pipeline::run(&origin, &options.own(), selection(), settings);
+        let selection = options.selection(pipeline::texts(&templates, &arguments), Some(environment));
+        let mut run = pipeline::run(&origin, &options.own(), selection, settings);
         pipeline::require(&run)?;
-        run.files = pipeline::from_templates(&run, options, &files)?;
+        run.files = pipeline::from_templates(&run, options, &templates)?;
         Ok(run)
     })?;
     pipeline::write_files(&run, options)?;
@@ -57,7 +56,7 @@ pub(super) fn run(
 }
 
 /// The arguments of `command`, in which references are replaced.
-fn templates(command: &[OsString]) -> Vec<Rc<Template>> {
+fn parsed(command: &[OsString]) -> Vec<Rc<Template>> {
     let mut templates = Vec::with_capacity(command.len());
     for (number, argument) in command.iter().enumerate().skip(1) {
         let (template, errors) = Template::parse(argument.as_bytes().to_vec());

@@ -23,16 +23,18 @@ use crate::system::surroundings::Surroundings;
 use crate::variables::value::template::{Stays, Template};
 use crate::variables::{Run, Selection, VariablesError};
 
-/// Opens what the options name: this container, a recorded one, or a Pod object. `environment` is that of this
-/// process. Of a Pod object, what `selection` refers to is kept.
+/// Reads the templates of the options, and opens what the options name: this container, a recorded one, or a Pod
+/// object. `environment` is that of this process. `arguments` are other texts with references.
 pub(super) fn open<'a>(
     options: &Options,
-    selection: &Selection,
+    arguments: &[Rc<Template>],
     environment: &'a Environment,
     clock: fn() -> Instant,
-) -> Result<Origin<'a>, CommandError> {
+) -> Result<(Vec<FileTemplate>, Origin<'a>), CommandError> {
+    let templates = options.templates()?;
     if let Some(file) = &options.pod {
-        return read_pod(file, selection);
+        let origin = read_pod(file, &options.selection(texts(&templates, arguments), None))?;
+        return Ok((templates, origin));
     }
     let mut surroundings = match options.process {
         Some(pid) => Surroundings::of_process(pid, clock)?,
@@ -40,9 +42,10 @@ pub(super) fn open<'a>(
     };
     surroundings.volumes.clone_from(&options.volume);
     surroundings.token_file.clone_from(&options.token_file);
-    Ok(Origin::Container(surroundings))
+    Ok((templates, Origin::Container(surroundings)))
 }
 
+/// Of the Pod object, what `selection` refers to is kept.
 fn read_pod(file: &Path, selection: &Selection) -> Result<Origin<'static>, CommandError> {
     let name = || file.display().to_string();
     // One byte more than the limit, so that the parser rejects a larger object.

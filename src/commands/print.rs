@@ -19,9 +19,8 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let templates = options.templates()?;
+    let (templates, origin) = pipeline::open(options, &[], environment, clock)?;
     let selection = options.selection(pipeline::texts(&templates, &[]), None);
-    let origin = pipeline::open(options, &selection, environment, clock)?;
     let run = pipeline::run(&origin, &options.own(), selection, options.api());
     if !options.template.is_empty() {
         pipeline::require(&run)?;

@@ -27,9 +27,7 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let templates = options.templates()?;
-    let selection = options.selection(pipeline::texts(&templates, &[]), None);
-    let origin = pipeline::open(options, &selection, environment, clock)?;
+    let (templates, origin) = pipeline::open(options, &[], environment, clock)?;
     let each = options.per_container();
     let Some(surroundings) = origin.surroundings() else {
         // A Pod object does not change.

@@ -13,9 +13,7 @@ pub(super) fn run(
     environment: &Environment,
     clock: fn() -> Instant,
 ) -> Result<(), CommandError> {
-    let templates = options.templates()?;
-    let selection = options.selection(pipeline::texts(&templates, &[]), None);
-    let origin = pipeline::open(options, &selection, environment, clock)?;
+    let (templates, origin) = pipeline::open(options, &[], environment, clock)?;
     let each = options.per_container();
     // Write nothing unless every required variable is known.
     let runs = until_known(options, &origin, clock, |settings| {
