@@ -12,7 +12,7 @@ use crate::client::ApiUrl;
 use crate::client::notify::Notify;
 use crate::facts::subject::Asked;
 use crate::render::template::{self, FileTemplate, TemplateError};
-use crate::render::{FileName, Format};
+use crate::render::{self, Format};
 use crate::sources::api::{Settings, When};
 use crate::system::environment::Environment;
 use crate::variables::Selection;
@@ -157,7 +157,7 @@ options! {
     "Files" for [Exec, Write, Print, Watch] {
         /// write the file OUT from the template IN, in which $(EXPRESSION) stands for a value; of a directory IN every
         /// file; print --template IN shows the result; repeatable
-        template: Vec<(PathBuf, Option<FileName>)> = "template" "IN:OUT", values::template,
+        template: Vec<(PathBuf, Option<PathBuf>)> = "template" "IN:OUT", values::template,
             { kind: List, is_essential: true, unread_by: Some(Print), excludes: &["format", "explain", OPERANDS] };
     }
     "Files" for [Exec, Write, Watch] {
@@ -324,13 +324,13 @@ impl Options {
     /// Checks the files of `write` and `watch`, which may describe several containers.
     fn check_files(&self, row: &Row) -> Result<(), UsageError> {
         let templates = self.template.iter().filter_map(|(_, output)| output.as_ref());
-        let files = templates.chain(self.file.iter().filter_map(FileTemplate::target));
-        let files: Vec<&FileName> = self.out.iter().map(|out| &out.file).chain(files).collect();
+        let files = templates.chain(self.file.iter().filter_map(|file| file.target.as_ref()));
+        let files: Vec<&PathBuf> = self.out.iter().map(|out| &out.file).chain(files).collect();
         if files.is_empty() {
             return Err(UsageError::Needs { subcommand: row.name, needs: row.needs });
         }
         for file in files {
-            let why = match (self.container.len(), file.has_placeholder()) {
+            let why = match (self.container.len(), render::names_container(file)) {
                 (0, true) => "has {container} in its name, so it needs --container NAME",
                 (2.., false) => {
                     "must have {container} in its name, because --container is given several times and each \

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::kubernetes::names;
 use crate::render::template::FileTemplate;
-use crate::render::{FORMATS, FileName, Format};
+use crate::render::{FORMATS, Format};
 use crate::variables::value::Definition;
 
 /// Parses a value of a type that has a parser of its own.
@@ -39,7 +39,7 @@ pub(super) fn setting(text: &str) -> Result<(String, Definition), String> {
 /// A file to write, in the format of its suffix.
 #[derive(Clone, Debug)]
 pub(crate) struct Out {
-    pub(crate) file: FileName,
+    pub(crate) file: PathBuf,
     pub(crate) format: Format,
 }
 
@@ -47,14 +47,14 @@ pub(crate) struct Out {
 pub(super) fn out(text: &str) -> Result<Out, String> {
     let suffixes = || format!("must name files that end in {}", one_of(&Format::suffixes()));
     let format = Format::of_file(Path::new(text)).ok_or_else(suffixes)?;
-    Ok(Out { file: FileName::new(text), format })
+    Ok(Out { file: text.into(), format })
 }
 
 /// Parses IN:OUT or IN.
-pub(super) fn template(text: &str) -> Result<(PathBuf, Option<FileName>), String> {
+pub(super) fn template(text: &str) -> Result<(PathBuf, Option<PathBuf>), String> {
     Ok(match text.split_once(':') {
         Some((input, output)) if !input.is_empty() && !output.is_empty() => {
-            (input.into(), Some(FileName::new(output)))
+            (input.into(), Some(output.into()))
         }
         _ => (text.into(), None),
     })
@@ -64,7 +64,7 @@ pub(super) fn template(text: &str) -> Result<(PathBuf, Option<FileName>), String
 pub(super) fn file(text: &str) -> Result<FileTemplate, String> {
     let pair = text.split_once('=').filter(|(out, _)| !out.is_empty());
     let (out, text) = pair.ok_or("must be OUT=TEXT, such as '/data/myid=$(pod.ordinal + 1)'")?;
-    FileTemplate::of_text(FileName::new(out), text).map_err(|error| error.to_string())
+    FileTemplate::of_text(out.into(), text).map_err(|error| error.to_string())
 }
 
 /// Parses the name of a variable, as Kubernetes allows it (`IsRelaxedEnvVarName` in

@@ -12,6 +12,7 @@ use crate::facts::Facts;
 use crate::facts::field::Field;
 use crate::facts::subject::{Asked, Subject};
 use crate::kubernetes::{names, object};
+use crate::render::for_container;
 use crate::render::template::{FileTemplate, TOTAL_LIMIT, TemplateError};
 use crate::sources::api::Settings;
 use crate::sources::gather::{Origin, Shared, gather};
@@ -191,7 +192,7 @@ pub(super) fn from_templates(
         if is_private {
             log::info!("{}: something private is in it; its mode is {mode:04o}", path.display());
         }
-        Ok(NewFile { path, content, mode, creates_directory: template.creates_directory() })
+        Ok(NewFile { path, content, mode, creates_directory: template.creates_directory })
     };
     let rendered = render(run, templates, Stays::Unknown)?;
     Ok(rendered.into_iter().map(file).collect::<Result<_, TemplateError>>()?)
@@ -202,7 +203,7 @@ pub(super) fn from_templates(
 pub(super) fn write_files(run: &Run, options: &Options) -> Result<bool, CommandError> {
     let mut is_changed = false;
     for out in &options.out {
-        let Some(path) = out.file.path_for(container(run, options)) else {
+        let Some(path) = for_container(&out.file, container(run, options)) else {
             log::warn!("{}", TemplateError::NoContainer { file: out.file.display().to_string() });
             continue;
         };

@@ -29,7 +29,7 @@ pub(super) fn run(
         for (template, content, _) in &rendered {
             if rendered.len() > 1 {
                 // As head(1) does.
-                to_standard_output(format!("==> {} <==\n", template.name()).as_bytes())?;
+                to_standard_output(format!("==> {} <==\n", template.name).as_bytes())?;
             }
             to_standard_output(content)?;
         }

@@ -9,28 +9,25 @@ use super::{LINE_LIMIT, Line, NAME, is_assignable};
 /// The line of a variable.
 pub(super) fn line(name: &str, value: &str) -> Line {
     let line = format!("{name}='{value}'");
-    match obstacle(value, &line) {
-        _ if !is_assignable(name) => Err(NAME),
-        Some(what) => Err(what),
-        None => Ok(line),
+    if !is_assignable(name) {
+        return Err(NAME);
     }
-}
-
-fn obstacle(value: &str, line: &str) -> Option<&'static str> {
     if value.contains('\'') {
-        return Some("which cannot contain a single quote");
+        return Err("which cannot contain a single quote");
     }
     if value.contains('\0') {
-        return Some("which cannot contain NUL");
+        return Err("which cannot contain NUL");
     }
     if value.contains("\r\n") {
-        return Some("which cannot contain a carriage return before a newline");
+        return Err("which cannot contain a carriage return before a newline");
     }
     if value.contains(is_noncharacter) {
-        return Some("which cannot contain a Unicode noncharacter");
+        return Err("which cannot contain a Unicode noncharacter");
     }
-    let is_long = line.split('\n').any(|line| line.len() > LINE_LIMIT);
-    is_long.then_some("which cannot contain a line of 64 KiB")
+    if line.split('\n').any(|line| line.len() > LINE_LIMIT) {
+        return Err("which cannot contain a line of 64 KiB");
+    }
+    Ok(line)
 }
 
 /// A code point that Unicode reserves for internal use (Unicode 16.0, section 23.7). One of them makes
@@ -56,8 +53,7 @@ mod tests {
             "\u{10ffff}",
             &"x".repeat(LINE_LIMIT - 2),
         ] {
-            let line = format!("N='{value}'");
-            assert!(obstacle(value, &line).is_some(), "{:?}", value.chars().next());
+            assert!(line("N", value).is_err(), "{:?}", value.chars().next());
         }
         for value in [
             "",
@@ -68,10 +64,9 @@ mod tests {
             "\"$`\\#",
             &"x".repeat(LINE_LIMIT - 4),
         ] {
-            let line = format!("N='{value}'");
-            assert_eq!(obstacle(value, &line), None, "{:?}", value.chars().next());
+            assert!(line("N", value).is_ok(), "{:?}", value.chars().next());
         }
         let broken_over_lines = format!("{}\n", "x".repeat(60_000)).repeat(3);
-        assert_eq!(obstacle(&broken_over_lines, &format!("N='{broken_over_lines}'")), None);
+        assert!(line("N", &broken_over_lines).is_ok());
     }
 }

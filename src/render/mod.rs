@@ -8,7 +8,6 @@ mod table;
 pub(crate) mod template;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::system::logging::one_line;
@@ -24,44 +23,20 @@ pub(crate) struct Explanation {
     pub(crate) sources: Vec<(&'static str, String)>,
 }
 
-/// In a file's name it stands for the name of the described container.
+/// In the name of a file to write, this stands for the name of the described container.
 const CONTAINER_PLACEHOLDER: &str = "{container}";
 
-/// The name of a file to write, which may depend on the container.
-#[derive(Clone, Debug)]
-pub(crate) struct FileName(PathBuf);
+/// Whether the name of a file to write depends on the container.
+pub(crate) fn names_container(file: &Path) -> bool {
+    file.to_string_lossy().contains(CONTAINER_PLACEHOLDER)
+}
 
-impl FileName {
-    pub(crate) fn new(text: &str) -> Self {
-        FileName(PathBuf::from(text))
+/// The file to write for this container; none if its name is needed and is not known.
+pub(crate) fn for_container(file: &Path, container: Option<&str>) -> Option<PathBuf> {
+    if !names_container(file) {
+        return Some(file.to_owned());
     }
-
-    /// The name with its placeholder.
-    pub(crate) fn as_path(&self) -> &Path {
-        &self.0
-    }
-
-    pub(crate) fn display(&self) -> std::path::Display<'_> {
-        self.0.display()
-    }
-
-    /// A file in the directory of this name.
-    fn join(&self, name: &OsStr) -> Self {
-        FileName(self.0.join(name))
-    }
-
-    /// Whether the name depends on the container.
-    pub(crate) fn has_placeholder(&self) -> bool {
-        self.0.to_string_lossy().contains(CONTAINER_PLACEHOLDER)
-    }
-
-    /// The file for this container; none if its name is needed and is not known.
-    pub(crate) fn path_for(&self, container: Option<&str>) -> Option<PathBuf> {
-        if !self.has_placeholder() {
-            return Some(self.0.clone());
-        }
-        Some(self.0.to_str()?.replace(CONTAINER_PLACEHOLDER, container?).into())
-    }
+    Some(file.to_str()?.replace(CONTAINER_PLACEHOLDER, container?).into())
 }
 
 /// A format: a row of [`FORMATS`].
@@ -103,8 +78,8 @@ pub(crate) const JSON: Format =
 pub(crate) const FORMATS: [Format; 5] = [TABLE, ENV, SH, LIST, JSON];
 
 impl Format {
-    /// The facts and variables in this format. The text ends in a newline unless it is empty. A warning names each variable that the
-    /// format cannot have.
+    /// The facts and variables in this format. The text ends in a newline unless it is empty. A warning names each
+    /// variable that the format cannot have.
     pub(crate) fn render(self, run: &Run, explanation: Option<&Explanation>) -> Vec<u8> {
         let line = match self.form {
             Form::Document(render) => return render(run, explanation),

@@ -5,46 +5,33 @@ use std::collections::BTreeMap;
 use super::Explanation;
 use crate::system::logging::one_line;
 use crate::variables::Run;
-use crate::variables::variable::Variables;
 
-/// Renders the variables in columns, with escape sequences for control characters.
+/// Renders the variables in columns, with escape sequences for control characters. With an explanation, there are also
+/// the sources, and the reasons why values are not known.
 pub(super) fn render(run: &Run, explanation: Option<&Explanation>) -> Vec<u8> {
-    let Some(explanation) = explanation else {
-        let rows = run.variables.shown().map(|(name, variable)| (name.as_str(), [variable.value.as_str()]));
-        return columns(rows.collect()).into_bytes();
-    };
-    let mut text = columns(explained(&run.variables, explanation));
-    text.push('\n');
-    for (source, why) in &explanation.sources {
-        text += &format!("{source}: {}\n", one_line(why));
-    }
-    text.into_bytes()
-}
-
-/// Each variable with its source and its value, or with the reason why the value is not known.
-fn explained<'a>(variables: &'a Variables, explanation: &'a Explanation) -> BTreeMap<&'a str, [&'a str; 2]> {
-    let known = variables
-        .shown()
-        .map(|(name, variable)| (name.as_str(), [&*variable.source, variable.value.as_str()]));
-    let unknown = explanation.unknown.iter().map(|(name, why)| (name.as_str(), ["-", why.as_str()]));
-    known.chain(unknown).collect()
-}
-
-/// The cells in aligned columns. The last column is not padded.
-fn columns<const COUNT: usize>(rows: BTreeMap<&str, [&str; COUNT]>) -> String {
+    let known =
+        run.variables.shown().map(|(name, variable)| (&**name, (&*variable.source, &*variable.value)));
+    let mut rows: BTreeMap<&str, (&str, &str)> = known.collect();
+    let unknown = explanation.into_iter().flat_map(|explanation| &explanation.unknown);
+    rows.extend(unknown.map(|(name, why)| (&**name, ("-", &**why))));
     let width = |text: &str| text.chars().count();
     let names = rows.keys().map(|name| width(name)).max().unwrap_or_default();
-    let widest = |column: usize| rows.values().map(|cells| width(cells[column])).max().unwrap_or_default();
-    let widths: [usize; COUNT] =
-        std::array::from_fn(|column| if column + 1 < COUNT { widest(column) } else { 0 });
+    let sources = rows.values().map(|(source, _)| width(source)).max().unwrap_or_default();
     let mut text = String::new();
-    for (name, cells) in &rows {
-        let mut line = format!("{name:names$}");
-        for (cell, width) in cells.iter().zip(widths) {
-            line += &format!("  {:width$}", one_line(cell));
+    for (name, (source, value)) in &rows {
+        let mut line = format!("{name:names$}  ");
+        if explanation.is_some() {
+            line += &format!("{source:sources$}  ");
         }
+        line += &one_line(value);
         text += line.trim_end_matches(' ');
         text.push('\n');
     }
-    text
+    if let Some(explanation) = explanation {
+        text.push('\n');
+        for (source, why) in &explanation.sources {
+            text += &format!("{source}: {}\n", one_line(why));
+        }
+    }
+    text.into_bytes()
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use nix::fcntl::OFlag;
 
-use super::FileName;
+use super::for_container;
 use crate::sources::volume::{DATA, settled};
 use crate::system::root::Directory;
 use crate::variables::Run;
@@ -25,21 +25,14 @@ pub(crate) const TOTAL_LIMIT: usize = 8 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct FileTemplate {
     /// The name of the template, for messages.
-    name: String,
-    origin: Origin,
+    pub(crate) name: String,
     /// The file to write; none if the result is printed.
-    target: Option<FileName>,
+    pub(crate) target: Option<PathBuf>,
+    /// The file's directory is created if it does not exist.
+    pub(crate) creates_directory: bool,
+    /// The text is that of an option. The kubelet may have expanded a secret in it, so no message contains a part of it.
+    is_of_option: bool,
     pub(crate) template: Rc<Template>,
-}
-
-/// Where the text of a template comes from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Origin {
-    /// An option. The kubelet may have expanded a secret in it, so no message contains a part of it.
-    Option,
-    File,
-    /// A file of a directory. The directory for the results is created.
-    Directory,
 }
 
 /// A file cannot be made from a template.
@@ -76,19 +69,19 @@ impl TemplateError {
 /// # Errors
 /// A template cannot be read, or is not valid; a file would be written twice, also with `others`.
 pub(crate) fn load<'a>(
-    pairs: &[(PathBuf, Option<FileName>)],
+    pairs: &[(PathBuf, Option<PathBuf>)],
     texts: &[FileTemplate],
-    others: impl Iterator<Item = &'a FileName>,
+    others: impl Iterator<Item = &'a PathBuf>,
 ) -> Result<Vec<FileTemplate>, TemplateError> {
     let mut templates = Vec::new();
     for (input, output) in pairs {
-        templates.extend(FileTemplate::read(input, output.as_ref())?);
+        templates.extend(FileTemplate::read(input, output.as_deref())?);
     }
     templates.extend(texts.iter().cloned());
     let mut left = TOTAL_LIMIT;
     let mut seen = BTreeSet::new();
     // Without `.` and repeated slashes.
-    let path = |target: &FileName| target.as_path().components().collect::<PathBuf>();
+    let path = |target: &PathBuf| target.components().collect::<PathBuf>();
     seen.extend(others.map(path));
     for template in &templates {
         let file = || template.name.clone();
@@ -103,27 +96,25 @@ pub(crate) fn load<'a>(
 }
 
 impl FileTemplate {
-    /// The name of the template.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The template of `--file OUT=TEXT`. The file ends in a newline.
-    pub(crate) fn of_text(target: FileName, text: &str) -> Result<Self, TemplateError> {
+    pub(crate) fn of_text(target: PathBuf, text: &str) -> Result<Self, TemplateError> {
         let end = if text.ends_with('\n') { "" } else { "\n" };
         let name = format!("--file {}", target.display());
-        FileTemplate::new(name, Origin::Option, Some(target), format!("{text}{end}").into_bytes())
+        let template = FileTemplate::new(name, Some(target), format!("{text}{end}").into_bytes())?;
+        Ok(FileTemplate { is_of_option: true, ..template })
     }
 
-    fn new(
-        name: String,
-        origin: Origin,
-        target: Option<FileName>,
-        text: Vec<u8>,
-    ) -> Result<Self, TemplateError> {
+    fn new(name: String, target: Option<PathBuf>, text: Vec<u8>) -> Result<Self, TemplateError> {
         let (template, errors) = Template::parse(text);
         let Some(error) = errors.into_iter().next() else {
-            return Ok(FileTemplate { name, origin, target, template: Rc::new(template) });
+            let template = Rc::new(template);
+            return Ok(FileTemplate {
+                name,
+                target,
+                creates_directory: false,
+                is_of_option: false,
+                template,
+            });
         };
         let line = 1 + memchr::memchr_iter(b'\n', &template.text()[..error.offset]).count();
         Err(TemplateError::Malformed { file: name, line, problem: error.problem.to_string() })
@@ -134,7 +125,7 @@ impl FileTemplate {
     ///
     /// # Errors
     /// A template cannot be read, or is not valid.
-    fn read(input: &Path, output: Option<&FileName>) -> Result<Vec<Self>, TemplateError> {
+    fn read(input: &Path, output: Option<&Path>) -> Result<Vec<Self>, TemplateError> {
         let path = std::path::absolute(input).unwrap_or_else(|_| input.to_owned());
         let volume = path.ancestors().find(|above| above.join(DATA).is_symlink());
         match volume.and_then(|volume| Directory::open(volume).ok()) {
@@ -144,10 +135,10 @@ impl FileTemplate {
         }
     }
 
-    fn read_once(input: &Path, output: Option<&FileName>) -> Result<Vec<Self>, TemplateError> {
+    fn read_once(input: &Path, output: Option<&Path>) -> Result<Vec<Self>, TemplateError> {
         let failed = |source| TemplateError::Unreadable { file: input.display().to_string(), source };
         if !fs::metadata(input).map_err(failed)?.is_dir() {
-            return Ok(vec![FileTemplate::of_file(input, input, Origin::File, output.cloned())?]);
+            return Ok(vec![FileTemplate::of_file(input, input, output.map(Path::to_owned))?]);
         }
         // Not by the volume's own links: they lead to another version after a swap.
         let directory = fs::canonicalize(input.join(DATA)).unwrap_or_else(|_| input.to_owned());
@@ -158,38 +149,24 @@ impl FileTemplate {
         names.sort_unstable();
         let of_file = |name: &OsString| {
             let target = output.map(|output| output.join(name));
-            FileTemplate::of_file(&directory.join(name), &input.join(name), Origin::Directory, target)
+            let template = FileTemplate::of_file(&directory.join(name), &input.join(name), target)?;
+            Ok(FileTemplate { creates_directory: true, ..template })
         };
         names.iter().map(of_file).collect()
     }
 
     /// The template at `path`, which its author knows as `name`.
-    fn of_file(
-        path: &Path,
-        name: &Path,
-        origin: Origin,
-        target: Option<FileName>,
-    ) -> Result<Self, TemplateError> {
+    fn of_file(path: &Path, name: &Path, target: Option<PathBuf>) -> Result<Self, TemplateError> {
         let name = name.display().to_string();
-        let existing = target.as_ref().and_then(|target| fs::canonicalize(target.as_path()).ok());
+        let existing = target.as_ref().and_then(|target| fs::canonicalize(target).ok());
         if existing.is_some_and(|target| fs::canonicalize(path).is_ok_and(|path| path == target)) {
             return Err(TemplateError::Itself { file: name });
         }
         match read(path) {
             Ok(text) if text.len() > TEMPLATE_LIMIT => Err(TemplateError::TooLarge { file: name }),
-            Ok(text) => FileTemplate::new(name, origin, target, text),
+            Ok(text) => FileTemplate::new(name, target, text),
             Err(source) => Err(TemplateError::Unreadable { file: name, source }),
         }
-    }
-
-    /// Whether the file's directory is created if it does not exist.
-    pub(crate) fn creates_directory(&self) -> bool {
-        self.origin == Origin::Directory
-    }
-
-    /// The file to write; none if the result is printed.
-    pub(crate) fn target(&self) -> Option<&FileName> {
-        self.target.as_ref()
     }
 
     /// The file to write for this container.
@@ -197,11 +174,9 @@ impl FileTemplate {
     /// # Errors
     /// The container's name is needed and is not known.
     pub(crate) fn path_for(&self, container: Option<&str>) -> Result<PathBuf, TemplateError> {
-        let target = self.target.as_ref();
-        let path = target.and_then(|target| target.path_for(container));
-        path.ok_or_else(|| TemplateError::NoContainer {
-            file: target.map_or(String::new(), |it| it.display().to_string()),
-        })
+        let target = self.target.clone().unwrap_or_default();
+        for_container(&target, container)
+            .ok_or_else(|| TemplateError::NoContainer { file: target.display().to_string() })
     }
 
     /// The content of the file, which may have `limit` bytes, and whether something private is in it.
@@ -222,7 +197,7 @@ impl FileTemplate {
         let error = |unknown: &Unknown| TemplateError::Unknown {
             file: file(),
             line: unknown.line,
-            reference: if self.origin == Origin::Option { "a reference" } else { unknown.text }.to_owned(),
+            reference: if self.is_of_option { "a reference" } else { unknown.text }.to_owned(),
             why: run.reasons(&unknown.why),
         };
         let errors: Vec<_> = rendered.unknown.iter().map(error).collect();
