@@ -2,7 +2,7 @@
 //!
 //! [`options`] declares each option once, and [`subcommands`] has one row for each subcommand. [`help`]
 //! generates the help from both. [`words`] splits the command line, adds the variables `INTROSPOD_…`, and
-//! lets argh convert what counts to [`Options`].
+//! converts the values that count to [`Options`] with argh.
 
 mod error;
 mod help;
@@ -30,7 +30,7 @@ use words::Words;
 pub(crate) enum Invocation<'a> {
     /// The help or the version, which is printed.
     Text(String),
-    /// A subcommand; the command is that of `exec`.
+    /// A subcommand with its options, and the command of `exec`.
     Run(Subcommand, Box<Options>, &'a [OsString]),
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn subcommand(arguments: &[OsString]) -> Option<Subcommand> {
     Some(Row::named(arguments.first()?.to_str()?)?.subcommand)
 }
 
-/// The command of `exec`, if `arguments` name one. If an option is not known, it is what follows the first `--`.
+/// The command of `exec`, if `arguments` name one. If an option is not known, the command begins after the first `--`.
 pub(crate) fn command(arguments: &[OsString]) -> Option<&[OsString]> {
     let (first, rest) = arguments.split_first()?;
     let row = Row::named(first.to_str()?).filter(|row| row.takes_command())?;

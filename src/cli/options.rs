@@ -19,7 +19,7 @@ use crate::variables::Selection;
 use crate::variables::value::Definition;
 use crate::variables::value::template::Template;
 
-/// How often an option may be given, and how its variable and the command line go together.
+/// How often an option may be given, and how the command line combines with its variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Takes no value on the command line, where the last one counts.
@@ -59,9 +59,10 @@ pub(super) struct Declaration {
     pub(super) group: &'static str,
     pub(super) subcommands: &'static [Subcommand],
     pub(super) kind: Kind,
-    /// Whether the application cannot do without what its variable says, so that `exec` fails if it is broken.
+    /// Whether the application depends on its variable, so that `exec` fails if the variable is not valid.
     pub(super) is_essential: bool,
-    /// Whether its variable is broken in `exec` if no file has this name. `-` is standard input.
+    /// Whether its value names a file, or `-` for standard input. In `exec`, its variable has no effect if there is no
+    /// such file.
     pub(super) names_file: bool,
     /// The subcommand that does not read its variable.
     pub(super) unread_by: Option<Subcommand>,
@@ -296,7 +297,7 @@ impl Options {
         template::load(&self.template, &self.file, self.out.iter().map(|out| &out.file))
     }
 
-    /// Checks what a single value cannot show.
+    /// Checks the options together.
     pub(super) fn checked(mut self, row: &Row) -> Result<Self, UsageError> {
         if let Some(name) = repeated(&self.container) {
             return Err(UsageError::Twice(format!("--container {name}")));

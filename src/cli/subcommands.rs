@@ -32,7 +32,7 @@ pub(super) struct Row {
     pub(super) summary: &'static str,
     /// The arguments after its name.
     pub(super) usage: &'static str,
-    /// What it cannot do without.
+    /// What it needs, for the message that this is missing.
     pub(super) needs: &'static str,
     /// `None` for `exec`, which does not look at the words of its command.
     pub(super) operand: Option<Operand>,

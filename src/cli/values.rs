@@ -43,7 +43,7 @@ pub(crate) struct Out {
     pub(crate) format: Format,
 }
 
-/// Parses the name of a file whose suffix is that of a format.
+/// Parses the name of a file. Its suffix must be that of a format.
 pub(super) fn out(text: &str) -> Result<Out, String> {
     let suffixes = || format!("must name files that end in {}", one_of(&Format::suffixes()));
     let format = Format::of_file(Path::new(text)).ok_or_else(suffixes)?;

@@ -109,7 +109,7 @@ impl<'a> Words<'a> {
             (Some(value), _) => value,
             (None, Kind::Switch) => "true",
             (None, _) => match rest.next() {
-                // A forgotten value must not swallow the next option.
+                // If a value was forgotten, the next option does not become the value.
                 Some(word) if !word.as_bytes().starts_with(b"--") => utf8(word)?,
                 _ => return Err(UsageError::NoValue(option.name)),
             },
@@ -130,7 +130,7 @@ impl<'a> Words<'a> {
         let word = name.trim_start_matches('-');
         let mut options = Declaration::of(self.row.subcommand);
         let nearest = suggest::nearest(word, options.clone().map(|option| option.name));
-        // A value may have been taken for an option: --json for -o json.
+        // The user may have written a value as an option: --json for -o json.
         let of_value = options.find_map(|option| Some((option.short?, (option.check)(word).ok()?)));
         let hint = match (nearest, of_value) {
             (_, Some((short, ()))) => format!("did you mean -{short} {word}? "),
@@ -185,8 +185,8 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Fails with `error`. But a variable must not keep `exec` from its command: unless it is essential, it has
-    /// no effect, with a warning.
+    /// Fails with `error`. But a variable that is not essential must not keep `exec` from its command: it has no effect,
+    /// with a warning.
     fn refuse(&self, is_essential: bool, error: UsageError) -> Result<(), UsageError> {
         if is_essential || self.row.subcommand != Subcommand::Exec {
             return Err(error);

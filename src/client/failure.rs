@@ -88,12 +88,12 @@ impl Failure {
                 "set automountServiceAccountToken: true in the pod's spec or its ServiceAccount, or --api never"
             }
             Self::NoCa { .. } => {
-                "mount the whole volume of the service account: it brings ca.crt (of the ConfigMap kube-root-ca.crt)"
+                "mount the whole volume of the service account: it contains ca.crt (of the ConfigMap kube-root-ca.crt)"
             }
             Self::NoClient(_) => "raise the container's limits: a request needs threads and file descriptors",
             Self::Dns { .. } | Self::Timeout { step: DNS, .. } => {
                 "name the API server by its IP address in --api-url, which needs no DNS, or leave out --api-url: \
-                 the pod's variables have the address; or mend /etc/resolv.conf and the cluster's DNS"
+                 the pod's variables have the address; or repair /etc/resolv.conf and the cluster's DNS"
             }
             Self::Timeout { step: CONNECT, .. } => "let a NetworkPolicy allow it, or raise --timeout",
             Self::Timeout { .. } => "the API server is slow, or its answer gets lost; raise --timeout",

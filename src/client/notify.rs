@@ -54,38 +54,21 @@ impl Display for Notify {
     }
 }
 
-/// Notifies the application from a thread, so that a slow application does not delay the files.
-pub(crate) struct Notifier {
-    changes: Sender<()>,
-}
-
-impl Notifier {
-    /// Starts the thread. It sleeps until there is a change.
-    ///
-    /// # Errors
-    /// Those of `pthread_create(3)`.
-    pub(crate) fn start(notify: Notify, clock: fn() -> Instant) -> std::io::Result<Self> {
-        let (changes, received) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("notify".to_owned()).stack_size(128 << 10);
-        thread.spawn(move || while tell_next(&notify, &received, clock) {})?;
-        Ok(Notifier { changes })
-    }
-
-    /// Notifies the application of a change.
-    pub(crate) fn changed(&self) {
-        // The thread runs until the process ends, so sending cannot fail.
-        let _ = self.changes.send(());
-    }
-}
-
-/// Waits for a burst of changes, and sends one notification. Returns whether more changes can come.
-fn tell_next(notify: &Notify, changes: &Receiver<()>, clock: fn() -> Instant) -> bool {
-    if changes.recv().is_err() {
-        return false;
-    }
-    std::thread::sleep(BURST);
-    tell(notify, changes, clock);
-    true
+/// Starts a thread that notifies the application of each change that is sent to it, so that a slow application does not
+/// delay the files. The thread runs until the process ends, so sending cannot fail.
+///
+/// # Errors
+/// Those of `pthread_create(3)`.
+pub(crate) fn start(notify: Notify, clock: fn() -> Instant) -> std::io::Result<Sender<()>> {
+    let (sender, changes) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("notify".to_owned()).stack_size(128 << 10);
+    thread.spawn(move || {
+        while changes.recv().is_ok() {
+            std::thread::sleep(BURST);
+            tell(&notify, &changes, clock);
+        }
+    })?;
+    Ok(sender)
 }
 
 /// Sends the notification until the application accepts it, or for a minute after the last change.
@@ -151,27 +134,4 @@ enum NotifyError {
          with the capability KILL"
     )]
     NotPermitted { pid: Pid },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signal_has_a_name_and_a_process() {
-        for text in ["signal:HUP@nginx", "signal:SIGHUP@nginx"] {
-            assert_eq!(Notify::parse(text).unwrap().to_string(), "SIGHUP to nginx");
-        }
-        for text in [
-            "signal:",
-            "signal:HUP",
-            "signal:HUP@",
-            "signal:@nginx",
-            "signal:NOPE@nginx",
-            "signal:1@a",
-            "signal:HUP@/bin/a",
-        ] {
-            assert!(Notify::parse(text).unwrap_err().contains("a signal and a process"), "{text}");
-        }
-    }
 }

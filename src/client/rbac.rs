@@ -121,51 +121,12 @@ mod tests {
     use super::*;
 
     const POD: &str = "/api/v1/namespaces/shop/pods/web-0";
-    const WHO: Identity =
-        Identity { namespace: Some("shop"), service_account: Some("web"), stable_name: None };
-
-    fn forbidden(message: &str, through_proxy: bool, path: &str, who: Identity) -> (String, String) {
-        explain("403".to_owned(), message, through_proxy, path, who)
-    }
-
-    #[test]
-    fn the_servers_word_on_who_was_refused_counts() {
-        let message = "it is forbidden: User \"system:serviceaccount:tools:proxy\" cannot get it";
-        let (problem, advice) = forbidden(message, false, POD, WHO);
-        assert!(advice.ends_with(" --serviceaccount=tools:proxy"), "{advice}");
-        assert!(problem.contains("read every pod spec in the namespace shop"));
-        let (_, advice) = forbidden("Forbidden", false, POD, WHO);
-        assert!(advice.ends_with(" --serviceaccount=shop:web"), "{advice}");
-    }
-
-    #[test]
-    fn a_pod_with_a_stable_name_needs_no_warning() {
-        let (problem, advice) =
-            forbidden("Forbidden", false, POD, Identity { stable_name: Some("web-0"), ..WHO });
-        assert_eq!(
-            advice,
-            "kubectl create role introspod:shop:web:pods:shop:web-0 --namespace=shop --verb=get \
-             --resource=pods --resource-name=web-0 && \
-             kubectl create rolebinding introspod:shop:web:pods:shop:web-0 --namespace=shop \
-             --role=introspod:shop:web:pods:shop:web-0 --serviceaccount=shop:web"
-        );
-        assert_eq!(problem, "403");
-    }
-
-    #[test]
-    fn a_node_in_the_cluster() {
-        assert_eq!(
-            forbidden("Forbidden", false, "/api/v1/nodes/kt-node-1", WHO).1,
-            "kubectl create clusterrole introspod:shop:web:nodes --verb=get --resource=nodes && \
-             kubectl create clusterrolebinding introspod:shop:web:nodes \
-             --clusterrole=introspod:shop:web:nodes --serviceaccount=shop:web"
-        );
-    }
 
     #[test]
     fn nobody_is_advised_to_bind_a_role_to_an_unknown_account() {
-        assert!(!forbidden("Forbidden", true, POD, WHO).1.contains("create"));
-        let advice = forbidden("Forbidden", false, POD, Identity::default()).1;
-        assert_eq!(advice, format!("let this pod's service account get {POD}"));
+        let advice =
+            |through_proxy| explain(String::new(), "Forbidden", through_proxy, POD, Identity::default()).1;
+        assert!(!advice(true).contains("create"));
+        assert_eq!(advice(false), format!("let this pod's service account get {POD}"));
     }
 }

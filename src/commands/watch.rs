@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use super::{CommandError, pipeline};
 use crate::cli::Options;
-use crate::client::notify::Notifier;
+use crate::client::notify;
 use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
 use crate::facts::{Facts, Value};
@@ -40,7 +41,7 @@ pub(super) fn run(
     let watches = Watches::start(surroundings, volumes.chain(templates_in).collect())?;
     let runs = pipeline::run_each(&origin, &each, &templates, options.api())?;
     write_files(&each, &runs)?;
-    let start = |notify| Notifier::start(notify, clock).map_err(CommandError::Notify);
+    let start = |notify| notify::start(notify, clock).map_err(CommandError::Notify);
     let notifier = options.notify.clone().map(start).transpose()?;
     let mut watch = Watch { watches, runs, is_doubtful: false, resize: None, notifier };
     loop {
@@ -63,7 +64,8 @@ struct Watch<'a> {
     /// The last read was not whole: it is tried again.
     is_doubtful: bool,
     resize: Option<Resize>,
-    notifier: Option<Notifier>,
+    /// Notifies the application of a change.
+    notifier: Option<Sender<()>>,
 }
 
 impl<'a> Watch<'a> {
@@ -91,7 +93,9 @@ impl<'a> Watch<'a> {
         }
         if write_files(each, &runs)? {
             log::info!("changed: {}", difference(&shown(self.runs.first()), &shown(runs.first())));
-            self.notifier.iter().for_each(Notifier::changed);
+            if let Some(notifier) = &self.notifier {
+                let _ = notifier.send(());
+            }
         }
         let is_behind = runs.iter().any(|run| is_behind(&run.facts));
         if !is_behind || of_volume(&runs) != of_volume(&self.runs) {

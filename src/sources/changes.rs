@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
 use super::volume::{DATA, read_published, sub_paths};
-use crate::system::root::{Directory, Root, Stamp};
+use crate::system::root::{Directory, Root};
 use crate::system::surroundings::Surroundings;
 
 /// The time between two looks where the kernel reports no changes.
@@ -71,7 +71,7 @@ struct Watched<'a> {
     root: &'a Root,
     place: PathBuf,
     content: Content,
-    stamp: Stamp,
+    stamp: Vec<String>,
     is_missed: bool,
 }
 
@@ -224,7 +224,7 @@ impl Watch {
 
 impl<'a> Watched<'a> {
     fn new(root: &'a Root, place: PathBuf) -> Self {
-        Watched { root, place, content: Content::Nothing, stamp: Stamp::default(), is_missed: false }
+        Watched { root, place, content: Content::Nothing, stamp: Vec::new(), is_missed: false }
     }
 
     fn name(&self) -> String {

@@ -352,7 +352,15 @@ fn a_signal_without_permission_says_what_it_needs() {
 #[test]
 fn a_signal_that_is_none_is_an_error_of_usage() {
     let world = World::empty();
-    for value in ["signal:", "signal:HUP", "signal:HUP@", "signal:NOPE@nginx", "signal:HUP@/usr/sbin/nginx"] {
+    for value in [
+        "signal:",
+        "signal:HUP",
+        "signal:HUP@",
+        "signal:@nginx",
+        "signal:NOPE@nginx",
+        "signal:1@nginx",
+        "signal:HUP@/usr/sbin/nginx",
+    ] {
         let outcome = world.run(["watch", "--out", "/nowhere/x.env", "--notify", value]).expect_code(2);
         assert!(
             outcome.stderr.contains("must name a signal and a process, such as signal:HUP@nginx"),
