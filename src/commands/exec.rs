@@ -18,10 +18,10 @@ use crate::system::execve::{self, ExecError, STRING_LIMIT};
 use crate::system::exit;
 use crate::system::logging::{self, several};
 use crate::variables::value::evaluate::Why;
-use crate::variables::value::parse::{ParseError, Problem};
+use crate::variables::value::parse::ParseError;
 use crate::variables::value::template::{Stays, Template};
 use crate::variables::variable::{Variable, Variables};
-use crate::variables::{Run, VariablesError};
+use crate::variables::{self, Run};
 
 /// The largest size of an argument after `--expand`, in bytes. The kernel allows less.
 const EXPANDED_LIMIT: usize = 8 << 20;
@@ -61,7 +61,7 @@ fn parsed(command: &[OsString]) -> Vec<Rc<Template>> {
     for (number, argument) in command.iter().enumerate().skip(1) {
         let (template, errors) = Template::parse(argument.as_bytes().to_vec());
         // Any other text in parentheses is meant for a shell.
-        let is_near_a_field = |error: &&ParseError| matches!(&error.problem, Problem::Reference(error) if error.nearest().is_some());
+        let is_near_a_field = |error: &&ParseError| error.problem.nearest().is_some();
         if let Some(error) = errors.iter().find(is_near_a_field) {
             log::warn!("--expand: a reference in argument {number} stays as it is: {}", error.problem);
         }
@@ -88,7 +88,7 @@ fn expand(template: &Template, run: &Run) -> Vec<u8> {
 /// The variables to inject, sorted by name, without those that the kernel would reject.
 ///
 /// # Errors
-/// [`VariablesError::Required`] if one of those is of `--require`.
+/// [`CommandError::Variables`] if one of those is of `--require`.
 fn injected<'a>(
     variables: &'a Variables,
     require: &[String],
@@ -103,7 +103,7 @@ fn injected<'a>(
         to_be_set.map(|(name, variable)| (name.as_str(), variable)).partition(is_large);
     let why = format!("Linux allows at most {STRING_LIMIT} bytes for one variable");
     if let Some((name, _)) = large.iter().find(|(name, _)| require.iter().any(|required| required == name)) {
-        return Err(VariablesError::Required { name: (*name).to_owned(), why }.into());
+        return Err(CommandError::Variables(variables::not_known(name, &why)));
     }
     if !large.is_empty() {
         log::warn!("{} not set: {why}", names(&large));

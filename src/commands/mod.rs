@@ -22,15 +22,15 @@ use crate::system::environment::Environment;
 use crate::system::exit;
 use crate::system::files::OutputError;
 use crate::system::root::RootError;
-use crate::variables::VariablesError;
 
 /// A subcommand failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error(transparent)]
     Root(#[from] RootError),
-    #[error(transparent)]
-    Variables(#[from] VariablesError),
+    /// A variable is not known, not in a file, or not shown.
+    #[error("{0}")]
+    Variables(String),
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error("--pod {file}: {source}")]

@@ -1,6 +1,5 @@
 //! The path from options to facts, variables and files, which all subcommands share.
 
-use std::fmt::Display;
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
@@ -22,7 +21,7 @@ use crate::system::files::NewFile;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
 use crate::variables::value::template::{Stays, Template};
-use crate::variables::{Run, Selection, VariablesError};
+use crate::variables::{Run, Selection};
 
 /// Reads the templates of the options, and opens what the options name: this container, a recorded one, or a Pod
 /// object. `environment` is that of this process. `arguments` are other texts with references.
@@ -127,7 +126,7 @@ pub(super) fn run_each<'a>(
 /// # Errors
 /// [`CommandError::Variables`] for the last unknown one. The others are logged.
 pub(super) fn require(run: &Run) -> Result<(), CommandError> {
-    last_logged(run.missing_required())
+    last_logged(run.missing_required().into_iter().map(CommandError::Variables).collect())
 }
 
 /// Checks that every file of `--out` has every variable of `--require`.
@@ -138,16 +137,17 @@ fn require_in_files(run: &Run, options: &Options) -> Result<(), CommandError> {
     let pairs = options.out.iter().flat_map(|out| options.require.iter().map(move |name| (out, name)));
     let missing = pairs.filter_map(|(out, name)| {
         let why = out.format.why_lacking(name, &run.variables)?;
-        Some(VariablesError::NotInFile { name: name.clone(), file: out.file.display().to_string(), why })
+        let file = out.file.display();
+        Some(CommandError::Variables(format!("required variable {name} is not in {file}: {why}")))
     });
     last_logged(missing.collect())
 }
 
 /// Logs all `errors` except the last, which the command returns.
-fn last_logged<E: Display + Into<CommandError>>(mut errors: Vec<E>) -> Result<(), CommandError> {
+fn last_logged(mut errors: Vec<CommandError>) -> Result<(), CommandError> {
     let last = errors.pop();
     errors.iter().for_each(|error| log::error!("{error}"));
-    last.map_or(Ok(()), |error| Err(error.into()))
+    last.map_or(Ok(()), Err)
 }
 
 /// A template with its result, and whether something private is in it.
@@ -170,7 +170,7 @@ pub(super) fn render<'t>(
                 left -= content.len();
                 all.push((template, content, is_private));
             }
-            Err(unknown) => errors.extend(unknown),
+            Err(unknown) => errors.extend(unknown.into_iter().map(CommandError::Template)),
         }
     }
     last_logged(errors)?;

@@ -35,8 +35,9 @@ pub(super) fn run(
         }
     } else if !options.operands.is_empty() {
         // First, because its errors say more about a variable that is set but not shown.
-        let value = |name: &String| Ok(run.shown_value(name)?.to_owned() + "\n");
-        let values: String = options.operands.iter().map(value).collect::<Result<_, CommandError>>()?;
+        let value = |name: &String| run.shown_value(name).map(|value| format!("{value}\n"));
+        let values: String =
+            options.operands.iter().map(value).collect::<Result<_, _>>().map_err(CommandError::Variables)?;
         pipeline::require(&run)?;
         to_standard_output(values.as_bytes())?;
     } else {

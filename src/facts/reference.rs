@@ -16,29 +16,27 @@ pub(crate) enum Reference {
     Path(Path),
 }
 
-/// A text is not a reference. No message contains the text, which may be a secret.
+/// Why a text is not a reference, or not an expression. No message contains the text, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ReferenceError {
+pub(crate) enum Problem {
     #[error("not a field (introspod help fields){hint}", hint = hint(.0))]
-    Unknown(String),
+    UnknownField(String),
     #[error("a key must be in single quotes: {0}['KEY']")]
     UnquotedKey(&'static str),
-    #[error(
-        "invalid key: a key has at most 63 letters, digits, -, _ and ., a letter or digit first and last, and perhaps a \
-         DNS name and / before it"
-    )]
-    InvalidKey,
-    #[error("{0}")]
-    Path(&'static str),
     #[error("{0} takes no key; only labels, annotations and resources do, as in metadata.labels['KEY']")]
     Subscript(&'static str),
+    #[error("{0}")]
+    Form(&'static str),
 }
+
+const INVALID_KEY: &str = "invalid key: a key has at most 63 letters, digits, -, _ and ., a letter or digit first and \
+    last, and perhaps a DNS name and / before it";
 
 impl Reference {
     /// Parses a field, an entry of a map or a path: `metadata.name`, `metadata.labels['KEY']`.
-    pub(crate) fn parse(path: &str) -> Result<Self, ReferenceError> {
+    pub(crate) fn parse(path: &str) -> Result<Self, Problem> {
         if Path::is_meant(path) {
-            return Path::parse(path).map(Reference::Path).map_err(ReferenceError::Path);
+            return Path::parse(path).map(Reference::Path).map_err(Problem::Form);
         }
         if let Some((map, key)) = path.strip_suffix("']").and_then(|rest| rest.split_once("['")) {
             return parse_entry(path, map, key);
@@ -47,8 +45,7 @@ impl Reference {
             return Ok(Reference::Field(field));
         }
         if let Some(map) = path.strip_suffix(']').and_then(|path| Field::of_path(path.split_once('[')?.0)) {
-            let error =
-                if map.keys.is_some() { ReferenceError::UnquotedKey } else { ReferenceError::Subscript };
+            let error = if map.keys.is_some() { Problem::UnquotedKey } else { Problem::Subscript };
             return Err(error(map.path));
         }
         let resource = [Field::LIMITS, Field::REQUESTS].into_iter().find_map(|list| {
@@ -56,7 +53,7 @@ impl Reference {
             let is_known = name == "ephemeral-storage" || is_hugepages(name);
             is_known.then(|| Reference::Entry(list, name.to_owned()))
         });
-        resource.ok_or_else(|| ReferenceError::Unknown(path.to_owned()))
+        resource.ok_or_else(|| Problem::UnknownField(path.to_owned()))
     }
 
     /// The field that it refers to. A path has none.
@@ -114,11 +111,11 @@ impl Reference {
     }
 }
 
-fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, ReferenceError> {
-    let field = Field::of_path(map).ok_or_else(|| ReferenceError::Unknown(path.to_owned()))?;
-    let check = field.keys.ok_or(ReferenceError::Subscript(field.path))?;
+fn parse_entry(path: &str, map: &str, key: &str) -> Result<Reference, Problem> {
+    let field = Field::of_path(map).ok_or_else(|| Problem::UnknownField(path.to_owned()))?;
+    let check = field.keys.ok_or(Problem::Subscript(field.path))?;
     if !check(key) {
-        return Err(ReferenceError::InvalidKey);
+        return Err(Problem::Form(INVALID_KEY));
     }
     // CPU and memory are fields of their own: limits['cpu'] is limits.cpu.
     Ok(field.at(key).map_or_else(|| Reference::Entry(field, key.to_owned()), Reference::Field))
@@ -129,11 +126,11 @@ fn is_hugepages(resource: &str) -> bool {
     size.is_some_and(|size| size.is_ok_and(|size| size.value() > 0))
 }
 
-impl ReferenceError {
+impl Problem {
     /// The field that is nearest to the misspelt one, if one is near.
     pub(crate) fn nearest(&self) -> Option<String> {
         match self {
-            ReferenceError::Unknown(path) => nearest(path),
+            Problem::UnknownField(path) => nearest(path),
             _ => None,
         }
     }

@@ -6,9 +6,6 @@ use crate::facts::field::{Field, Source};
 use crate::system::logging::{NAMED, several};
 use crate::variables::variable::{Variable, Variables};
 
-/// The entries of a map with their sources.
-pub(crate) type Entries<'a> = BTreeMap<&'a str, (&'a str, Source)>;
-
 /// The maps of the pod whose entries can become variables, with the prefix of their names.
 pub(crate) const MAPS: [(Field, &str); 2] =
     [(Field::LABELS, "POD_LABEL_"), (Field::ANNOTATIONS, "POD_ANNOTATION_")];
@@ -23,8 +20,14 @@ pub(crate) fn entry_of(map: Field) -> &'static str {
     if map == Field::LABELS { "label" } else { "annotation" }
 }
 
-/// Adds a variable for each entry of `map`. If several keys give the same name, the first key wins.
-pub(crate) fn add(map: Field, prefix: &str, entries: &Entries, variables: &mut Variables) {
+/// Adds a variable for each of `entries` of `map`, which have their sources. If several keys give the same name, the
+/// first key wins.
+pub(crate) fn add(
+    map: Field,
+    prefix: &str,
+    entries: &BTreeMap<&str, (&str, Source)>,
+    variables: &mut Variables,
+) {
     let named = entries.keys().map(|key| (name_of(prefix, key), *key));
     let (with_nul, mut named): (Vec<_>, Vec<_>) = named.partition(|(_, key)| entries[key].0.contains('\0'));
     // Stable, so the first key stays the first.

@@ -110,9 +110,8 @@ pub(crate) fn add(
     for (name, definition) in selection.set {
         let lookup = Lookup { facts, variables, selection, origin, own: Some(name) };
         let made = made(definition, &lookup, missed).and_then(|variable| {
-            left = left.checked_sub(variable.value.len()).ok_or_else(|| {
-                vec![Why::Other("the values of --set together would be longer than 8 MiB".into())]
-            })?;
+            let why = || Why::only("the values of --set together would be longer than 8 MiB");
+            left = left.checked_sub(variable.value.len()).ok_or_else(why)?;
             Ok(variable)
         });
         match made {
@@ -136,9 +135,9 @@ fn made(definition: &Definition, lookup: &Lookup, missed: &mut Vec<Missed>) -> R
     let source = if known.sources.is_empty() { DEFAULT.to_owned() } else { known.sources.join(",") };
     let is_private = known.is_private;
     let text = String::from_utf8(known.text().into_owned());
-    let value = text.map_err(|_| vec![Why::Other("its value is not UTF-8".into())])?;
+    let value = text.map_err(|_| Why::only("its value is not UTF-8"))?;
     if value.contains('\0') {
-        return Err(vec![Why::Other("its value contains NUL, which no variable can contain".into())]);
+        return Err(Why::only("its value contains NUL, which no variable can contain"));
     }
     Ok(Variable { is_private, ..Variable::new(value, source) })
 }

@@ -7,15 +7,14 @@ use std::net::Ipv6Addr;
 use serde_json::Number;
 
 use super::SIZE_LIMIT;
-use super::parse::Node;
+use super::parse::{MIN, Node};
 use crate::facts::reference::Reference;
 use crate::facts::wanted::Missed;
 use crate::kubernetes::fraction::Fraction;
 use crate::kubernetes::key_value;
 use crate::kubernetes::quantity::Quantity;
 
-pub(crate) const TOO_LONG: Why = Why::Other(Cow::Borrowed("its value would be longer than 1 MiB"));
-const OVERFLOW: Why = Why::Other(Cow::Borrowed("a number is too large"));
+pub(crate) const TOO_LONG: &str = "its value would be longer than 1 MiB";
 
 /// What fields, variables and files are known.
 pub(crate) trait Scope {
@@ -68,8 +67,8 @@ pub(crate) enum Why {
 
 impl Why {
     /// A reason in words, as the only one.
-    fn only<T>(words: impl Into<Cow<'static, str>>) -> Result<T, Vec<Why>> {
-        Err(vec![Why::Other(words.into())])
+    pub(crate) fn only(words: impl Into<Cow<'static, str>>) -> Vec<Why> {
+        vec![Why::Other(words.into())]
     }
 }
 
@@ -112,33 +111,35 @@ impl<'a> Known<'a> {
     fn with(self, text: impl Into<Vec<u8>>) -> Outcome<'a> {
         let text = text.into();
         if text.len() > SIZE_LIMIT {
-            return Err(vec![TOO_LONG]);
+            return Err(Why::only(TOO_LONG));
         }
         Ok(Known { content: Content::Text(text.into()), ..self })
     }
 
     fn add_sources(&mut self, other: &Known) {
-        let new = other.sources.iter().filter(|source| !self.sources.contains(source));
-        let new: Vec<_> = new.copied().collect();
-        self.sources.extend(new);
+        for source in &other.sources {
+            if !self.sources.contains(source) {
+                self.sources.push(source);
+            }
+        }
     }
 
     fn utf8(&self, node: &Node) -> Result<String, Vec<Why>> {
         String::from_utf8(self.text().into_owned())
-            .or_else(|_| Why::only(format!("{} is not UTF-8", described(node))))
+            .map_err(|_| Why::only(format!("{} is not UTF-8", described(node))))
     }
 
     fn number(&self, node: &Node) -> Result<Fraction, Vec<Why>> {
         let number = match &self.content {
             Content::Number(number, _) => Some(*number),
             // For Kubernetes a quantity may lack all its digits.
-            Content::Text(text) if text.iter().any(u8::is_ascii_digit) => std::str::from_utf8(text)
-                .ok()
-                .and_then(|text| Quantity::parse(text).ok())
-                .map(|quantity| quantity.amount()),
+            Content::Text(text) if text.iter().any(u8::is_ascii_digit) => {
+                let quantity = Quantity::parse(std::str::from_utf8(text).unwrap_or_default());
+                quantity.ok().map(|quantity| quantity.amount())
+            }
             _ => None,
         };
-        number.map_or_else(|| Why::only(format!("{} is not a number", described(node))), Ok)
+        number.ok_or_else(|| Why::only(format!("{} is not a number", described(node))))
     }
 }
 
@@ -150,7 +151,7 @@ pub(crate) fn evaluate<'a>(node: &'a Node, scope: &'a dyn Scope, missed: &mut Ve
         node => std::slice::from_ref(node),
     };
     Evaluator { scope, missed }.first_of(operands, |known| match known.content {
-        Content::Number(number, None) if number.signum() < 0 => Why::only("the result is below zero"),
+        Content::Number(number, None) if number.signum() < 0 => Err(Why::only("the result is below zero")),
         _ => Ok(Known { content: Content::Text(known.text()), ..known }),
     })
 }
@@ -220,46 +221,35 @@ impl<'a> Evaluator<'a, '_> {
         if unknown.is_empty() { Ok((made, values)) } else { Err(unknown) }
     }
 
-    /// The number that `join` makes of those of all nodes, one after the other. What arithmetic makes is public.
-    fn joined(
-        &mut self,
-        nodes: impl Iterator<Item = &'a Node> + Clone,
-        mut join: impl FnMut(Fraction, Fraction, usize) -> Result<Fraction, Why>,
-    ) -> Outcome<'a> {
-        let (made, values) = self.all(nodes.clone())?;
-        let numbers = values.iter().zip(nodes).map(|(value, node)| value.number(node));
+    /// The number that the operators make of those of all parts, one after the other. It is public.
+    fn computed(&mut self, parts: &'a [(u8, Node)]) -> Outcome<'a> {
+        let (made, values) = self.all(parts.iter().map(|(_, node)| node))?;
+        let numbers = values.iter().zip(parts).map(|(value, (_, node))| value.number(node));
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
         let mut result = numbers[0];
-        for (position, number) in numbers.into_iter().enumerate().skip(1) {
-            result = join(result, number, position).map_err(|why| vec![why])?;
+        for (number, (operator, _)) in numbers.into_iter().zip(parts).skip(1) {
+            let is_less = |difference: Fraction| difference.signum() < 0;
+            let computed = match *operator {
+                b'+' => result.plus(number),
+                b'-' => result.minus(number),
+                b'*' => result.times(number),
+                b'/' if number.signum() == 0 => return Err(Why::only("the divisor is zero")),
+                b'/' => result.divided_by(number),
+                MIN => number.minus(result).map(|it| if is_less(it) { number } else { result }),
+                _ => result.minus(number).map(|it| if is_less(it) { number } else { result }),
+            };
+            result = computed.ok_or_else(|| Why::only("a number is too large"))?;
         }
         Ok(Known { content: Content::Number(result, None), ..made })
     }
 
-    fn computed(&mut self, parts: &'a [(u8, Node)]) -> Outcome<'a> {
-        self.joined(parts.iter().map(|(_, node)| node), |result, number, position| {
-            let computed = match parts[position].0 {
-                b'+' => result.plus(number),
-                b'-' => result.minus(number),
-                b'*' => result.times(number),
-                _ if number.signum() == 0 => return Err(Why::Other("the divisor is zero".into())),
-                _ => result.divided_by(number),
-            };
-            computed.ok_or(OVERFLOW)
-        })
-    }
-
     fn call(&mut self, function: &str, arguments: &'a [Node]) -> Outcome<'a> {
         match (function, arguments) {
-            ("min" | "max", _) => self.joined(arguments.iter(), |best, number, _| {
-                let is_less = number.minus(best).ok_or(OVERFLOW)?.signum() < 0;
-                Ok(if is_less == (function == "min") { number } else { best })
-            }),
             ("pick", [number, values @ ..]) => {
                 let index = self.value(number)?;
                 let position = usize::try_from(index.number(number)?.floor()).ok();
                 let Some(picked) = position.and_then(|position| values.get(position)) else {
-                    return Why::only("pick has no value of this number");
+                    return Err(Why::only("pick has no value of this number"));
                 };
                 let mut picked = self.value(picked)?;
                 picked.add_sources(&index);
@@ -272,11 +262,11 @@ impl<'a> Evaluator<'a, '_> {
                 let texts = texts.collect::<Result<Vec<_>, _>>()?;
                 let (text, old, new) = (&*texts[0], &*texts[1], &*texts[2]);
                 if old.is_empty() {
-                    return Why::only("replace has nothing to replace");
+                    return Err(Why::only("replace has nothing to replace"));
                 }
                 let growth = new.len().saturating_sub(old.len()).saturating_mul(text.matches(old).count());
                 if text.len() + growth > SIZE_LIMIT {
-                    return Err(vec![TOO_LONG]);
+                    return Err(Why::only(TOO_LONG));
                 }
                 Known { is_private, ..made }.with(text.replace(old, new))
             }
@@ -302,10 +292,10 @@ impl<'a> Evaluator<'a, '_> {
                 Ok(text) => {
                     Ok(Known { is_private: true, sources: vec!["file"], ..Known::of_text(text.into_bytes()) })
                 }
-                Err(why) => Why::only(format!("{path}: {why}")),
+                Err(why) => Err(Why::only(format!("{path}: {why}"))),
             },
             // The parser has counted the arguments.
-            _ => Why::only("no function"),
+            _ => Err(Why::only("no function")),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Definition {
             Definition::Template(template) => template,
         };
         let rendered = template.render(scope, Stays::Unknown, SIZE_LIMIT, missed);
-        let Rendered { text, is_private, unknown } = rendered.ok_or_else(|| vec![TOO_LONG])?;
+        let Rendered { text, is_private, unknown } = rendered.ok_or_else(|| Why::only(TOO_LONG))?;
         if unknown.is_empty() {
             Ok(Known { sources: vec!["template"], is_private, ..Known::of_text(text) })
         } else {

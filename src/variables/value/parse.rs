@@ -1,6 +1,6 @@
 //! Parses expressions. Their grammar is in `docs/expressions.md`.
 
-use crate::facts::reference::{Reference, ReferenceError};
+use crate::facts::reference::{Problem, Reference};
 use crate::kubernetes::fraction::Fraction;
 use crate::kubernetes::quantity::Quantity;
 use crate::kubernetes::resource::is_valid_divisor;
@@ -16,6 +16,10 @@ const HYPHEN: &str =
     "- needs a blank on each side, as in limits.memory - 64Mi, because names contain hyphens";
 const NOT_A_FIELD: &str = "not a field (introspod help fields). Constants belong in the manifest's env, text in single \
     quotes, and variables in $( )";
+
+/// The operators of the functions `min` and `max`.
+pub(crate) const MIN: u8 = b'<';
+const MAX: u8 = b'>';
 
 /// The functions, and how each is written.
 const FUNCTIONS: [(&str, &str); 7] = [
@@ -33,7 +37,8 @@ const FUNCTIONS: [(&str, &str); 7] = [
 pub(crate) enum Node {
     /// The first operand that is known and not empty. There are at least two.
     Chain(Vec<Node>),
-    /// Two or more terms or factors, each with its operator: `+`, `-`, `*` or `/`. That of the first has no meaning.
+    /// Terms, factors or arguments, each with its operator: `+`, `-`, `*`, `/`, [`MIN`] or [`MAX`]. That of the first has
+    /// no meaning.
     Arithmetic(Vec<(u8, Node)>),
     Call(&'static str, Vec<Node>),
     /// A number, and how it was written.
@@ -42,15 +47,6 @@ pub(crate) enum Node {
     /// A field. A resource with a divisor is in its units, rounded up as the kubelet does.
     Field(Box<(Reference, Option<Quantity>)>),
     Variable(Box<str>),
-}
-
-/// An expression is not valid. No message contains its text, which may be a secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Problem {
-    #[error(transparent)]
-    Reference(#[from] ReferenceError),
-    #[error("{0}")]
-    Form(&'static str),
 }
 
 /// A problem, and the offset of the byte where it begins.
@@ -105,7 +101,7 @@ fn parse(text: &[u8], start: usize, is_reference: bool) -> Parsed<(Node, usize)>
         if is_closed { Ok(node) } else { parser.error(CLOSING) }
     });
     if !is_reference && matches!(node, Ok(Node::Number(..) | Node::Text(_))) {
-        parser.note(0, "a constant. Constants belong in the manifest's env");
+        parser.note(0, Problem::Form("a constant. Constants belong in the manifest's env"));
     }
     match parser.noted {
         Some(noted) => Err(ParseError { is_of_form: node.is_err(), ..noted }),
@@ -130,8 +126,8 @@ impl<'a> Parser<'a> {
     }
 
     /// Notes a problem that is not one of form.
-    fn note(&mut self, offset: usize, problem: &'static str) {
-        self.noted.get_or_insert(ParseError { offset, problem: Problem::Form(problem), is_of_form: false });
+    fn note(&mut self, offset: usize, problem: Problem) {
+        self.noted.get_or_insert(ParseError { offset, problem, is_of_form: false });
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -178,7 +174,7 @@ impl<'a> Parser<'a> {
             let operand = self.operand()?;
             let operand = if is_outermost && is_plain { as_kubelet(operand) } else { operand };
             if divides_by_zero(&operand) {
-                self.note(start, "division by zero");
+                self.note(start, Problem::Form("division by zero"));
             }
             operands.push(operand);
             if !self.eat(b":-") {
@@ -214,7 +210,7 @@ impl<'a> Parser<'a> {
         while let Some(operator) = operators.into_iter().find(|operator| self.eat(&[*operator])) {
             let has_blanks = self.at - 1 > end && matches!(self.rest(), [b' ' | b'\t', ..]);
             if operator == b'-' && !has_blanks {
-                self.note(self.at - 1, HYPHEN);
+                self.note(self.at - 1, Problem::Form(HYPHEN));
             }
             parts.push((operator, part(self)?));
             end = self.at;
@@ -225,7 +221,8 @@ impl<'a> Parser<'a> {
     /// `node`, which ends here. It notes a percentage that is not one factor of several.
     fn checked(&mut self, node: Node) -> Node {
         if matches!(&node, Node::Number(_, text) if text.ends_with('%')) {
-            self.note(self.at - 1, "a percentage must be multiplied, as in limits.memory*75%");
+            let problem = Problem::Form("a percentage must be multiplied, as in limits.memory*75%");
+            self.note(self.at - 1, problem);
         }
         node
     }
@@ -283,7 +280,7 @@ impl<'a> Parser<'a> {
             );
         };
         let value = Fraction::parse(digits).and_then(|number| number.times(unit)).unwrap_or_else(|| {
-            self.note(start, "the number is too large");
+            self.note(start, Problem::Form("the number is too large"));
             unit
         });
         Ok((value, format!("{digits}{suffix}{}", if is_percentage { "%" } else { "" })))
@@ -311,23 +308,17 @@ impl<'a> Parser<'a> {
         if self.eat(b"(") {
             return self.call(word, start);
         }
-        match Reference::parse(word) {
+        let is_name = !word.contains(['.', '[']);
+        let problem = match Reference::parse(word) {
             Ok(reference) => return Ok(Node::Field(Box::new((reference, None)))),
-            Err(_) if self.is_reference && !word.contains(['.', '[', '-']) => {
+            Err(_) if self.is_reference && is_name && !word.contains('-') => {
                 return Ok(Node::Variable(word.into()));
             }
-            Err(_) if has_minus(word) || (self.is_reference && !word.contains(['.', '['])) => {
-                self.note(start, HYPHEN)
-            }
-            Err(_) if !word.contains(['.', '[']) => self.note(start, NOT_A_FIELD),
-            Err(error) => {
-                self.noted.get_or_insert(ParseError {
-                    offset: start,
-                    problem: error.into(),
-                    is_of_form: false,
-                });
-            }
-        }
+            Err(_) if has_minus(word) || (self.is_reference && is_name) => Problem::Form(HYPHEN),
+            Err(_) if is_name => Problem::Form(NOT_A_FIELD),
+            Err(problem) => problem,
+        };
+        self.note(start, problem);
         Ok(Node::Variable(word.into()))
     }
 
@@ -338,7 +329,8 @@ impl<'a> Parser<'a> {
         }
         let arguments = self.closed(arguments)?;
         let Some((name, form)) = FUNCTIONS.into_iter().find(|(known, _)| *known == name) else {
-            self.note(start, "expected one of the functions min, max, pick, replace, host, json and file");
+            let problem = "expected one of the functions min, max, pick, replace, host, json and file";
+            self.note(start, Problem::Form(problem));
             return Ok(Node::Call("", arguments));
         };
         let is_valid = match (name, &arguments[..]) {
@@ -350,9 +342,14 @@ impl<'a> Parser<'a> {
             _ => false,
         };
         if !is_valid {
-            self.note(start, form);
+            self.note(start, Problem::Form(form));
         }
-        Ok(Node::Call(name, arguments))
+        let operator = match name {
+            "min" => MIN,
+            "max" => MAX,
+            _ => return Ok(Node::Call(name, arguments)),
+        };
+        Ok(Node::Arithmetic(arguments.into_iter().map(|argument| (operator, argument)).collect()))
     }
 }
 

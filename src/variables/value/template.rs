@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::evaluate::{Scope, Why, evaluate};
-use super::parse::{Node, ParseError, Problem, reference};
+use super::parse::{Node, ParseError, reference};
+use crate::facts::reference::Problem;
 use crate::facts::wanted::Missed;
 
 const UNCLOSED: &str = "$( has no closing parenthesis on its line; $$( is a literal $(";
