@@ -24,7 +24,7 @@ pub(crate) fn read(surroundings: &Surroundings) -> Report {
         if !field.kind.accepts(text) {
             // The value is not shown, because it may be a secret.
             let why = format!("the variable {name} is set, but its value is not {}", field.kind.noun());
-            report.absent_field(field, why);
+            report.absent_of(&[field], why);
         } else if let Some(value) = value(&field, text) {
             report.value(field, value);
         }
