@@ -64,8 +64,8 @@ fn under_cgroupfs(parent: &str, component: &str) -> Option<(String, Option<&'sta
     }
 }
 
-/// Whether `uid` is that of an API object or of a static pod: without `kubepods` before it, other groups have names
-/// that begin with `pod`.
+/// Whether `uid` can be the UID of an API object or of a static pod. Without `kubepods` before it, the check is
+/// needed: other groups have names that begin with `pod`.
 fn is_shown_uid(uid: &str) -> bool {
     let digits = uid.bytes().filter(|byte| byte.is_ascii_hexdigit()).count();
     let hyphens = uid.bytes().filter(|byte| *byte == b'-').count();

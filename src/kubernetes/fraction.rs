@@ -1,6 +1,6 @@
 //! Exact numbers: fractions of 128-bit integers.
 
-/// A reduced fraction. Every operation is exact. It has no result if that does not fit into 128 bits.
+/// A reduced fraction. Every operation is exact. It returns `None` if the result does not fit into 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fraction {
     numerator: i128,
@@ -11,7 +11,7 @@ pub(crate) struct Fraction {
 impl Fraction {
     pub(crate) const ZERO: Fraction = Fraction { numerator: 0, denominator: 1 };
 
-    /// `numerator` divided by `denominator`; none if that is 0, or if the result does not fit.
+    /// `numerator` divided by `denominator`; `None` if that is 0, or if the result does not fit.
     pub(crate) fn new(numerator: i128, denominator: i128) -> Option<Self> {
         let (mut divisor, mut rest) = (numerator.checked_abs()?, denominator.checked_abs()?);
         if rest == 0 {
@@ -55,7 +55,7 @@ impl Fraction {
         })
     }
 
-    /// The quotient; none also if `other` is 0.
+    /// The quotient; `None` if `other` is 0, too.
     pub(crate) fn divided_by(self, other: Self) -> Option<Self> {
         self.times(Fraction::new(other.denominator, other.numerator)?)
     }

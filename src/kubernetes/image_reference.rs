@@ -3,7 +3,7 @@
 /// The longest tag, in bytes.
 const TAG_LIMIT: usize = 128;
 
-/// The tag of an image and its digest, each if its name has one; none if a part of the name is not valid
+/// The tag of an image and its digest, which the name need not have; `None` if a part of the name is not valid
 /// (`regexp.go` in `github.com/distribution/reference`). The API server and the runtime have accepted the
 /// name before, so its repository is not checked.
 pub(crate) fn tag_and_digest(image: &str) -> Option<(Option<&str>, Option<&str>)> {

@@ -60,8 +60,8 @@ pub(crate) enum ObjectError {
     TooLarge(&'static str),
 }
 
-/// Parses an object, except for the parts that introspod does not read. Of these it keeps what `paths` name: the
-/// elements of a list that match, and of them only the members on the path.
+/// Parses an object, except for the parts that introspod never reads. In these parts it keeps only what `paths` name:
+/// the elements that match, and in each element the members on the path.
 ///
 /// # Errors
 /// The bytes are not JSON, or the object is larger than one in a cluster can be.
@@ -128,11 +128,12 @@ fn string_length(text: &[u8]) -> usize {
 /// Builds a value, and counts its memory.
 #[derive(Clone, Copy)]
 struct Builder<'a> {
-    /// The number of bytes that may still be allocated; none after the limit was exceeded.
+    /// The number of bytes that may still be allocated; `None` after the limit was exceeded.
     left: &'a Cell<Option<usize>>,
     /// The key of the map that contains the value.
     parent: &'a str,
-    /// Everything in the value is kept, but what is never read; else only what `tails` and `compared` name.
+    /// Everything in the value is kept, except for the parts that are never read. Otherwise only what `tails` and
+    /// `compared` name is kept.
     is_whole: bool,
     /// The rest of each path that leads to the value or further.
     tails: &'a [&'a [Segment]],
@@ -192,7 +193,7 @@ impl<'de> Visitor<'de> for Builder<'_> {
         let mut steps: Vec<_> = self.tails.iter().filter_map(|tail| tail.split_first()).collect();
         let compared: Vec<&str> = steps.iter().filter_map(|(step, _)| step.compared()).collect();
         loop {
-            // An element of a number is known before it is read, one with a value only after it.
+            // A number shows before reading whether the element matches. A value shows it only afterwards.
             let can_lead =
                 |step: &Segment| step.compared().is_some() || step.leads_to(list.len(), &Value::Null);
             let tails: Vec<_> =

@@ -112,7 +112,7 @@ impl Quantity {
         Self { nanos: i128::from(milli) * (NANOS / 1000), format: Format::DecimalSi, text: None }
     }
 
-    /// `number` times `unit`, which is a divisor of a resource (`1m`, `1Ki`); none if that is more than
+    /// `number` times `unit`, which is a divisor of a resource (`1m`, `1Ki`); `None` if that is more than
     /// any resource can be.
     pub(crate) fn of_units(number: u64, unit: &str) -> Option<Self> {
         match unit {
@@ -207,7 +207,7 @@ fn interpret(suffix: &str) -> Option<(Format, i64)> {
     Some((Format::DecimalExponent, (exponent as i32).into()))
 }
 
-/// The number `digits` times `factor`, which is at most 2⁶⁰, and 10^`place`, rounded up; none if that does not fit.
+/// The number `digits` times `factor`, which is at most 2⁶⁰, and 10^`place`, rounded up; `None` if that does not fit.
 ///
 /// It multiplies digit by digit, from the last to the first. So the result is exact for any number of
 /// digits.
@@ -224,7 +224,7 @@ fn scaled(digits: &str, factor: u64, mut place: i64) -> Option<i128> {
     total.checked_add(at_place(carry, place)?)?.checked_add(is_inexact.into())
 }
 
-/// `number` times 10^`place`, rounded down to a whole number; none if that does not fit.
+/// `number` times 10^`place`, rounded down to a whole number; `None` if that does not fit.
 fn at_place(number: u64, place: i64) -> Option<i128> {
     if number == 0 || place < 0 {
         return Some(0);

@@ -31,7 +31,7 @@ pub(crate) fn names_container(file: &Path) -> bool {
     file.to_string_lossy().contains(CONTAINER_PLACEHOLDER)
 }
 
-/// The file to write for this container; none if its name is needed and is not known.
+/// The file to write for this container; `None` if its name is needed and is not known.
 pub(crate) fn for_container(file: &Path, container: Option<&str>) -> Option<PathBuf> {
     if !names_container(file) {
         return Some(file.to_owned());
@@ -43,7 +43,7 @@ pub(crate) fn for_container(file: &Path, container: Option<&str>) -> Option<Path
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Format {
     pub(crate) name: &'static str,
-    /// The suffix of its files; none if the format is only for terminals.
+    /// The suffix of its files; `None` if the format is only for terminals.
     suffix: Option<&'static str>,
     form: Form,
 }

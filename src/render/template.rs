@@ -26,11 +26,11 @@ pub(crate) const TOTAL_LIMIT: usize = 8 << 20;
 pub(crate) struct FileTemplate {
     /// The name of the template, for messages.
     pub(crate) name: String,
-    /// The file to write; none if the result is printed.
+    /// The file to write; `None` if the result is printed.
     pub(crate) target: Option<PathBuf>,
     /// The file's directory is created if it does not exist.
     pub(crate) creates_directory: bool,
-    /// The text is that of an option. The kubelet may have expanded a secret in it, so no message contains a part of it.
+    /// The text is the value of an option. The kubelet may have expanded a secret in it, so no message contains it.
     is_of_option: bool,
     pub(crate) template: Rc<Template>,
 }
@@ -120,8 +120,8 @@ impl FileTemplate {
         Err(TemplateError::Malformed { file: name, line, problem: error.problem.to_string() })
     }
 
-    /// The templates of `--template IN:OUT`: the file IN, or each file in the directory IN. In a volume, all are of one
-    /// version.
+    /// The templates of `--template IN:OUT`: the file IN, or each file in the directory IN. All files of a volume have
+    /// the same version.
     ///
     /// # Errors
     /// A template cannot be read, or is not valid.

@@ -48,8 +48,8 @@ impl Run<'_> {
         reasons.collect::<Vec<_>>().join("; ")
     }
 
-    /// Why `reference` has no value: what the sources say of it alone; else why the API server was not queried, or
-    /// why it has no answer; else what the first source says.
+    /// Why `reference` has no value. The first of these that exists: the notes of the sources about this field alone,
+    /// the reason why the API server was not queried, the note of the API, the note of the first source.
     pub(super) fn why_unknown(&self, reference: &Reference) -> String {
         if self.facts.is_settled(reference) {
             return match (reference.resource(), &self.subject) {

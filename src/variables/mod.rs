@@ -23,7 +23,7 @@ pub(crate) use crate::variables::selection::Selection;
 pub(crate) use crate::variables::set::Lookup;
 use crate::variables::variable::{Variable, Variables};
 
-/// The facts about one subject, and what is made of them.
+/// The facts about one subject, and the variables and files made from them.
 pub(crate) struct Run<'a> {
     pub(crate) subject: Subject,
     pub(crate) facts: Facts,

@@ -24,9 +24,9 @@ const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// (`_MAX_LENGTH` in `opentelemetry-resources/src/detectors/EnvDetector.ts`).
 const VALUE_LIMIT: usize = 255;
 
-/// The kinds of workload for which the conventions have an attribute, and those whose name only becomes the
-/// service's.
+/// The kinds of workload for which the conventions have an attribute.
 const WORKLOADS: [&str; 6] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob"];
+/// The kinds of workload that name the service but have no attribute.
 const NAMING: [&str; 2] = ["Rollout", "DeploymentConfig"];
 /// Knative makes a Deployment for each revision. This label names the service of all of them.
 const KNATIVE_LABEL: &str = "serving.knative.dev/service";
@@ -119,7 +119,7 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').filter_map(|pair| Some(pair.split_once('=')?.0.trim()))
 }
 
-/// The attributes that are set, followed by those of `attributes` that there is room for.
+/// The pairs of `set`, followed by the pairs of `attributes` that still fit into the variable.
 fn merge(set: &str, attributes: &Attributes, warnings: &mut Vec<String>) -> Option<Variable> {
     let set = set.trim_end_matches([',', ' ']);
     // What an author adds does not displace what a pod has anyway.

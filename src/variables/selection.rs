@@ -20,7 +20,7 @@ use crate::variables::{of_fields, otel, set};
 /// The variables to make beside the standard ones, and the texts that refer to variables and fields.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection<'a> {
-    /// Names and definitions. Each comes after those that it refers to ([`crate::variables::value::order`]).
+    /// Names and definitions. Each comes after the definitions that it refers to ([`crate::variables::value::order`]).
     pub(crate) set: &'a [(String, Definition)],
     pub(crate) labels: bool,
     pub(crate) annotations: bool,

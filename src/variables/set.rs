@@ -95,8 +95,8 @@ impl Scope for Lookup<'_> {
     }
 }
 
-/// Adds the variables of `--set`. If one has no value, its variable is removed. Adds the fields to `missed`
-/// that would have to be known before. `is_own` is as in [`already_set::keep`]. It logs nothing.
+/// Adds the variables of `--set`. A variable whose value is not known is removed. Adds the fields to `missed` that the
+/// values need and that are not known. `is_own` is as in [`already_set::keep`]. It logs nothing.
 pub(crate) fn add(
     variables: &mut Variables,
     facts: &Facts,
@@ -106,7 +106,7 @@ pub(crate) fn add(
     missed: &mut Vec<Missed>,
 ) {
     let mut left = TOTAL_LIMIT;
-    // They are sorted: each comes after those that it refers to.
+    // They are sorted: each comes after the definitions that it refers to.
     for (name, definition) in selection.set {
         let lookup = Lookup { facts, variables, selection, origin, own: Some(name) };
         let made = made(definition, &lookup, missed).and_then(|variable| {

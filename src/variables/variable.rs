@@ -68,7 +68,7 @@ impl DerefMut for Variables {
 }
 
 impl Variables {
-    /// Adds a variable, or a warning if its value cannot be that of a variable.
+    /// Adds a variable. If its value contains NUL, it adds a warning instead.
     pub(crate) fn add(&mut self, name: &str, variable: Variable) {
         if variable.value.contains('\0') {
             let warning =

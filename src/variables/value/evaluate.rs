@@ -41,7 +41,7 @@ pub(crate) struct Known<'a> {
     pub(crate) sources: Vec<&'static str>,
     /// It may be a secret.
     pub(crate) is_private: bool,
-    /// A limit or a request went into it, so that 0 would be wrong if it is more.
+    /// It was computed from a limit or a request. So a value above 0 must not become 0.
     pub(crate) is_of_resource: bool,
 }
 
@@ -66,13 +66,13 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    /// A reason in words, as the only one.
+    /// The only reason, in words.
     pub(crate) fn only(words: impl Into<Cow<'static, str>>) -> Vec<Why> {
         vec![Why::Other(words.into())]
     }
 }
 
-/// A value, or every reason why there is none.
+/// A value, or every reason why it is not known.
 pub(crate) type Outcome<'a> = Result<Known<'a>, Vec<Why>>;
 
 impl<'a> Known<'a> {
@@ -143,8 +143,8 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The value of an outermost expression: a text that is not a number below zero. Adds the fields to `missed`
-/// that would have to be known before it.
+/// The value of an outermost expression, as a text. A result below zero is not known. Adds the fields to `missed` that
+/// it needs and that are not known.
 pub(crate) fn evaluate<'a>(node: &'a Node, scope: &'a dyn Scope, missed: &mut Vec<Missed>) -> Outcome<'a> {
     let operands = match node {
         Node::Chain(operands) => operands,
@@ -201,7 +201,10 @@ impl<'a> Evaluator<'a, '_> {
         found.map_err(|why| vec![why])
     }
 
-    /// The values of all nodes, or the reasons of all that have none; and a public value that they went into.
+    /// The values of all nodes, and a public, empty value with their sources.
+    ///
+    /// # Errors
+    /// Every reason of every node that has no value.
     fn all(
         &mut self,
         nodes: impl Iterator<Item = &'a Node>,
@@ -221,7 +224,7 @@ impl<'a> Evaluator<'a, '_> {
         if unknown.is_empty() { Ok((made, values)) } else { Err(unknown) }
     }
 
-    /// The number that the operators make of those of all parts, one after the other. It is public.
+    /// Applies the operators to the numbers of all parts, from left to right. The result is public.
     fn computed(&mut self, parts: &'a [(u8, Node)]) -> Outcome<'a> {
         let (made, values) = self.all(parts.iter().map(|(_, node)| node))?;
         let numbers = values.iter().zip(parts).map(|(value, (_, node))| value.number(node));

@@ -1,4 +1,4 @@
-//! The language of values: what `--set NAME=` takes, and what a file may have in it.
+//! The language of values, in `--set NAME=VALUE` and in templates.
 
 pub(crate) mod evaluate;
 pub(crate) mod order;
@@ -23,7 +23,7 @@ pub(crate) enum Definition {
 }
 
 impl Definition {
-    /// Parses an expression, or a template if it is none and contains `$(`.
+    /// Parses an expression. If the text does not have the form of an expression and contains `$(`, it is a template.
     pub(crate) fn parse(text: &str) -> Result<Self, ParseError> {
         match parse::whole(text) {
             Ok(node) => Ok(Definition::Expression(node)),
@@ -54,10 +54,10 @@ impl Definition {
         names
     }
 
-    /// Its value, or why it has none. Adds the fields to `missed` that would have to be known before.
+    /// Its value. Adds the fields to `missed` that it needs and that are not known.
     ///
     /// # Errors
-    /// Every reason.
+    /// Every reason why it has no value.
     pub(crate) fn evaluate<'a>(
         &'a self,
         scope: &'a dyn Scope,

@@ -14,8 +14,8 @@ pub(crate) struct Cycle {
     pub(crate) names: BTreeSet<String>,
 }
 
-/// Sorts `definitions`, whose names differ: each comes after those that it refers to, else the order stays. One that
-/// refers to itself means the value that the variable would have without it.
+/// Sorts `definitions`, whose names differ. Each comes after the definitions that it refers to; otherwise the order
+/// stays. A definition may refer to itself: that means the value that the variable would have without `--set`.
 pub(crate) fn in_order(definitions: Vec<(String, Definition)>) -> Result<Vec<(String, Definition)>, Cycle> {
     let names = definitions.iter().map(|(name, _)| name.as_str());
     let positions: BTreeMap<&str, usize> = names.zip(0..).collect();
@@ -36,7 +36,10 @@ pub(crate) fn in_order(definitions: Vec<(String, Definition)>) -> Result<Vec<(St
     Ok(order.into_iter().filter_map(|position| definitions[position].take()).collect())
 }
 
-/// The positions in `references`, each after those that it refers to, or a cycle and the positions in all cycles found.
+/// The positions in `references`, each after the positions that it refers to.
+///
+/// # Errors
+/// A cycle, and the positions in all cycles that were found.
 fn sorted(references: &[Vec<usize>]) -> Result<Vec<usize>, (Vec<usize>, BTreeSet<usize>)> {
     let mut order = Vec::with_capacity(references.len());
     let mut left: Vec<_> = references.iter().map(|own| own.iter()).collect();

@@ -12,6 +12,7 @@ const BRACKET_LIMIT: usize = 512;
 
 const OPERAND: &str = "expected a field, a number, a text or a function";
 const CLOSING: &str = "expected an operator, such as + or :-, or the end";
+const NUMBER: &str = "a number has digits, at most 9 decimals, and perhaps a suffix such as m, k, Mi or %";
 const HYPHEN: &str =
     "- needs a blank on each side, as in limits.memory - 64Mi, because names contain hyphens";
 const NOT_A_FIELD: &str = "not a field (introspod help fields). Constants belong in the manifest's env, text in single \
@@ -96,9 +97,9 @@ pub(crate) fn reference(text: &[u8], start: usize) -> Parsed<(Node, usize)> {
 fn parse(text: &[u8], start: usize, is_reference: bool) -> Parsed<(Node, usize)> {
     let mut parser = Parser { text, at: start, depth: 0, is_reference, noted: None };
     let node = parser.chain(true).and_then(|node| {
-        let is_closed =
-            if is_reference { parser.eat(b")") } else { parser.eat(b"") && parser.at == text.len() };
-        if is_closed { Ok(node) } else { parser.error(CLOSING) }
+        parser.skip_blanks();
+        let is_end = if is_reference { parser.eat(b")") } else { parser.at == text.len() };
+        if is_end { Ok(node) } else { Err(parser.error(CLOSING)) }
     });
     if !is_reference && matches!(node, Ok(Node::Number(..) | Node::Text(_))) {
         parser.note(0, Problem::Form("a constant. Constants belong in the manifest's env"));
@@ -115,17 +116,18 @@ struct Parser<'a> {
     depth: usize,
     /// It is inside `$( )`: variables count, and a line end is the end.
     is_reference: bool,
-    /// The first problem that is not one of form.
+    /// The first problem of a text that has the form of an expression so far.
     noted: Option<ParseError>,
 }
 
 impl<'a> Parser<'a> {
-    fn error<T>(&mut self, problem: &'static str) -> Parsed<T> {
+    /// The error that the next token is not what it must be.
+    fn error(&mut self, problem: &'static str) -> ParseError {
         self.skip_blanks();
-        Err(ParseError { offset: self.at, problem: Problem::Form(problem), is_of_form: true })
+        ParseError { offset: self.at, problem: Problem::Form(problem), is_of_form: true }
     }
 
-    /// Notes a problem that is not one of form.
+    /// Notes a problem that does not end parsing: what follows decides whether the text has the form of an expression.
     fn note(&mut self, offset: usize, problem: Problem) {
         self.noted.get_or_insert(ParseError { offset, problem, is_of_form: false });
     }
@@ -135,7 +137,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The bytes from here on for which `is_part` holds. It goes to their end.
-    fn take(&mut self, is_part: impl Fn(u8) -> bool) -> &'a str {
+    fn take(&mut self, is_part: fn(u8) -> bool) -> &'a str {
         let rest = self.rest();
         let taken = &rest[..rest.iter().position(|byte| !is_part(*byte)).unwrap_or(rest.len())];
         self.at += taken.len();
@@ -155,15 +157,14 @@ impl<'a> Parser<'a> {
         is_next
     }
 
-    /// What is in parentheses, if `inner` ends there.
-    fn closed<T>(&mut self, inner: T) -> Parsed<T> {
-        if self.eat(b")") { Ok(inner) } else { self.error(CLOSING) }
+    fn close(&mut self) -> Parsed<()> {
+        if self.eat(b")") { Ok(()) } else { Err(self.error(CLOSING)) }
     }
 
     /// Operands of `:-`. In the outermost chain, a resource is the kubelet's own value.
     fn chain(&mut self, is_outermost: bool) -> Parsed<Node> {
         if self.depth > DEPTH_LIMIT {
-            return self.error("parentheses are nested deeper than 64");
+            return Err(self.error("parentheses are nested deeper than 64"));
         }
         self.depth += 1;
         let mut operands = Vec::new();
@@ -218,7 +219,7 @@ impl<'a> Parser<'a> {
         Ok(if parts.len() == 1 { parts.remove(0).1 } else { Node::Arithmetic(parts) })
     }
 
-    /// `node`, which ends here. It notes a percentage that is not one factor of several.
+    /// `node`, which ends here. Notes a problem if it is a percentage without another factor.
     fn checked(&mut self, node: Node) -> Node {
         if matches!(&node, Node::Number(_, text) if text.ends_with('%')) {
             let problem = Problem::Form("a percentage must be multiplied, as in limits.memory*75%");
@@ -230,14 +231,15 @@ impl<'a> Parser<'a> {
     fn factor(&mut self) -> Parsed<Node> {
         if self.eat(b"(") {
             let inner = self.chain(false)?;
-            return self.closed(inner);
+            self.close()?;
+            return Ok(inner);
         }
         self.skip_blanks();
         match self.rest() {
             [b'\'', ..] => self.quoted(),
             [b'0'..=b'9' | b'.', ..] => self.number().map(|(value, text)| Node::Number(value, text.into())),
             [b'a'..=b'z' | b'A'..=b'Z' | b'_', ..] => self.word(),
-            _ => self.error(OPERAND),
+            _ => Err(self.error(OPERAND)),
         }
     }
 
@@ -250,8 +252,8 @@ impl<'a> Parser<'a> {
                 self.at += text.len() + 2;
                 Ok(Node::Text(text.into()))
             }
-            Some(Err(_)) => self.error("expected a text in UTF-8"),
-            None => self.error("the text has no closing single quote"),
+            Some(Err(_)) => Err(self.error("expected a text in UTF-8")),
+            None => Err(self.error("the text has no closing single quote")),
         }
     }
 
@@ -275,9 +277,7 @@ impl<'a> Parser<'a> {
         let is_valid = has_digits && is_end && decimals.len() <= 9 && !decimals.contains('.');
         let Some(unit) = unit.filter(|_| is_valid) else {
             self.at = start;
-            return self.error(
-                "a number has digits, at most 9 decimals, and perhaps a suffix such as m, k, Mi or %",
-            );
+            return Err(self.error(NUMBER));
         };
         let value = Fraction::parse(digits).and_then(|number| number.times(unit)).unwrap_or_else(|| {
             self.note(start, Problem::Form("the number is too large"));
@@ -298,7 +298,7 @@ impl<'a> Parser<'a> {
                 *byte == b'\n' || (*byte == b']' && !is_quoted)
             });
             let Some(end) = end.filter(|end| rest[*end] == b']') else {
-                return self.error("expected a key in brackets, as in metadata.labels['KEY']");
+                return Err(self.error("expected a key in brackets, as in metadata.labels['KEY']"));
             };
             self.at += end + 2;
             self.take(is_word);
@@ -327,7 +327,7 @@ impl<'a> Parser<'a> {
         while self.eat(b",") {
             arguments.push(self.chain(false)?);
         }
-        let arguments = self.closed(arguments)?;
+        self.close()?;
         let Some((name, form)) = FUNCTIONS.into_iter().find(|(known, _)| *known == name) else {
             let problem = "expected one of the functions min, max, pick, replace, host, json and file";
             self.note(start, Problem::Form(problem));
@@ -369,7 +369,7 @@ fn as_kubelet(node: Node) -> Node {
     Node::Field(Box::new((field.0.clone(), Some(divisor))))
 }
 
-/// Whether a literal 0 divides in a term of `node`. What is in parentheses was checked before.
+/// Whether a term of `node` is divided by a literal 0. Terms in parentheses were checked before.
 fn divides_by_zero(node: &Node) -> bool {
     let Node::Arithmetic(parts) = node else { return false };
     parts.iter().any(|(operator, part)| match part {
@@ -382,7 +382,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)
 }
 
-/// Whether one of the first hyphens of `word` was meant to be a minus: what stands before it is a field.
+/// Whether one of the first hyphens of `word` was meant to be a minus: the text before it is a field.
 fn has_minus(word: &str) -> bool {
     let mut hyphens = word.match_indices('-').take(8);
     hyphens.any(|(position, _)| Reference::parse(&word[..position]).is_ok())

@@ -17,14 +17,14 @@ pub(crate) struct Template {
     parts: Vec<(Range<usize>, Option<Node>)>,
 }
 
-/// What references stay as they are written.
+/// Which references stay as they are written.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Stays {
-    /// Those that are not known.
+    /// References that are not known.
     Unknown,
-    /// Those, and those to no field, variable or file, which are another program's: `$((1 + 1))`.
+    /// Also references to no field, variable or file. They are meant for another program: `$((1 + 1))`.
     Constant,
-    /// Those that are not known, and those that are private.
+    /// References that are not known or private.
     Private,
 }
 
@@ -91,8 +91,8 @@ impl Template {
         self.parts.iter().filter_map(|(_, node)| node.as_ref())
     }
 
-    /// The text with the value of each reference; none if it has more than `limit` bytes. Adds the fields to `missed`
-    /// that would have to be known before.
+    /// The text with the value of each reference; `None` if it has more than `limit` bytes. Adds the fields to
+    /// `missed` that it needs and that are not known.
     pub(crate) fn render<'t>(
         &'t self,
         scope: &'t dyn Scope,
@@ -129,8 +129,11 @@ impl Template {
     }
 }
 
-/// The offset after the parenthesis that closes the one before `start`. In single quotes, parentheses do not
-/// count. Without one, it is the end of the line as an error.
+/// The offset after the parenthesis that closes the parenthesis before `start`. Parentheses in single quotes do not
+/// count.
+///
+/// # Errors
+/// No parenthesis on this line closes it. The error is the offset of the line's end.
 fn closing(text: &[u8], start: usize) -> Result<usize, usize> {
     let (mut depth, mut is_quoted) = (1, false);
     for (position, byte) in text.iter().enumerate().skip(start) {
