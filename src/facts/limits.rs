@@ -68,6 +68,11 @@ impl Quota {
         self.quota.saturating_mul(1000).div_ceil(self.period)
     }
 
+    /// The share of a CPU, in units of 2^-64.
+    pub(crate) fn share(&self) -> u128 {
+        (u128::from(self.quota) << 64) / u128::from(self.period)
+    }
+
     /// Whether the kubelet converts a limit of `milli` thousandths of a CPU to this quota.
     fn is_from(self, milli: u64) -> bool {
         let of = |milli: u64| (milli.saturating_mul(self.period) / 1000).max(MINIMUM_QUOTA);

@@ -42,7 +42,7 @@ pub(crate) fn find<'a>(row: &Row, environment: &'a Environment) -> Option<(Cow<'
 
 /// The prefixes that at least one variable has.
 fn prefixes(environment: &Environment) -> Vec<&'static str> {
-    PREFIXES.into_iter().filter(|prefix| environment.has_prefix(prefix)).collect()
+    PREFIXES.into_iter().filter(|prefix| environment.names_with_prefix(prefix).next().is_some()).collect()
 }
 
 /// The first variable with a valid value, else the first one.

@@ -43,40 +43,43 @@ pub(crate) fn read(surroundings: &Surroundings) -> Report {
 /// file is not known to be the kubelet's.
 pub(crate) fn may_be_imitated(surroundings: &Surroundings) -> bool {
     let mounts = surroundings.mounts().map(Mounts::among).unwrap_or_default();
-    mounts.is_sandboxed && !matches!(mounts.hosts, HostsFile::OfPod(_))
+    mounts.is_sandboxed && mounts.hosts != HostsFile::OfPod
 }
 
 /// What the mounts show. The kubelet and the runtime make them.
 #[derive(Default)]
-struct Mounts {
+struct Mounts<'a> {
     is_any: bool,
     /// Something below the directory of a pod is mounted.
     has_pod: bool,
     /// A sandbox shares files with its host, and may hide the kubelet's directories.
     is_sandboxed: bool,
     hosts: HostsFile,
-    /// The directories of pods, with their devices.
-    pods: Vec<String>,
+    /// The directories of pods that the kubelet's mounts are from.
+    pods: Vec<PodDirectory<'a>>,
     /// The containers in the paths of termination logs, and of subPath mounts with the pod's directory.
     containers: Vec<String>,
-    sub_paths: Vec<(String, String)>,
+    sub_paths: Vec<(PodDirectory<'a>, String)>,
     /// The container's IDs in the runtime's own mounts.
     ids: Vec<String>,
 }
 
+/// A device, and the directory of a pod in its file system.
+type PodDirectory<'a> = (&'a [u8], String);
+
 /// What is mounted at `/etc/hosts`.
-#[derive(Default, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 enum HostsFile {
     /// Nothing, or a sandbox's share, which shows no path.
     #[default]
     Unknown,
     /// The kubelet's file in the directory of a pod.
-    OfPod(String),
+    OfPod,
     Other,
 }
 
-impl Mounts {
-    fn among<'a>(mounts: impl Iterator<Item = Mount<'a>>) -> Self {
+impl<'a> Mounts<'a> {
+    fn among(mounts: impl Iterator<Item = Mount<'a>>) -> Self {
         let mut all = Mounts::default();
         for mount in mounts {
             all.add(&mount);
@@ -84,11 +87,11 @@ impl Mounts {
         all
     }
 
-    fn add(&mut self, mount: &Mount) {
+    fn add(&mut self, mount: &Mount<'a>) {
         self.is_any = true;
         self.is_sandboxed |= mount.is_shared_by_sandbox();
         let root = mount.root();
-        let pod = |directory: &str| format!("{} {directory}", mount.device);
+        let pod = |directory: &str| (mount.device, directory.to_owned());
         self.has_pod |= root.contains(PODS);
         if let Some((directory, container)) = termination_log(&root) {
             self.pods.push(pod(directory));
@@ -97,12 +100,14 @@ impl Mounts {
             self.sub_paths.push((pod(directory), container.to_owned()));
         }
         let kata = kata_share(mount, &root);
-        if mount.mount_point() == ETC_HOSTS {
-            self.hosts = match etc_hosts(&root) {
-                Some(directory) => HostsFile::OfPod(pod(directory)),
+        if mount.is_at(ETC_HOSTS) {
+            let directory = etc_hosts(&root);
+            self.hosts = match directory {
+                Some(_) => HostsFile::OfPod,
                 None if mount.is_shared_by_sandbox() || kata.is_some() => HostsFile::Unknown,
                 None => HostsFile::Other,
             };
+            self.pods.extend(directory.map(pod));
         }
         self.ids.extend(kata.or_else(|| crio_container(&root)).map(str::to_owned));
     }
@@ -111,23 +116,17 @@ impl Mounts {
         self.is_any && !self.has_pod && !self.is_sandboxed
     }
 
-    /// The directories of pods. A pod's author can mount a subPath with such a name. All mounts of the kubelet come
-    /// from one directory. So if there are several directories, none of them is certain.
-    fn pod(&self) -> Result<&str, &'static str> {
-        let of_hosts = match &self.hosts {
-            HostsFile::OfPod(pod) => Some(pod),
-            _ => None,
-        };
-        let mut pods = self.pods.iter().chain(of_hosts);
-        match pods.next() {
-            Some(first) if pods.all(|pod| pod == first) => Ok(first),
-            Some(_) => Err(
-                "the mounts name several pods: does a hostPath or subPath look like a mount of the kubelet?",
-            ),
-            None => {
-                Err("/proc/self/mountinfo has no mount of the kubelet: a sandboxed runtime, or not a pod")
-            }
+    /// The pod's directory. A pod's author can mount a subPath with such a name. All mounts of the kubelet come from one
+    /// directory. So if there are several directories, none of them is certain.
+    fn pod(&self) -> Result<&PodDirectory<'a>, &'static str> {
+        if self.pods.is_empty() {
+            return Err(
+                "/proc/self/mountinfo has no mount of the kubelet: a sandboxed runtime, or not a pod",
+            );
         }
+        only(&self.pods).ok_or(
+            "the mounts name several pods: does a hostPath or subPath look like a mount of the kubelet?",
+        )
     }
 
     fn report(&self, report: &mut Report) {
@@ -138,7 +137,7 @@ impl Mounts {
             Ok(pod) => pod,
             Err(why) => return report.absent(why),
         };
-        report.text(Field::POD_UID, pod.rsplit('/').next().unwrap_or_default());
+        report.text(Field::POD_UID, pod.1.rsplit('/').next().unwrap_or_default());
         let sub_paths = self.sub_paths.iter().filter(|(of, _)| of == pod && self.containers.is_empty());
         let containers: Vec<&String> =
             self.containers.iter().chain(sub_paths.map(|(_, container)| container)).collect();
@@ -174,12 +173,12 @@ pub(crate) fn termination_log(root: &str) -> Option<(&str, &str)> {
 
 /// The pod's directory and the container in a path `/pods/<uid>/volume-subpaths/<volume>/<container>/<n>`.
 fn sub_path(root: &str) -> Option<(&str, &str)> {
-    let (directory, rest) = root.rsplit_once("/volume-subpaths/")?;
-    let mut parts = rest.split('/');
-    let (_volume, container, number) = (parts.next()?, parts.next()?, parts.next()?);
+    let (container_directory, number) = root.rsplit_once('/')?;
+    let (volume, container) = container_directory.rsplit_once('/')?;
+    let (sub_paths, _) = volume.rsplit_once('/')?;
+    let pod = pod_directory(sub_paths.strip_suffix("/volume-subpaths")?)?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number && parts.next().is_none() && !container.is_empty())
-        .then_some((pod_directory(directory)?, container))
+    (is_number && !container.is_empty()).then_some((pod, container))
 }
 
 /// The pod's directory in a path that ends in `/pods/<uid>/etc-hosts`.
@@ -196,7 +195,7 @@ fn pod_directory(path: &str) -> Option<&str> {
 /// The container's ID in the name of a file that Kata shares with its virtual machine: `<64 hex>-<16 hex>-hosts`
 /// (`shareFile` in `src/runtime/virtcontainers/container.go`).
 fn kata_share<'r>(mount: &Mount, root: &'r str) -> Option<&'r str> {
-    let is_share = mount.source == "kataShared" || root.contains("/kata-containers/");
+    let is_share = mount.source == b"kataShared" || root.contains("/kata-containers/");
     let (id, rest) = root.rsplit('/').next().filter(|_| is_share)?.split_once('-')?;
     let (random, name) = rest.split_once('-')?;
     let is_random = random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -208,10 +207,10 @@ fn kata_share<'r>(mount: &Mount, root: &'r str) -> Option<&'r str> {
 /// The container's ID in the path of what CRI-O mounts into the container itself, and not into the sandbox:
 /// `…/overlay-containers/<64 hex>/userdata/run/secrets`, or `.containerenv` there.
 fn crio_container(root: &str) -> Option<&str> {
-    let (directory, file) = root.rsplit_once("/userdata/")?;
+    let own = ["/userdata/run/secrets", "/userdata/.containerenv", "/userdata/run/.containerenv"];
+    let directory = own.iter().find_map(|own| root.strip_suffix(own))?;
     let (storage, id) = directory.rsplit_once('/')?;
-    let is_own = matches!(file, "run/secrets" | ".containerenv" | "run/.containerenv");
-    (is_own && storage.ends_with("-containers") && control_group::is_id(id)).then_some(id)
+    (storage.ends_with("-containers") && control_group::is_id(id)).then_some(id)
 }
 
 /// The fields that `/etc/hosts` has, and those that `/etc/resolv.conf` has.
@@ -220,7 +219,7 @@ const OF_RESOLV_CONF: [Field; 3] = [Field::POD_NAMESPACE, Field::CLUSTER_DOMAIN,
 
 /// Reads the pod's addresses. Answers whether the pod is on the host network.
 fn read_hosts(surroundings: &Surroundings, mounts: &Mounts, report: &mut Report) -> bool {
-    if mounts.hosts == HostsFile::Other || (mounts.hosts != HostsFile::Unknown && mounts.pod().is_err()) {
+    if mounts.hosts == HostsFile::Other || (mounts.hosts == HostsFile::OfPod && mounts.pod().is_err()) {
         report.absent_of(
             &OF_HOSTS,
             "/etc/hosts has no pod IP: a volume is mounted there, and not this pod's file of the kubelet",

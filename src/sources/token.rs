@@ -94,9 +94,9 @@ fn paths<'a>(surroundings: &'a Surroundings) -> impl Iterator<Item = PathBuf> + 
     let named = named.filter_map(|name| environment.get(name)).filter(|path| path.starts_with('/'));
     let [projected, others @ ..] = PROJECTED;
     let usual = [projected].into_iter().chain(named).chain(others).map(PathBuf::from);
-    let first = surroundings.token_file.clone();
-    let usual = usual.filter(|_| surroundings.token_file.is_none());
-    std::iter::once(first.unwrap_or_else(|| Surroundings::service_account_file("token"))).chain(usual)
+    let own = std::iter::once_with(|| Surroundings::service_account_file("token"));
+    let usual = own.chain(usual).filter(|_| surroundings.token_file.is_none());
+    surroundings.token_file.clone().into_iter().chain(usual)
 }
 
 /// A warning for files that only another user may read.

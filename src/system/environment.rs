@@ -2,16 +2,14 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
-use std::sync::OnceLock;
 
 /// Entries `NAME=value` in their order, including duplicates and malformed ones.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// The entries, each with its NUL, as in `/proc/<pid>/environ` (`proc_pid_environ(5)`).
     content: Vec<u8>,
-    /// Where the entries with a name begin, and how long their names are, sorted by name and position. The first
-    /// lookup creates this index, because lookups far outnumber entries.
-    by_name: OnceLock<Vec<(u32, u32)>>,
+    /// Where the entries with a name begin, and how long their names are.
+    names: Vec<(usize, usize)>,
 }
 
 impl Environment {
@@ -22,7 +20,10 @@ impl Environment {
         if content.last().is_some_and(|last| *last != 0) {
             content.push(0);
         }
-        Environment { content, by_name: OnceLock::new() }
+        let named = entries(&content);
+        let named = named.filter_map(|(start, entry)| Some((start, memchr::memchr(b'=', entry)?)));
+        let names = named.collect();
+        Environment { content, names }
     }
 
     /// The value of the first entry `name`, like `getenv(3)`; none if it is not UTF-8.
@@ -38,22 +39,19 @@ impl Environment {
 
     /// The bytes of the first entry `name`.
     pub(crate) fn get_bytes(&self, name: &[u8]) -> Option<&[u8]> {
-        let (start, _) = self.names_from(name).next().filter(|(_, found)| *found == name)?;
-        let value = start + name.len() + 1;
-        Some(&self.content[value..value + memchr::memchr(0, &self.content[value..])?])
+        let is_it = |(start, length): &&(usize, usize)| {
+            *length == name.len() && self.content[*start..].starts_with(name)
+        };
+        let (start, length) = self.names.iter().find(is_it)?;
+        let value = &self.content[start + length + 1..];
+        Some(&value[..memchr::memchr(0, value)?])
     }
 
-    /// Whether there is an entry whose name starts with `prefix`.
-    pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
-        let first = self.names_from(prefix.as_bytes()).next();
-        first.is_some_and(|(_, name)| name.starts_with(prefix.as_bytes()))
-    }
-
-    /// The names that start with `prefix` and are UTF-8, sorted, with duplicates.
+    /// The names that start with `prefix` and are UTF-8, in the order of the entries, with duplicates.
     pub(crate) fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &str> {
-        let names = self.names_from(prefix.as_bytes());
-        let names = names.take_while(move |(_, name)| name.starts_with(prefix.as_bytes()));
-        names.filter_map(|(_, name)| std::str::from_utf8(name).ok())
+        let names = self.names.iter().map(|(start, length)| &self.content[*start..][..*length]);
+        let names = names.filter(move |name| name.starts_with(prefix.as_bytes()));
+        names.filter_map(|name| std::str::from_utf8(name).ok())
     }
 
     /// The entries of this environment with some variables set, which must be sorted by name. A new entry at
@@ -66,41 +64,21 @@ impl Environment {
             let is_named = name.len() < entry.len() - 1;
             !is_named || variables.binary_search_by(|(set, _)| set.as_bytes().cmp(name)).is_err()
         };
-        let old = self.entries().map(|(_, entry)| entry).filter(|entry| is_kept(entry));
+        let old = entries(&self.content).map(|(_, entry)| entry).filter(|entry| is_kept(entry));
         let old = old.filter_map(|entry| CStr::from_bytes_with_nul(entry).ok()).map(Cow::Borrowed);
         let new = variables.iter().filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok());
         old.chain(new.map(Cow::Owned)).collect()
     }
+}
 
-    /// Where each entry begins, and its bytes with the NUL.
-    fn entries(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        let mut start = 0;
-        memchr::memchr_iter(0, &self.content).map(move |end| {
-            let entry = (start, &self.content[start..=end]);
-            start = end + 1;
-            entry
-        })
-    }
-
-    /// The names that are not before `name`, in their order, and where their entries begin.
-    fn names_from(&self, name: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-        let by_name = self.by_name.get_or_init(|| {
-            let named = self.entries().filter_map(|(start, entry)| {
-                let length = memchr::memchr(b'=', entry)?;
-                Some((u32::try_from(start).ok()?, u32::try_from(length).ok()?))
-            });
-            let mut by_name: Vec<(u32, u32)> = named.collect();
-            by_name.sort_unstable_by_key(|entry| (self.name(*entry), entry.0));
-            by_name
-        });
-        let first = by_name.partition_point(|entry| self.name(*entry) < name);
-        by_name[first..].iter().map(|entry| (entry.0 as usize, self.name(*entry)))
-    }
-
-    /// The name of an entry of the index.
-    fn name(&self, (start, length): (u32, u32)) -> &[u8] {
-        &self.content[start as usize..][..length as usize]
-    }
+/// Where each entry of `content` begins, and its bytes with the NUL.
+fn entries(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut start = 0;
+    memchr::memchr_iter(0, content).map(move |end| {
+        let entry = (start, &content[start..=end]);
+        start = end + 1;
+        entry
+    })
 }
 
 #[cfg(test)]
@@ -130,12 +108,10 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_there_if_a_name_begins_with_it() {
-        let environment = Environment::new("AB_C=1\0Z=2\0");
-        for (prefix, is_there) in
-            [("AB_", true), ("AB_C", true), ("AB_D", false), ("AA", false), ("ZZ", false)]
-        {
-            assert_eq!(environment.has_prefix(prefix), is_there, "{prefix}");
-        }
+    fn names_with_a_prefix_are_in_the_order_of_the_entries() {
+        let environment = Environment::new("AB_C=1\0Z=2\0AB_\0AB_=3\0AB_C=4\0A=5\0");
+        let names = |prefix| environment.names_with_prefix(prefix).collect::<Vec<_>>();
+        assert_eq!(names("AB_"), ["AB_C", "AB_", "AB_C"]);
+        assert_eq!(names("AB_D"), [""; 0]);
     }
 }

@@ -1,30 +1,29 @@
 //! `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::cmp::Reverse;
 
-/// One mount.
+/// One mount. Names of directories may be any bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mount<'a> {
-    id: &'a str,
-    parent: &'a str,
+    id: &'a [u8],
+    parent: &'a [u8],
     /// The device of the file system, `major:minor`.
-    pub(crate) device: &'a str,
-    root: &'a str,
-    mount_point: &'a str,
+    pub(crate) device: &'a [u8],
+    root: &'a [u8],
+    mount_point: &'a [u8],
     /// The type of the file system: `ext4`, `cgroup2`.
-    pub(crate) file_system: &'a str,
+    pub(crate) file_system: &'a [u8],
     /// What is mounted: a device, or any word. gVisor shows `none` for everything.
-    pub(crate) source: &'a str,
-    super_options: &'a str,
+    pub(crate) source: &'a [u8],
+    super_options: &'a [u8],
 }
 
 impl<'a> Mount<'a> {
     /// The path of the mounted directory or file in its file system.
     pub(crate) fn root(&self) -> Cow<'a, str> {
         // The kernel marks a directory or file that was unlinked after the mount.
-        unescape(self.root.strip_suffix("//deleted").unwrap_or(self.root))
+        unescape(self.root.strip_suffix(b"//deleted").unwrap_or(self.root))
     }
 
     /// The path of the mount point.
@@ -32,124 +31,91 @@ impl<'a> Mount<'a> {
         unescape(self.mount_point)
     }
 
+    /// Whether it is mounted at `path`, in which the kernel escapes nothing.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        self.mount_point == path.as_bytes()
+    }
+
     /// Whether the superblock has `option`. The options are comma-separated, and may contain blanks.
     pub(crate) fn has_super_option(&self, option: &str) -> bool {
-        self.super_options.split(',').any(|it| it == option)
+        self.super_options.split(|byte| *byte == b',').any(|it| it == option.as_bytes())
     }
 
     /// Whether a sandbox shares the file or directory with its host (gVisor's gofer, Kata's shared directory).
     pub(crate) fn is_shared_by_sandbox(&self) -> bool {
-        matches!(self.file_system, "9p" | "virtiofs")
+        matches!(self.file_system, b"9p" | b"virtiofs")
     }
-}
 
-/// The number of steps that all lookups together may take. A real tree needs a few for each mount point; a
-/// recorded one may have been made to need very many.
-const STEPS: usize = 200_000;
-
-/// The mounts that are `wanted` and visible: a lookup of the mount point ends at them, because no other mount of
-/// `all` covers them.
-pub(crate) fn visible<'m, 'a>(all: &'m [Mount<'a>], wanted: impl Fn(&Mount) -> bool) -> Vec<&'m Mount<'a>> {
-    let points: BTreeSet<&str> =
-        all.iter().filter(|mount| wanted(mount)).map(|mount| mount.mount_point).collect();
-    let mut directory = String::new();
-    let mut is_on_the_way = |mount: &&Mount| {
-        directory.clear();
-        directory += mount.mount_point.trim_end_matches('/');
-        directory.push('/');
-        let mut next = points.range::<str, _>((Bound::Included(directory.as_str()), Bound::Unbounded));
-        points.contains(mount.mount_point) || next.next().is_some_and(|point| point.starts_with(&directory))
-    };
-    let on_the_way: Vec<&Mount> = all.iter().filter(|mount| is_on_the_way(mount)).collect();
-    let ids: BTreeSet<&str> = on_the_way.iter().map(|mount| mount.id).collect();
-    // The parent of the first mount of a lookup is outside this root directory.
-    let parent = |mount: &Mount<'a>| match mount.parent != mount.id && ids.contains(mount.parent) {
-        true => mount.parent,
-        false => "",
-    };
-    // The last of several mounts at one mount point is on top.
-    let children: BTreeMap<_, _> =
-        on_the_way.iter().map(|mount| ((parent(mount), mount.mount_point), *mount)).collect();
-    let mut steps = STEPS;
-    let ends = points.iter().filter_map(|point| lookup(point, &children, &mut steps));
-    ends.filter(|mount| wanted(mount)).collect()
-}
-
-/// The mount at `path` that a lookup ends at. `children` are the mounts by their parents' IDs and their mount
-/// points.
-fn lookup<'m, 'a>(
-    path: &str,
-    children: &BTreeMap<(&str, &str), &'m Mount<'a>>,
-    steps: &mut usize,
-) -> Option<&'m Mount<'a>> {
-    let directories = path.match_indices('/').skip(1).map(|(end, _)| &path[..end]);
-    let mut at: Option<&Mount> = None;
-    for directory in std::iter::once("/").chain(directories).chain([path]) {
-        *steps = steps.checked_sub(1)?;
-        while let Some(mount) = children.get(&(at.map_or("", |mount| mount.id), directory)) {
-            *steps = steps.checked_sub(1)?;
-            at = Some(mount);
+    /// Whether a lookup of its mount point ends at it, because no other mount of `all` covers it.
+    pub(crate) fn is_visible(&self, all: &[Mount]) -> bool {
+        let mut on_the_way: Vec<&Mount> = all.iter().filter(|it| self.is_below(it)).collect();
+        let has = |id: &[u8]| on_the_way.iter().any(|it| it.id == id);
+        let Some(first) = on_the_way.iter().find(|it| !has(it.parent)) else { return false };
+        let (mut parent, mut end) = (first.parent, None);
+        on_the_way.sort_by_key(|it| it.parent);
+        for _ in 0..=on_the_way.len() {
+            let start = on_the_way.partition_point(|it| it.parent < parent);
+            let children = on_the_way[start..].iter().take_while(|it| it.parent == parent);
+            // The last of several mounts at one mount point is on top.
+            match children.max_by_key(|it| Reverse(it.mount_point.len())) {
+                Some(entered) => (parent, end) = (entered.id, Some(entered.id)),
+                None => return end == Some(self.id),
+            }
         }
+        false
     }
-    at.filter(|mount| mount.mount_point == path)
+
+    /// Whether its mount point is `other`'s or below it.
+    fn is_below(&self, other: &Mount) -> bool {
+        let directory = other.mount_point.strip_suffix(b"/").unwrap_or(other.mount_point);
+        let below = self.mount_point.strip_prefix(directory);
+        below.is_some_and(|below| matches!(below.first(), None | Some(b'/')))
+    }
 }
 
 /// The mounts in `text`. Lines that are not valid are skipped.
-pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
-    let lines = Parts { text, end: b'\n' };
-    let last = text.rfind('\n').map_or(text, |end| &text[end + 1..]);
-    lines.chain([last]).filter_map(parse_line)
+pub(crate) fn parse(mut text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
+    let lines = std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', text).or((!text.is_empty()).then_some(text.len()))?;
+        let line = &text[..end];
+        text = text.get(end + 1..).unwrap_or_default();
+        Some(line)
+    });
+    lines.filter_map(parse_line)
 }
 
 // Mount ID, parent ID, major:minor, root, mount point, options, any number of optional fields,
 // a hyphen, then file system, source, super options.
-fn parse_line(line: &str) -> Option<Mount<'_>> {
-    let mut fields = Parts { text: line, end: b' ' };
-    let (id, parent, device) = (fields.next()?, fields.next()?, fields.next()?);
-    let (root, mount_point, _options) = (fields.next()?, fields.next()?, fields.next()?);
-    fields.find(|field| *field == "-")?;
-    let (file_system, source) = (fields.next()?, fields.next()?);
-    let super_options = fields.text;
+fn parse_line(mut line: &[u8]) -> Option<Mount<'_>> {
+    let mut field = || {
+        let end = line.iter().position(|byte| *byte == b' ')?;
+        let field = &line[..end];
+        line = &line[end + 1..];
+        Some(field)
+    };
+    let (id, parent, device, root, mount_point) = (field()?, field()?, field()?, field()?, field()?);
+    let _options = field()?;
+    while field()? != b"-" {}
+    let (file_system, source, super_options) = (field()?, field()?, line);
+    // The first mount of a system is its own parent.
+    let parent = if parent == id { b"" } else { parent };
     let mount = Mount { id, parent, device, root, mount_point, file_system, source, super_options };
     (!super_options.is_empty()).then_some(mount)
 }
 
-/// The parts of a text, each of which ends in the byte `end`. The rest of the text stays in the struct.
-struct Parts<'a> {
-    text: &'a str,
-    end: u8,
-}
-
-impl<'a> Iterator for Parts<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        let end = memchr::memchr(self.end, self.text.as_bytes())?;
-        let (part, rest) = self.text.split_at_checked(end)?;
-        self.text = rest.get(1..)?;
-        Some(part)
-    }
-}
-
 /// Undoes the kernel's `\ooo` for blank, tab, newline, backslash (`mangle` in `fs/proc_namespace.c`).
-fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('\\') {
+fn unescape(text: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = str::from_utf8(text)
+        && !text.contains('\\')
+    {
         return Cow::Borrowed(text);
     }
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut position = 0;
-    while position < bytes.len() {
-        match octal(&bytes[position..]) {
-            Some(byte) => {
-                plain.push(byte);
-                position += 4;
-            }
-            None => {
-                plain.push(bytes[position]);
-                position += 1;
-            }
-        }
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        let byte = octal(rest);
+        plain.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &rest[4..] } else { after };
     }
     Cow::Owned(String::from_utf8_lossy(&plain).into_owned())
 }
@@ -167,14 +133,14 @@ mod tests {
     use super::*;
 
     fn only(line: &str) -> Mount<'_> {
-        parse(line).next().expect("a mount")
+        parse(line.as_bytes()).next().expect("a mount")
     }
 
     /// Which of the mounts, by their IDs, are visible.
     fn visible(text: &str) -> Vec<&str> {
-        let all: Vec<_> = parse(text).collect();
-        let visible = super::visible(&all, |_| true);
-        all.iter().filter(|mount| visible.contains(mount)).map(|mount| mount.id).collect()
+        let all: Vec<_> = parse(text.as_bytes()).collect();
+        let visible = all.iter().filter(|mount| mount.is_visible(&all));
+        visible.map(|mount| str::from_utf8(mount.id).unwrap()).collect()
     }
 
     #[test]
@@ -209,7 +175,7 @@ mod tests {
         for optional in ["", "master:1 ", "shared:1 master:2 propagate_from:3 unbindable "] {
             let line = format!("1 2 0:1 /r /m rw {optional}- cgroup cgroup rw,cpu,cpuacct");
             let mount = only(&line);
-            assert_eq!(mount.file_system, "cgroup");
+            assert_eq!(mount.file_system, b"cgroup");
             assert!(mount.has_super_option("cpuacct"));
             assert!(!mount.has_super_option("cp"));
         }
@@ -235,7 +201,7 @@ mod tests {
     #[test]
     fn broken_lines_are_skipped() {
         for line in ["", "1 2 3", "1 2 0:1 / /m rw", "1 2 0:1 / /m rw - ext4", " - - - "] {
-            assert_eq!(parse(line).next(), None, "{line:?}");
+            assert_eq!(parse(line.as_bytes()).next(), None, "{line:?}");
         }
     }
 }

@@ -19,8 +19,8 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, Statfs, fstatfs};
 /// and the kernel are much smaller, and etcd holds no object of more than 1.5 MiB (`--max-request-bytes`).
 pub(crate) const SIZE_LIMIT: u64 = 8 << 20;
 
-/// The expected content of files without a size, in bytes.
-const PROC_SIZE: usize = 4096;
+/// Most files are smaller, in bytes.
+const USUAL_SIZE: usize = 4096;
 
 /// The flags for opening a directory from which paths start.
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -243,39 +243,34 @@ impl Directory {
     fn walk(&self, path: &Path, flags: OFlag, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
         let is_beneath = resolve == ResolveFlag::RESOLVE_BENEATH;
         let mut parents: Vec<OwnedFd> = Vec::new();
-        let mut rest = path.to_owned();
-        let mut links = 0;
-        loop {
-            let parent = parents.last().unwrap_or(&self.descriptor);
-            let mut components = rest.components();
-            let Some(component) = components.next() else {
-                return openat(parent, ".", flags, Mode::empty());
+        let mut path = path.to_owned();
+        for _ in 0..=LINK_LIMIT {
+            let mut components = path.components();
+            path = loop {
+                let parent = parents.last().unwrap_or(&self.descriptor);
+                match components.next() {
+                    None => return openat(parent, ".", flags, Mode::empty()),
+                    Some(Component::RootDir) if is_beneath => return Err(Errno::EXDEV),
+                    Some(Component::ParentDir) if is_beneath && parents.is_empty() => {
+                        return Err(Errno::EXDEV);
+                    }
+                    Some(Component::RootDir) => parents.clear(),
+                    Some(Component::ParentDir) => drop(parents.pop()),
+                    Some(Component::Normal(name)) => match readlinkat(parent, name) {
+                        Ok(target) => break Path::new(&target).join(components.as_path()),
+                        Err(Errno::EINVAL) if components.as_path().as_os_str().is_empty() => {
+                            return openat(parent, name, flags | OFlag::O_NOFOLLOW, Mode::empty());
+                        }
+                        Err(Errno::EINVAL) => {
+                            parents.push(openat(parent, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?);
+                        }
+                        Err(errno) => return Err(errno),
+                    },
+                    Some(Component::CurDir | Component::Prefix(_)) => {}
+                }
             };
-            let after = components.as_path().to_owned();
-            match component {
-                Component::RootDir if is_beneath => return Err(Errno::EXDEV),
-                Component::ParentDir if is_beneath && parents.is_empty() => return Err(Errno::EXDEV),
-                Component::RootDir => parents.clear(),
-                Component::ParentDir => drop(parents.pop()),
-                Component::Normal(name) => match readlinkat(parent, name) {
-                    Ok(_) if links == LINK_LIMIT => return Err(Errno::ELOOP),
-                    Ok(target) => {
-                        links += 1;
-                        rest = Path::new(&target).join(after);
-                        continue;
-                    }
-                    Err(Errno::EINVAL) if after.as_os_str().is_empty() => {
-                        return openat(parent, name, flags | OFlag::O_NOFOLLOW, Mode::empty());
-                    }
-                    Err(Errno::EINVAL) => {
-                        parents.push(openat(parent, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?);
-                    }
-                    Err(errno) => return Err(errno),
-                },
-                Component::CurDir | Component::Prefix(_) => {}
-            }
-            rest = after;
         }
+        Err(Errno::ELOOP)
     }
 }
 
@@ -310,9 +305,7 @@ fn only_regular(descriptor: OwnedFd) -> io::Result<File> {
 }
 
 fn read_all(file: File) -> io::Result<Vec<u8>> {
-    // Files of /proc and of control groups have the size 0. One read(2) reads most of them.
-    let size = file.metadata().map_or(0, |metadata| metadata.len() as usize + 1);
-    let mut content = Vec::with_capacity(size.max(PROC_SIZE));
+    let mut content = Vec::with_capacity(USUAL_SIZE);
     file.take(SIZE_LIMIT + 1).read_to_end(&mut content)?;
     if content.len() as u64 > SIZE_LIMIT { Err(too_large()) } else { Ok(content) }
 }

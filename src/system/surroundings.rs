@@ -33,7 +33,7 @@ pub(crate) struct Surroundings<'a> {
     /// The directory in `/proc` of the process of `--process`, and its path. If the process has ended, reads fail: they
     /// never return data of a later process with the same ID.
     process: Option<(Directory, PathBuf)>,
-    mountinfo: OnceCell<io::Result<String>>,
+    mountinfo: OnceCell<io::Result<Vec<u8>>>,
 }
 
 impl<'a> Surroundings<'a> {
@@ -88,7 +88,7 @@ impl<'a> Surroundings<'a> {
 
     /// The mounts that the process sees (`/proc/self/mountinfo`), in order. The file is read once.
     pub(crate) fn mounts(&self) -> Result<impl Iterator<Item = Mount<'_>>, &io::Error> {
-        let mountinfo = self.mountinfo.get_or_init(|| self.read_process("mountinfo"));
+        let mountinfo = self.mountinfo.get_or_init(|| self.read_bytes("mountinfo"));
         mountinfo.as_deref().map(mountinfo::parse)
     }
 
@@ -113,20 +113,23 @@ impl<'a> Surroundings<'a> {
         Path::new(SERVICE_ACCOUNT).join(name)
     }
 
-    /// The text of a file of the process, such as `cgroup`. It may contain bytes that are not UTF-8.
+    /// The text of a file of the process, such as `cgroup`. Names of control groups may be any bytes; the relevant ones are
+    /// ASCII.
     ///
     /// # Errors
     /// Those of [`Root::read`], with the path.
     pub(crate) fn read_process(&self, name: &str) -> io::Result<String> {
-        let own = Path::new("/proc/self").join(name);
-        let (content, path) = match &self.process {
-            Some((directory, path)) => (directory.read(name), path.join(name).display().to_string()),
-            None => (self.root.read(&own), self.root.display(&own)),
-        };
-        let content = content.map_err(|error| at(&path, &error))?;
-        // Names of directories and control groups may be any bytes. The relevant ones are ASCII.
-        Ok(String::from_utf8(content)
+        Ok(String::from_utf8(self.read_bytes(name)?)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    fn read_bytes(&self, name: &str) -> io::Result<Vec<u8>> {
+        if let Some((directory, path)) = &self.process {
+            let path = || path.join(name).display().to_string();
+            return directory.read(name).map_err(|error| at(&path(), &error));
+        }
+        let own = Path::new("/proc/self").join(name);
+        self.root.read(&own).map_err(|error| at(&self.root.display(&own), &error))
     }
 
     /// The text of a file below the root.
