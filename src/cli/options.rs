@@ -1,5 +1,6 @@
 //! The options: each is declared once, with its name, placeholder, help, group and subcommands.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use super::error::UsageError;
 use super::subcommands::Row;
 use super::subcommands::Subcommand::{self, Exec, Get, Print, Watch, Write};
-use super::values::{self, Out};
+use super::values;
 use crate::client::ApiUrl;
 use crate::client::notify::Notify;
 use crate::facts::subject::Asked;
@@ -151,7 +152,7 @@ options! {
     "Files" for [Exec, Write, Print, Watch] {
         /// write FILE in the format of its suffix: {suffixes}; {container} in its name stands for the name of
         /// the container; repeatable
-        out: Vec<Out> = "out" "FILE", values::out, { kind: List, is_essential: true, unread_by: Some(Print) };
+        out: Vec<(PathBuf, Format)> = "out" "FILE", values::out, { kind: List, is_essential: true, unread_by: Some(Print) };
         /// mode of the written files; default 0644
         mode: Option<u32> = "mode" "OCTAL", values::mode, { kind: Once };
     }
@@ -294,12 +295,13 @@ impl Options {
     /// # Errors
     /// A template cannot be read, or is not valid; a file would be written twice.
     pub(crate) fn templates(&self) -> Result<Vec<FileTemplate>, TemplateError> {
-        template::load(&self.template, &self.file, self.out.iter().map(|out| &out.file))
+        template::load(&self.template, &self.file, self.out.iter().map(|(file, _)| file))
     }
 
     /// Checks the options together.
     pub(super) fn checked(mut self, row: &Row) -> Result<Self, UsageError> {
-        if let Some(name) = repeated(&self.container) {
+        let mut seen = BTreeSet::new();
+        if let Some(name) = self.container.iter().find(|name| !seen.insert(*name)) {
             return Err(UsageError::Twice(format!("--container {name}")));
         }
         match row.subcommand {
@@ -326,7 +328,7 @@ impl Options {
     fn check_files(&self, row: &Row) -> Result<(), UsageError> {
         let templates = self.template.iter().filter_map(|(_, output)| output.as_ref());
         let files = templates.chain(self.file.iter().filter_map(|file| file.target.as_ref()));
-        let files: Vec<&PathBuf> = self.out.iter().map(|out| &out.file).chain(files).collect();
+        let files: Vec<&PathBuf> = self.out.iter().map(|(file, _)| file).chain(files).collect();
         if files.is_empty() {
             return Err(UsageError::Needs { subcommand: row.name, needs: row.needs });
         }
@@ -343,9 +345,4 @@ impl Options {
         }
         Ok(())
     }
-}
-
-/// The first name that is repeated.
-fn repeated(names: &[String]) -> Option<&String> {
-    names.iter().enumerate().find_map(|(position, name)| names[..position].contains(name).then_some(name))
 }

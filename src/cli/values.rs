@@ -36,18 +36,10 @@ pub(super) fn setting(text: &str) -> Result<(String, Definition), String> {
     Ok((name, definition))
 }
 
-/// A file to write, in the format of its suffix.
-#[derive(Clone, Debug)]
-pub(crate) struct Out {
-    pub(crate) file: PathBuf,
-    pub(crate) format: Format,
-}
-
-/// Parses the name of a file. Its suffix must be that of a format.
-pub(super) fn out(text: &str) -> Result<Out, String> {
+/// Parses the name of a file, whose suffix says the format.
+pub(super) fn out(text: &str) -> Result<(PathBuf, Format), String> {
     let suffixes = || format!("must name files that end in {}", one_of(&Format::suffixes()));
-    let format = Format::of_file(Path::new(text)).ok_or_else(suffixes)?;
-    Ok(Out { file: text.into(), format })
+    Ok((text.into(), Format::of_file(Path::new(text)).ok_or_else(suffixes)?))
 }
 
 /// Parses IN:OUT or IN.

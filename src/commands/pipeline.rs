@@ -135,9 +135,9 @@ pub(super) fn require(run: &Run) -> Result<(), CommandError> {
 /// [`CommandError::Variables`] for the last one that is missing. The others are logged.
 fn require_in_files(run: &Run, options: &Options) -> Result<(), CommandError> {
     let pairs = options.out.iter().flat_map(|out| options.require.iter().map(move |name| (out, name)));
-    let missing = pairs.filter_map(|(out, name)| {
-        let why = out.format.why_lacking(name, &run.variables)?;
-        let file = out.file.display();
+    let missing = pairs.filter_map(|((file, format), name)| {
+        let why = format.why_lacking(name, &run.variables)?;
+        let file = file.display();
         Some(CommandError::Variables(format!("required variable {name} is not in {file}: {why}")))
     });
     last_logged(missing.collect())
@@ -202,12 +202,12 @@ pub(super) fn from_templates(
 /// It warns about a file of `--out` whose name needs the container's name, if that is not known.
 pub(super) fn write_files(run: &Run, options: &Options) -> Result<bool, CommandError> {
     let mut is_changed = false;
-    for out in &options.out {
-        let Some(path) = for_container(&out.file, container(run, options)) else {
-            log::warn!("{}", TemplateError::NoContainer { file: out.file.display().to_string() });
+    for (file, format) in &options.out {
+        let Some(path) = for_container(file, container(run, options)) else {
+            log::warn!("{}", TemplateError::NoContainer { file: file.display().to_string() });
             continue;
         };
-        let (content, mode) = (out.format.render(run, None), options.mode_for(false));
+        let (content, mode) = (format.render(run, None), options.mode_for(false));
         is_changed |= NewFile { path, content, mode, creates_directory: false }.write()?;
     }
     for file in &run.files {

@@ -64,7 +64,7 @@ fn parent(path: &Path) -> &Path {
 ///
 /// # Errors
 /// Those of `open(2)`, `write(2)`, `fsync(2)` and `rename(2)`; the target is a directory.
-pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), OutputError> {
+fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), OutputError> {
     let failed = |source: io::Error| OutputError { path: path.to_owned(), source };
     if path.file_name().is_none() || (path.is_dir() && !path.is_symlink()) {
         return Err(failed(ErrorKind::IsADirectory.into()));
@@ -87,7 +87,7 @@ pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Outp
 ///
 /// It reads only a regular file of the right length, and follows no symbolic link: another user of the
 /// directory may have created a FIFO or a device.
-pub(crate) fn holds(path: &Path, content: &[u8], mode: u32) -> bool {
+fn holds(path: &Path, content: &[u8], mode: u32) -> bool {
     let Ok(file) = open(path, OpenOptions::new().read(true)) else { return false };
     let length = content.len() as u64;
     let is_same = |metadata: fs::Metadata| {
@@ -111,7 +111,7 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    /// Writes the file if its bytes or its mode differ. Answers whether they did.
+    /// Writes the file if its bytes or its mode differ. Returns whether they did.
     ///
     /// # Errors
     /// Those of [`replace`].

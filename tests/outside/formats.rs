@@ -245,18 +245,15 @@ fn read_by_systemd(text: &str) -> BTreeMap<String, String> {
     std::fs::write(&file, text).unwrap();
     // `sd_booted(3)`
     let is_running = std::path::Path::new("/run/systemd/system").is_dir();
-    let mut command = match is_running {
-        true => {
-            let mut command = Command::new("systemd-run");
-            command.args(["--quiet", "--pipe", "--wait", "--collect", "--property"]);
-            command.arg(format!("EnvironmentFile={}", file.display())).args(["/usr/bin/env", "-0"]);
-            command
-        }
-        false => {
-            let mut command = Command::new(SYSTEMD_GENERATOR);
-            command.env_clear().env("XDG_CONFIG_HOME", directory.path());
-            command
-        }
+    let mut command = if is_running {
+        let mut command = Command::new("systemd-run");
+        command.args(["--quiet", "--pipe", "--wait", "--collect", "--property"]);
+        command.arg(format!("EnvironmentFile={}", file.display())).args(["/usr/bin/env", "-0"]);
+        command
+    } else {
+        let mut command = Command::new(SYSTEMD_GENERATOR);
+        command.env_clear().env("XDG_CONFIG_HOME", directory.path());
+        command
     };
     let output = output({
         command.current_dir("/");

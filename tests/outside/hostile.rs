@@ -67,9 +67,10 @@ impl Shared {
 fn links_at_the_target_are_replaced_and_not_written_through() {
     for is_hard in [false, true] {
         let shared = Shared::new();
-        match is_hard {
-            true => std::fs::hard_link(shared.precious(), shared.path("pod.json")).unwrap(),
-            false => symlink(shared.precious(), shared.path("pod.json")).unwrap(),
+        if is_hard {
+            std::fs::hard_link(shared.precious(), shared.path("pod.json")).unwrap()
+        } else {
+            symlink(shared.precious(), shared.path("pod.json")).unwrap()
         }
         shared.write(&[]).expect_code(0);
         shared.assert_written(0o644);

@@ -59,9 +59,10 @@ fn one_request_is_enough_for_all_containers() {
 fn other_objects_cost_one_request_for_all_containers_too() {
     let server = Server::start(|request: &Request| -> Answer {
         let namespace = json!({"kind": "Namespace", "metadata": {"name": "default", "uid": "uid-1"}});
-        match request.target.contains("/pods/") {
-            true => Response::json(&two_containers()).into(),
-            false => Response::json(&namespace).into(),
+        if request.target.contains("/pods/") {
+            Response::json(&two_containers()).into()
+        } else {
+            Response::json(&namespace).into()
         }
     });
     let world = server.world("bare", "init");

@@ -110,9 +110,10 @@ fn a_uid_that_only_a_variable_or_a_file_knows_counts_too() {
         let server = Server::plain(always(namesake()));
         world.environ(&[("POD_NAME", "bare"), ("POD_NAMESPACE", "default")]);
         let own = "a842ea9c-d88b-4d9f-aa86-7f5aa3946662";
-        match is_variable {
-            true => world.environ(&[("POD_UID", own)]),
-            false => world.write("etc/podinfo/podUid", own),
+        if is_variable {
+            world.environ(&[("POD_UID", own)])
+        } else {
+            world.write("etc/podinfo/podUid", own)
         };
         starts_at_once_without_labels(
             &world,

@@ -20,9 +20,8 @@ fn node() -> Response {
 /// Answers with the pod `bare`, and to a request for a node with `node`.
 fn cluster(node: Response) -> impl FnMut(&Request) -> Answer {
     let bare = Response::json(&pod("bare"));
-    move |request| match request.target.starts_with("/api/v1/nodes/") {
-        true => node.clone().into(),
-        false => bare.clone().into(),
+    move |request| {
+        if request.target.starts_with("/api/v1/nodes/") { node.clone().into() } else { bare.clone().into() }
     }
 }
 

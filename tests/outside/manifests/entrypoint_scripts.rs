@@ -162,14 +162,17 @@ fn recorded(owner: &Value) -> World {
     let (recording, ip) =
         if is_set { ("statefulset-db-0", "10.244.0.9") } else { ("deployment-web", "10.244.0.8") };
     let world = World::recorded(recording, "main");
-    let (pod, hostname) = match is_set {
-        true => (format!("{owner_name}-1"), format!("{owner_name}-1")),
-        false if is_indexed => (format!("{owner_name}-1-x7kqz"), format!("{owner_name}-1")),
-        false => (format!("{owner_name}-c8d954974-zskd9"), format!("{owner_name}-c8d954974-zskd9")),
+    let (pod, hostname) = if is_set {
+        (format!("{owner_name}-1"), format!("{owner_name}-1"))
+    } else if is_indexed {
+        (format!("{owner_name}-1-x7kqz"), format!("{owner_name}-1"))
+    } else {
+        (format!("{owner_name}-c8d954974-zskd9"), format!("{owner_name}-c8d954974-zskd9"))
     };
-    let line = match is_set || is_indexed {
-        true => format!("{ip}\t{hostname}.{owner_name}.default.svc.cluster.local\t{hostname}"),
-        false => format!("{ip}\t{hostname}"),
+    let line = if is_set || is_indexed {
+        format!("{ip}\t{hostname}.{owner_name}.default.svc.cluster.local\t{hostname}")
+    } else {
+        format!("{ip}\t{hostname}")
     };
     let hosts = std::fs::read_to_string(inside(&world, "/etc/hosts")).unwrap();
     let kept: Vec<&str> = hosts.lines().filter(|line| !line.starts_with(ip)).collect();

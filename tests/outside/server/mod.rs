@@ -360,9 +360,10 @@ impl State {
         log.requests.push(request.clone());
         drop(log);
         self.changed.notify_all();
-        match allowed {
-            true => (self.script.lock().unwrap())(&request),
-            false => Response::recorded("401-bad-token").into(),
+        if allowed {
+            (self.script.lock().unwrap())(&request)
+        } else {
+            Response::recorded("401-bad-token").into()
         }
     }
 }

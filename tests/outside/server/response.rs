@@ -78,9 +78,10 @@ impl Response {
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
-        head += &match self.chunked {
-            true => "Transfer-Encoding: chunked\r\n\r\n".to_owned(),
-            false => format!("Content-Length: {}\r\n\r\n", self.body.len()),
+        head += &if self.chunked {
+            "Transfer-Encoding: chunked\r\n\r\n".to_owned()
+        } else {
+            format!("Content-Length: {}\r\n\r\n", self.body.len())
         };
         head.into_bytes()
     }
