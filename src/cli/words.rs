@@ -99,9 +99,7 @@ impl<'a> Words<'a> {
         let (name, value) = split_option(text);
         let is_meant = |option: &&Declaration| match name.strip_prefix("--") {
             Some(long) => option.name == long,
-            None => option
-                .short
-                .is_some_and(|short| name.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4]))),
+            None => option.short.is_some_and(|short| name == format!("-{short}")),
         };
         let option =
             Declaration::of(self.row.subcommand).find(is_meant).ok_or_else(|| self.unknown_option(name))?;

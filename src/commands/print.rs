@@ -73,7 +73,7 @@ fn explanation(run: &Run) -> Explanation {
 
 /// Writes to standard output. If the reader has gone, the process ends as `cat(1)` does.
 pub(super) fn to_standard_output(content: &[u8]) -> Result<(), CommandError> {
-    crate::system::process::restore_signals();
+    crate::system::process::end_on_closed_pipe();
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(content).and_then(|()| stdout.flush()).map_err(CommandError::Standard)
 }

@@ -9,8 +9,6 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::libc::PATH_MAX;
 
-use super::process::{ignore_signals, restore_signals};
-
 /// The default of `PATH` (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
@@ -37,11 +35,7 @@ pub(crate) fn become_command(
     let arguments: Result<Vec<CString>, _> =
         command.iter().map(|word| CString::new(word.as_bytes())).collect();
     let Ok(arguments) = arguments else { return Err(ExecError { errno: Errno::EINVAL, is_found: false }) };
-    restore_signals();
-    let error = execute_first(&arguments, environment);
-    // The reader of the error message may have gone, and that must not end the process.
-    ignore_signals();
-    Err(error)
+    Err(execute_first(&arguments, environment))
 }
 
 fn execute_first(arguments: &[CString], environment: &[Cow<CStr>]) -> ExecError {

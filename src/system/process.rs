@@ -15,16 +15,14 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::stat::Mode;
 
 use super::exit;
 
-/// The signals of a closed pipe and of a file that gets too large. They are ignored, so that writing is an
-/// ordinary error.
-const OF_WRITING: [Signal; 2] = [Signal::SIGPIPE, Signal::SIGXFSZ];
-/// Which of them were ignored when the process started.
-static WERE_IGNORED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+/// The signals of a closed pipe and of a file that gets too large. Their handler does nothing, so that writing is an
+/// ordinary error. `execve(2)` removes a handler, but would keep an ignored signal ignored.
+const OF_WRITING: [libc::c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 
 /// The program's entry point, which the C library calls (`main` in ISO C). Tests and fuzzers have their
 /// own entry points.
@@ -51,11 +49,10 @@ fn start() {
             occupy_lowest_descriptor();
         }
     }
-    for (signal, was_ignored) in OF_WRITING.into_iter().zip(&WERE_IGNORED) {
-        let before = set(signal, SigHandler::SigIgn);
-        was_ignored.store(matches!(before, Some(SigHandler::SigIgn)), Ordering::Relaxed);
-    }
+    OF_WRITING.into_iter().for_each(|signal| set(signal, go_on as *const () as usize, libc::SA_RESTART));
 }
+
+extern "C" fn go_on(_: libc::c_int) {}
 
 fn occupy_lowest_descriptor() {
     let open = |path: &str, flags| nix::fcntl::open(path, flags | OFlag::O_CLOEXEC, Mode::empty());
@@ -82,52 +79,41 @@ unsafe fn arguments(count: libc::c_int, words: *const *const libc::c_char) -> Ve
     (0..count).map(word).collect()
 }
 
-/// Restores the inherited dispositions of signals. Those of handlers `execve(2)` restores: an ignored signal stays
-/// ignored (`signal(7)`).
-pub(crate) fn restore_signals() {
-    for (signal, was_ignored) in OF_WRITING.into_iter().zip(&WERE_IGNORED) {
-        if !was_ignored.load(Ordering::Relaxed) {
-            set(signal, SigHandler::SigDfl);
+/// Makes a closed pipe end the process, as it ends `cat(1)`.
+pub(crate) fn end_on_closed_pipe() {
+    OF_WRITING.into_iter().for_each(|signal| set(signal, libc::SIG_DFL, 0));
+}
+
+/// Sets the disposition of a signal. But a signal that is ignored stays ignored, as a shell expects of a background job.
+fn set(signal: libc::c_int, disposition: libc::sighandler_t, flags: libc::c_int) {
+    // SAFETY: a sigaction of zeros is valid (`sigaction(2)`). The handlers here call nothing but async-signal-safe
+    // functions. KILL, STOP and the C library's own signals fail with EINVAL.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let mut before = action;
+        action.sa_sigaction = disposition;
+        action.sa_flags = flags;
+        if libc::sigaction(signal, &action, &mut before) == 0 && before.sa_sigaction == libc::SIG_IGN {
+            libc::sigaction(signal, &before, ptr::null_mut());
         }
     }
 }
 
-/// Ignores the signals of writing again.
-pub(crate) fn ignore_signals() {
-    for signal in OF_WRITING {
-        set(signal, SigHandler::SigIgn);
-    }
-}
-
-/// Sets the disposition of `signal`, and returns the previous one.
-fn set(signal: Signal, handler: SigHandler) -> Option<SigHandler> {
-    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handlers here call nothing but async-signal-safe functions.
-    unsafe { sigaction(signal, &action) }.ok().map(|before| before.handler())
-}
-
 /// Signals that do not end a process, or that have another meaning here.
-const WITHOUT_HANDLER: [Signal; 8] = [
-    Signal::SIGCHLD,
-    Signal::SIGCONT,
-    Signal::SIGURG,
-    Signal::SIGTSTP,
-    Signal::SIGTTIN,
-    Signal::SIGTTOU,
+const WITHOUT_HANDLER: [libc::c_int; 8] = [
+    libc::SIGCHLD,
+    libc::SIGCONT,
+    libc::SIGURG,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
     OF_WRITING[0],
     OF_WRITING[1],
 ];
 
 /// Signals of faults. If this process itself caused the fault, the default action ends it.
-const OF_FAULTS: [Signal; 7] = [
-    Signal::SIGABRT,
-    Signal::SIGBUS,
-    Signal::SIGFPE,
-    Signal::SIGILL,
-    Signal::SIGSEGV,
-    Signal::SIGSYS,
-    Signal::SIGTRAP,
-];
+const OF_FAULTS: [libc::c_int; 7] =
+    [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
 
 /// Whether SIGTERM and SIGINT are the normal end of the process.
 static ENDS_WELL: AtomicBool = AtomicBool::new(false);
@@ -135,28 +121,14 @@ static ENDS_WELL: AtomicBool = AtomicBool::new(false);
 /// Makes every signal that ends a process end this one at once, with 128 and the signal's number as a shell
 /// reports it. With `ends_well` SIGTERM and SIGINT end it with 0.
 ///
-/// A signal that is ignored stays ignored, as a shell expects of a background job. SIGWINCH is Apache's signal to
-/// stop; where standard input is a terminal, it only says that its size has changed.
+/// SIGWINCH is Apache's signal to stop; where standard input is a terminal, it only says that its size has changed.
 pub(crate) fn end_on_signals(ends_well: bool) {
     ENDS_WELL.store(ends_well, Ordering::Relaxed);
-    let is_left = |number| WITHOUT_HANDLER.iter().any(|signal| *signal as libc::c_int == number);
-    for number in (1..=libc::SIGRTMAX()).filter(|number| !is_left(*number)) {
-        if number == libc::SIGWINCH && std::io::stdin().is_terminal() {
-            continue;
-        }
-        // SAFETY: a sigaction of zeros is valid (`sigaction(2)`). The handlers call nothing but async-signal-safe
-        // functions. KILL, STOP and the C library's own signals fail with EINVAL.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            let mut before = action;
-            action.sa_sigaction = end as *const () as usize;
-            if OF_FAULTS.iter().any(|signal| *signal as libc::c_int == number) {
-                action.sa_sigaction = end_if_sent as *const () as usize;
-                action.sa_flags = libc::SA_SIGINFO;
-            }
-            if libc::sigaction(number, &action, &mut before) == 0 && before.sa_sigaction == libc::SIG_IGN {
-                libc::sigaction(number, &before, ptr::null_mut());
-            }
+    for signal in (1..=libc::SIGRTMAX()).filter(|signal| !WITHOUT_HANDLER.contains(signal)) {
+        if OF_FAULTS.contains(&signal) {
+            set(signal, end_if_sent as *const () as usize, libc::SA_SIGINFO);
+        } else if signal != libc::SIGWINCH || !std::io::stdin().is_terminal() {
+            set(signal, end as *const () as usize, 0);
         }
     }
 }
