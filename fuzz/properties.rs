@@ -32,7 +32,8 @@ use crate::sources::api::{Settings, When};
 use crate::sources::{self, pod};
 use crate::system::mountinfo;
 use crate::system::surroundings::Surroundings;
-use crate::variables::value::Definition;
+use crate::variables::value::Expression;
+use crate::variables::value::evaluate::evaluate;
 use crate::variables::value::template::{Stays, Template};
 use crate::variables::variable::{Variable, Variables};
 use crate::variables::{Run, Selection};
@@ -277,7 +278,7 @@ fn nowhere() -> Origin<'static> {
 fn expression(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let (text, amount) = text.split_once('\n').unwrap_or((text, "1536Mi"));
-    let Ok(definition) = Definition::parse(text) else { return };
+    let Ok(expression) = Expression::parse(text) else { return };
     let Ok(amount) = Quantity::parse(amount) else { return };
     let mut facts = Facts::new(4096);
     let labels =
@@ -295,7 +296,7 @@ fn expression(data: &[u8]) {
     let run = Run::new(&origin, Selection::default(), (Subject::Pod, facts));
     let lookup = run.lookup();
     let mut missed = Vec::new();
-    let Ok(known) = definition.evaluate(&lookup, &mut missed) else { return };
+    let Ok(known) = evaluate(&expression, &lookup, &mut missed) else { return };
     let value = String::from_utf8(known.text().into_owned()).expect("all inputs are UTF-8");
     assert!(value.len() <= 1 << 20);
     if let Some(("limits.memory", divisor)) = text.split_once('/')

@@ -17,7 +17,7 @@ use crate::render::{self, Format};
 use crate::sources::api::{Settings, When};
 use crate::system::environment::Environment;
 use crate::variables::Selection;
-use crate::variables::value::Definition;
+use crate::variables::value::Expression;
 use crate::variables::value::template::Template;
 
 /// How often an option may be given, and how the command line combines with its variable.
@@ -124,7 +124,7 @@ options! {
         /// set one more variable; VALUE is an expression, such as metadata.labels['team'],
         /// limits.memory*75%/1Mi or limits.cpu:-2, or a text with expressions and variables in $( ), such as
         /// '-Xmx$(HEAP_MB)m'; repeatable
-        set: Vec<(String, Definition)> = "set" "NAME=VALUE", values::setting, { kind: PerName };
+        set: Vec<(String, Expression)> = "set" "NAME=VALUE", values::setting, { kind: PerName };
         /// set a variable POD_LABEL_KEY for every label
         labels: Option<bool> = "labels" "", values::boolean, { kind: Switch };
         /// set a variable POD_ANNOTATION_KEY for every annotation

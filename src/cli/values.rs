@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::kubernetes::names;
 use crate::render::template::FileTemplate;
 use crate::render::{FORMATS, Format};
-use crate::variables::value::Definition;
+use crate::variables::value::Expression;
 
 /// Parses a value of a type that has a parser of its own.
 pub(super) fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
@@ -28,11 +28,11 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 }
 
 /// Parses NAME=VALUE.
-pub(super) fn setting(text: &str) -> Result<(String, Definition), String> {
+pub(super) fn setting(text: &str) -> Result<(String, Expression), String> {
     let (name, definition) =
         text.split_once('=').ok_or("must be NAME=VALUE, such as TEAM=metadata.labels['team']")?;
     let name = variable_name(name)?;
-    let definition = Definition::parse(definition).map_err(|error| error.to_string())?;
+    let definition = Expression::parse(definition).map_err(|error| error.to_string())?;
     Ok((name, definition))
 }
 

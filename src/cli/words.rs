@@ -18,7 +18,7 @@ use super::subcommands::{Row, Subcommand};
 use super::variables::{is_for_service, lines, option_of, trim, value_of, warn_of_misspelt};
 use crate::system::environment::Environment;
 use crate::system::suggest;
-use crate::variables::value::Definition;
+use crate::variables::value::Expression;
 use crate::variables::value::order::{Cycle, in_order};
 
 /// The words after a subcommand.
@@ -254,9 +254,9 @@ impl<'a> Words<'a> {
     /// Sorts the values of `--set`. Those of variables that refer to each other in a cycle are refused.
     fn in_order(
         &self,
-        mut set: Vec<(String, Definition)>,
+        mut set: Vec<(String, Expression)>,
         given: &[&Given],
-    ) -> Result<Vec<(String, Definition)>, UsageError> {
+    ) -> Result<Vec<(String, Expression)>, UsageError> {
         loop {
             let (circle, names) = match in_order(set.clone()) {
                 Err(Cycle { circle, names }) => (circle, names),

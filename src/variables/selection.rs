@@ -11,9 +11,8 @@ use crate::sources::gather::Origin;
 use crate::system::environment::Environment;
 use crate::variables::labels::{MAPS, map_of};
 use crate::variables::set::Lookup;
-use crate::variables::value::Definition;
+use crate::variables::value::Expression;
 use crate::variables::value::evaluate::evaluate;
-use crate::variables::value::parse::Node;
 use crate::variables::value::template::Template;
 use crate::variables::{of_fields, otel, set};
 
@@ -21,7 +20,7 @@ use crate::variables::{of_fields, otel, set};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection<'a> {
     /// Names and definitions. Each comes after the definitions that it refers to ([`crate::variables::value::order`]).
-    pub(crate) set: &'a [(String, Definition)],
+    pub(crate) set: &'a [(String, Expression)],
     pub(crate) labels: bool,
     pub(crate) annotations: bool,
     pub(crate) require: &'a [String],
@@ -78,12 +77,12 @@ impl Selection<'_> {
     pub(crate) fn named(&self) -> (Vec<Field>, Vec<Path>) {
         let mut named: Vec<_> = self.require.iter().filter_map(|name| Field::of_variable(name)).collect();
         let mut paths = Vec::new();
-        let mut visit = |node: &Node| match node {
-            Node::Field(field) => match &field.0 {
+        let mut visit = |node: &Expression| match node {
+            Expression::Field(field) => match &field.0 {
                 Reference::Path(path) => paths.push(path.clone()),
                 reference => named.extend(reference.field()),
             },
-            Node::Variable(name) => named.extend(Field::of_variable(name)),
+            Expression::Variable(name) => named.extend(Field::of_variable(name)),
             _ => {}
         };
         self.set.iter().for_each(|(_, definition)| definition.each(&mut visit));
@@ -91,7 +90,7 @@ impl Selection<'_> {
         (named, paths)
     }
 
-    fn expressions(&self) -> impl Iterator<Item = &Node> {
+    fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.templates.iter().flat_map(|template| template.expressions())
     }
 

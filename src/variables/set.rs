@@ -12,9 +12,8 @@ use crate::kubernetes::resource::{resource_field, stepped};
 use crate::sources::gather::Origin;
 use crate::sources::token;
 use crate::system::environment::Environment;
-use crate::variables::value::Definition;
-use crate::variables::value::SIZE_LIMIT;
-use crate::variables::value::evaluate::{Content, Known, Scope, Why};
+use crate::variables::value::evaluate::{Content, Known, Scope, Why, evaluate};
+use crate::variables::value::{Expression, SIZE_LIMIT};
 use crate::variables::variable::{Variable, Variables};
 use crate::variables::{Run, Selection, already_set};
 
@@ -130,8 +129,8 @@ pub(crate) fn add(
     }
 }
 
-fn made(definition: &Definition, lookup: &Lookup, missed: &mut Vec<Missed>) -> Result<Variable, Vec<Why>> {
-    let known = definition.evaluate(lookup, missed)?;
+fn made(definition: &Expression, lookup: &Lookup, missed: &mut Vec<Missed>) -> Result<Variable, Vec<Why>> {
+    let known = evaluate(definition, lookup, missed)?;
     let source = if known.sources.is_empty() { DEFAULT.to_owned() } else { known.sources.join(",") };
     let is_private = known.is_private;
     let text = String::from_utf8(known.text().into_owned());

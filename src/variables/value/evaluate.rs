@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 use serde_json::Number;
 
 use super::SIZE_LIMIT;
-use super::parse::{MIN, Node};
+use super::parse::{Expression, MIN};
 use crate::facts::reference::Reference;
 use crate::facts::wanted::Missed;
 use crate::kubernetes::fraction::Fraction;
@@ -124,12 +124,12 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn utf8(&self, node: &Node) -> Result<String, Vec<Why>> {
+    fn utf8(&self, node: &Expression) -> Result<String, Vec<Why>> {
         String::from_utf8(self.text().into_owned())
             .map_err(|_| Why::only(format!("{} is not UTF-8", described(node))))
     }
 
-    fn number(&self, node: &Node) -> Result<Fraction, Vec<Why>> {
+    fn number(&self, node: &Expression) -> Result<Fraction, Vec<Why>> {
         let number = match &self.content {
             Content::Number(number, _) => Some(*number),
             // For Kubernetes a quantity may lack all its digits.
@@ -145,15 +145,12 @@ impl<'a> Known<'a> {
 
 /// The value of an outermost expression, as a text. A result below zero is not known. Adds the fields to `missed` that
 /// it needs and that are not known.
-pub(crate) fn evaluate<'a>(node: &'a Node, scope: &'a dyn Scope, missed: &mut Vec<Missed>) -> Outcome<'a> {
-    let operands = match node {
-        Node::Chain(operands) => operands,
-        node => std::slice::from_ref(node),
-    };
-    Evaluator { scope, missed }.first_of(operands, |known| match known.content {
-        Content::Number(number, None) if number.signum() < 0 => Err(Why::only("the result is below zero")),
-        _ => Ok(Known { content: Content::Text(known.text()), ..known }),
-    })
+pub(crate) fn evaluate<'a>(
+    expression: &'a Expression,
+    scope: &'a dyn Scope,
+    missed: &mut Vec<Missed>,
+) -> Outcome<'a> {
+    Evaluator { scope, missed }.outermost(expression)
 }
 
 struct Evaluator<'a, 'm> {
@@ -162,8 +159,21 @@ struct Evaluator<'a, 'm> {
 }
 
 impl<'a> Evaluator<'a, '_> {
+    fn outermost(&mut self, expression: &'a Expression) -> Outcome<'a> {
+        let operands = match expression {
+            Expression::Chain(operands) => operands,
+            expression => std::slice::from_ref(expression),
+        };
+        self.first_of(operands, |known| match known.content {
+            Content::Number(number, None) if number.signum() < 0 => {
+                Err(Why::only("the result is below zero"))
+            }
+            _ => Ok(Known { content: Content::Text(known.text()), ..known }),
+        })
+    }
+
     /// What `finish` makes of the first operand that is known and not empty, else of the last.
-    fn first_of(&mut self, operands: &'a [Node], finish: fn(Known<'a>) -> Outcome<'a>) -> Outcome<'a> {
+    fn first_of(&mut self, operands: &'a [Expression], finish: fn(Known<'a>) -> Outcome<'a>) -> Outcome<'a> {
         let mut unknown = Vec::new();
         for (position, operand) in operands.iter().enumerate() {
             let is_last = position + 1 == operands.len();
@@ -178,27 +188,47 @@ impl<'a> Evaluator<'a, '_> {
         Err(unknown)
     }
 
-    fn value(&mut self, node: &'a Node) -> Outcome<'a> {
+    fn value(&mut self, node: &'a Expression) -> Outcome<'a> {
         let found = match node {
-            Node::Chain(operands) => return self.first_of(operands, Ok),
-            Node::Arithmetic(parts) => return self.computed(parts),
-            Node::Call(function, arguments) => return self.call(function, arguments),
-            Node::Number(value, text) => {
+            Expression::Chain(operands) => return self.first_of(operands, Ok),
+            Expression::Arithmetic(parts) => return self.computed(parts),
+            Expression::Template(parts) => return self.rendered(parts),
+            Expression::Call(function, arguments) => return self.call(function, arguments),
+            Expression::Number(value, text) => {
                 // With the suffix of a quantity, its text is the number in units.
                 let has_suffix = text.ends_with(|last: char| last.is_ascii_alphabetic());
                 Ok(Known::new(Content::Number(*value, (!has_suffix).then_some(&**text))))
             }
-            Node::Text(text) => Ok(Known::of_text(text.as_bytes())),
-            Node::Field(field) => {
+            Expression::Text(text) => Ok(Known::of_text(text.as_bytes())),
+            Expression::Field(field) => {
                 let (reference, divisor) = &**field;
                 self.scope.field(reference, divisor.as_ref()).ok_or_else(|| Why::Field(reference.clone()))
             }
-            Node::Variable(name) => self.scope.variable(name),
+            Expression::Variable(name) => self.scope.variable(name),
         };
         if let Err(Why::Field(reference)) = &found {
             self.missed.push(Missed { reference: reference.clone(), has_default: false });
         }
         found.map_err(|why| vec![why])
+    }
+
+    /// The texts of all parts, one after the other.
+    fn rendered(&mut self, parts: &'a [Expression]) -> Outcome<'a> {
+        let (mut text, mut is_private, mut unknown) = (Vec::new(), false, Vec::new());
+        for part in parts {
+            match self.outermost(part) {
+                Ok(known) => {
+                    is_private |= known.is_private;
+                    text.extend_from_slice(&known.text());
+                }
+                Err(why) => unknown.extend(why),
+            }
+            if text.len() > SIZE_LIMIT {
+                return Err(Why::only(TOO_LONG));
+            }
+        }
+        let known = Known { sources: vec!["template"], is_private, ..Known::of_text(text) };
+        if unknown.is_empty() { Ok(known) } else { Err(unknown) }
     }
 
     /// The values of all nodes, and a public, empty value with their sources.
@@ -207,7 +237,7 @@ impl<'a> Evaluator<'a, '_> {
     /// Every reason of every node that has no value.
     fn all(
         &mut self,
-        nodes: impl Iterator<Item = &'a Node>,
+        nodes: impl Iterator<Item = &'a Expression>,
     ) -> Result<(Known<'a>, Vec<Known<'a>>), Vec<Why>> {
         let (mut values, mut unknown) = (Vec::new(), Vec::new());
         let mut made = Known::of_text(&b""[..]);
@@ -225,7 +255,7 @@ impl<'a> Evaluator<'a, '_> {
     }
 
     /// Applies the operators to the numbers of all parts, from left to right. The result is public.
-    fn computed(&mut self, parts: &'a [(u8, Node)]) -> Outcome<'a> {
+    fn computed(&mut self, parts: &'a [(u8, Expression)]) -> Outcome<'a> {
         let (made, values) = self.all(parts.iter().map(|(_, node)| node))?;
         let numbers = values.iter().zip(parts).map(|(value, (_, node))| value.number(node));
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
@@ -246,7 +276,7 @@ impl<'a> Evaluator<'a, '_> {
         Ok(Known { content: Content::Number(result, None), ..made })
     }
 
-    fn call(&mut self, function: &str, arguments: &'a [Node]) -> Outcome<'a> {
+    fn call(&mut self, function: &str, arguments: &'a [Expression]) -> Outcome<'a> {
         match (function, arguments) {
             ("pick", [number, values @ ..]) => {
                 let index = self.value(number)?;
@@ -291,7 +321,7 @@ impl<'a> Evaluator<'a, '_> {
                 };
                 known.with(escaped(&json))
             }
-            ("file", [Node::Text(path)]) => match self.scope.file(path) {
+            ("file", [Expression::Text(path)]) => match self.scope.file(path) {
                 Ok(text) => {
                     Ok(Known { is_private: true, sources: vec!["file"], ..Known::of_text(text.into_bytes()) })
                 }
@@ -304,10 +334,10 @@ impl<'a> Evaluator<'a, '_> {
 }
 
 /// What `node` is, for messages.
-fn described(node: &Node) -> String {
+fn described(node: &Expression) -> String {
     match node {
-        Node::Field(field) => field.0.to_string(),
-        Node::Variable(name) => format!("the value of {name}"),
+        Expression::Field(field) => field.0.to_string(),
+        Expression::Variable(name) => format!("the value of {name}"),
         _ => "a text".to_owned(),
     }
 }

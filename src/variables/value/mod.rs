@@ -5,75 +5,35 @@ pub(crate) mod order;
 pub(crate) mod parse;
 pub(crate) mod template;
 
-use crate::facts::wanted::Missed;
-use evaluate::{Known, Scope, TOO_LONG, Why};
-use parse::{Node, ParseError};
-use template::{Rendered, Stays, Template};
+pub(crate) use parse::Expression;
+use parse::ParseError;
+use template::Template;
 
 /// The longest value, in bytes. Without a limit, values that refer to each other could grow exponentially.
 pub(crate) const SIZE_LIMIT: usize = 1 << 20;
 
-/// The value of `--set NAME=`.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Definition {
-    /// From facts.
-    Expression(Node),
-    /// Text with values in it.
-    Template(Template),
-}
-
-impl Definition {
-    /// Parses an expression. If the text does not have the form of an expression and contains `$(`, it is a template.
+impl Expression {
+    /// Parses the value of `--set NAME=`: an expression, or a template if the text does not have the form of an
+    /// expression and contains `$(`.
     pub(crate) fn parse(text: &str) -> Result<Self, ParseError> {
         match parse::whole(text) {
-            Ok(node) => Ok(Definition::Expression(node)),
-            Err(error) if !(error.is_of_form && text.contains("$(")) => Err(error),
-            Err(_) => match Template::parse(text.into()) {
-                (template, errors) if errors.is_empty() => Ok(Definition::Template(template)),
-                (_, mut errors) => Err(errors.swap_remove(0)),
-            },
-        }
-    }
-
-    /// Calls `visit` with every part of its expressions.
-    pub(crate) fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a Node)) {
-        match self {
-            Definition::Expression(node) => node.each(visit),
-            Definition::Template(template) => template.expressions().for_each(|node| node.each(visit)),
+            Err(error) if error.is_of_form && text.contains("$(") => {
+                let (template, mut errors) = Template::parse(text.into());
+                if errors.is_empty() { Ok(template.into()) } else { Err(errors.swap_remove(0)) }
+            }
+            result => result,
         }
     }
 
     /// The names of the variables that it refers to.
     pub(crate) fn variables(&self) -> Vec<&str> {
         let mut names = Vec::new();
-        self.each(&mut |node| {
-            if let Node::Variable(name) = node {
+        self.each(&mut |part| {
+            if let Expression::Variable(name) = part {
                 names.push(&**name);
             }
         });
         names
-    }
-
-    /// Its value. Adds the fields to `missed` that it needs and that are not known.
-    ///
-    /// # Errors
-    /// Every reason why it has no value.
-    pub(crate) fn evaluate<'a>(
-        &'a self,
-        scope: &'a dyn Scope,
-        missed: &mut Vec<Missed>,
-    ) -> Result<Known<'a>, Vec<Why>> {
-        let template = match self {
-            Definition::Expression(node) => return evaluate::evaluate(node, scope, missed),
-            Definition::Template(template) => template,
-        };
-        let rendered = template.render(scope, Stays::Unknown, SIZE_LIMIT, missed);
-        let Rendered { text, is_private, unknown } = rendered.ok_or_else(|| Why::only(TOO_LONG))?;
-        if unknown.is_empty() {
-            Ok(Known { sources: vec!["template"], is_private, ..Known::of_text(text) })
-        } else {
-            Err(unknown.into_iter().flat_map(|unknown| unknown.why).collect())
-        }
     }
 }
 
@@ -84,8 +44,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Definition;
-    use super::evaluate::{Content, Known, Scope, Why};
+    use super::Expression;
+    use super::evaluate::{Content, Known, Scope, Why, evaluate};
     use super::template::{Stays, Template};
     use crate::facts::reference::Reference;
     use crate::facts::wanted::Missed;
@@ -158,15 +118,15 @@ mod tests {
 
     /// The value of `text`, or why it has none.
     fn outcome(text: &str) -> Result<String, String> {
-        let definition = Definition::parse(text).map_err(|error| error.to_string())?;
+        let expression = Expression::parse(text).map_err(|error| error.to_string())?;
         let pod = pod();
-        let known = definition.evaluate(&pod, &mut Vec::new());
+        let known = evaluate(&expression, &pod, &mut Vec::new());
         let known = known.map_err(|why| why.iter().map(Why::to_string).collect::<Vec<_>>().join("; "))?;
         Ok(String::from_utf8(known.text().into_owned()).unwrap())
     }
 
     fn is_private(text: &str) -> bool {
-        Definition::parse(text).unwrap().evaluate(&pod(), &mut Vec::new()).unwrap().is_private
+        evaluate(&Expression::parse(text).unwrap(), &pod(), &mut Vec::new()).unwrap().is_private
     }
 
     #[track_caller]
@@ -450,7 +410,7 @@ mod tests {
             "metadata.labels['hunter2 ']",
             "metadata.name['hunter2']",
         ] {
-            let error = Definition::parse(text).expect_err(text).to_string();
+            let error = Expression::parse(text).expect_err(text).to_string();
             assert!(!error.contains("hunter2"), "{text}: {error}");
         }
     }
@@ -492,7 +452,7 @@ mod tests {
     fn only_what_no_operand_before_has_is_missed() {
         let missed = |text: &str| -> Vec<(String, bool)> {
             let mut missed: Vec<Missed> = Vec::new();
-            let _ = Definition::parse(text).unwrap().evaluate(&pod(), &mut missed);
+            let _ = evaluate(&Expression::parse(text).unwrap(), &pod(), &mut missed);
             missed.into_iter().map(|missed| (missed.reference.to_string(), missed.has_default)).collect()
         };
         let of = |name: &str, has_default| (name.to_owned(), has_default);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Definition;
+use super::Expression;
 
 /// Definitions refer to each other in a cycle.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) struct Cycle {
 
 /// Sorts `definitions`, whose names differ. Each comes after the definitions that it refers to; otherwise the order
 /// stays. A definition may refer to itself: that means the value that the variable would have without `--set`.
-pub(crate) fn in_order(definitions: Vec<(String, Definition)>) -> Result<Vec<(String, Definition)>, Cycle> {
+pub(crate) fn in_order(definitions: Vec<(String, Expression)>) -> Result<Vec<(String, Expression)>, Cycle> {
     let names = definitions.iter().map(|(name, _)| name.as_str());
     let positions: BTreeMap<&str, usize> = names.zip(0..).collect();
     let references: Vec<Vec<usize>> = definitions
@@ -32,7 +32,7 @@ pub(crate) fn in_order(definitions: Vec<(String, Definition)>) -> Result<Vec<(St
         let circle: Vec<String> = circle.into_iter().map(name).collect();
         Cycle { circle: circle.join(" -> "), names: all.into_iter().map(name).collect() }
     })?;
-    let mut definitions: Vec<Option<(String, Definition)>> = definitions.into_iter().map(Some).collect();
+    let mut definitions: Vec<Option<(String, Expression)>> = definitions.into_iter().map(Some).collect();
     Ok(order.into_iter().filter_map(|position| definitions[position].take()).collect())
 }
 
@@ -75,7 +75,7 @@ mod tests {
 
     fn ordered(definitions: &[(&str, &str)]) -> Result<String, String> {
         let parsed =
-            definitions.iter().map(|(name, text)| (name.to_string(), Definition::parse(text).unwrap()));
+            definitions.iter().map(|(name, text)| (name.to_string(), Expression::parse(text).unwrap()));
         let ordered = in_order(parsed.collect()).map_err(|error| error.to_string())?;
         Ok(ordered.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_long_chain_is_no_trouble() {
         let definitions: Vec<_> = (0..20_000)
-            .map(|number| (format!("V{number}"), Definition::parse(&format!("$(V{})", number + 1)).unwrap()))
+            .map(|number| (format!("V{number}"), Expression::parse(&format!("$(V{})", number + 1)).unwrap()))
             .collect();
         assert_eq!(in_order(definitions).unwrap()[0].0, "V19999");
     }

@@ -35,19 +35,21 @@ const FUNCTIONS: [(&str, &str); 7] = [
 
 /// An expression, or a part of one.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Node {
+pub(crate) enum Expression {
     /// The first operand that is known and not empty. There are at least two.
-    Chain(Vec<Node>),
+    Chain(Vec<Expression>),
     /// Terms, factors or arguments, each with its operator: `+`, `-`, `*`, `/`, [`MIN`] or [`MAX`]. That of the first has
     /// no meaning.
-    Arithmetic(Vec<(u8, Node)>),
-    Call(&'static str, Vec<Node>),
+    Arithmetic(Vec<(u8, Expression)>),
+    Call(&'static str, Vec<Expression>),
     /// A number, and how it was written.
     Number(Fraction, Box<str>),
     Text(Box<str>),
     /// A field. A resource with a divisor is in its units, rounded up as the kubelet does.
     Field(Box<(Reference, Option<Quantity>)>),
     Variable(Box<str>),
+    /// Texts and outermost expressions, one after the other.
+    Template(Vec<Expression>),
 }
 
 /// A problem, and the offset of the byte where it begins.
@@ -60,48 +62,51 @@ pub(crate) struct ParseError {
     pub(crate) is_of_form: bool,
 }
 
-impl Node {
+impl Expression {
     /// Whether it refers to no field, variable or file.
     pub(crate) fn is_constant(&self) -> bool {
         let mut is_constant = true;
         self.each(&mut |node| {
-            is_constant &= !matches!(node, Node::Field(_) | Node::Variable(_) | Node::Call("file", _));
+            is_constant &=
+                !matches!(node, Expression::Field(_) | Expression::Variable(_) | Expression::Call("file", _));
         });
         is_constant
     }
 
     /// Calls `visit` with this node and all nodes in it.
-    pub(crate) fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a Node)) {
+    pub(crate) fn each<'a>(&'a self, visit: &mut dyn FnMut(&'a Expression)) {
         visit(self);
         match self {
-            Node::Chain(nodes) | Node::Call(_, nodes) => nodes.iter().for_each(|node| node.each(visit)),
-            Node::Arithmetic(nodes) => nodes.iter().for_each(|(_, node)| node.each(visit)),
+            Expression::Chain(nodes) | Expression::Call(_, nodes) | Expression::Template(nodes) => {
+                nodes.iter().for_each(|node| node.each(visit));
+            }
+            Expression::Arithmetic(nodes) => nodes.iter().for_each(|(_, node)| node.each(visit)),
             _ => {}
         }
     }
 }
 
-type Parsed<T> = Result<T, ParseError>;
+type Parsed<T = Expression> = Result<T, ParseError>;
 
 /// Parses all of `text` as an expression. It cannot refer to variables.
-pub(crate) fn whole(text: &str) -> Parsed<Node> {
+pub(crate) fn whole(text: &str) -> Parsed {
     parse(text.as_bytes(), 0, false).map(|(node, _)| node)
 }
 
 /// Parses the expression of a reference `$(expression)`, whose first byte is at `start`. Answers with the
 /// offset after its closing parenthesis, too.
-pub(crate) fn reference(text: &[u8], start: usize) -> Parsed<(Node, usize)> {
+pub(crate) fn reference(text: &[u8], start: usize) -> Parsed<(Expression, usize)> {
     parse(text, start, true)
 }
 
-fn parse(text: &[u8], start: usize, is_reference: bool) -> Parsed<(Node, usize)> {
+fn parse(text: &[u8], start: usize, is_reference: bool) -> Parsed<(Expression, usize)> {
     let mut parser = Parser { text, at: start, depth: 0, is_reference, noted: None };
     let node = parser.chain(true).and_then(|node| {
         parser.skip_blanks();
         let is_end = if is_reference { parser.eat(b")") } else { parser.at == text.len() };
         if is_end { Ok(node) } else { Err(parser.error(CLOSING)) }
     });
-    if !is_reference && matches!(node, Ok(Node::Number(..) | Node::Text(_))) {
+    if !is_reference && matches!(node, Ok(Expression::Number(..) | Expression::Text(_))) {
         parser.note(0, Problem::Form("a constant. Constants belong in the manifest's env"));
     }
     match parser.noted {
@@ -162,7 +167,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Operands of `:-`. In the outermost chain, a resource is the kubelet's own value.
-    fn chain(&mut self, is_outermost: bool) -> Parsed<Node> {
+    fn chain(&mut self, is_outermost: bool) -> Parsed {
         if self.depth > DEPTH_LIMIT {
             return Err(self.error("parentheses are nested deeper than 64"));
         }
@@ -183,11 +188,11 @@ impl<'a> Parser<'a> {
             }
         }
         self.depth -= 1;
-        Ok(if operands.len() == 1 { operands.remove(0) } else { Node::Chain(operands) })
+        Ok(if operands.len() == 1 { operands.remove(0) } else { Expression::Chain(operands) })
     }
 
     /// An operand of `:-`: a number with a sign, or a sum.
-    fn operand(&mut self) -> Parsed<Node> {
+    fn operand(&mut self) -> Parsed {
         let sign = match self.rest() {
             [sign @ (b'+' | b'-'), b'0'..=b'9', ..] => *sign,
             _ => return self.joined([b'+', b'-'], Self::product),
@@ -196,16 +201,16 @@ impl<'a> Parser<'a> {
         let (value, text) = self.number()?;
         let signed = if sign == b'-' { Fraction::ZERO.minus(value) } else { Some(value) };
         let text = format!("{}{text}", char::from(sign)).into();
-        Ok(self.checked(Node::Number(signed.unwrap_or(Fraction::ZERO), text)))
+        Ok(self.checked(Expression::Number(signed.unwrap_or(Fraction::ZERO), text)))
     }
 
-    fn product(&mut self) -> Parsed<Node> {
+    fn product(&mut self) -> Parsed {
         let product = self.joined([b'*', b'/'], Self::factor)?;
         Ok(self.checked(product))
     }
 
     /// One part, or several with operators between them.
-    fn joined(&mut self, operators: [u8; 2], part: fn(&mut Self) -> Parsed<Node>) -> Parsed<Node> {
+    fn joined(&mut self, operators: [u8; 2], part: fn(&mut Self) -> Parsed) -> Parsed {
         let mut parts = vec![(operators[0], part(self)?)];
         let mut end = self.at;
         while let Some(operator) = operators.into_iter().find(|operator| self.eat(&[*operator])) {
@@ -216,19 +221,19 @@ impl<'a> Parser<'a> {
             parts.push((operator, part(self)?));
             end = self.at;
         }
-        Ok(if parts.len() == 1 { parts.remove(0).1 } else { Node::Arithmetic(parts) })
+        Ok(if parts.len() == 1 { parts.remove(0).1 } else { Expression::Arithmetic(parts) })
     }
 
     /// `node`, which ends here. Notes a problem if it is a percentage without another factor.
-    fn checked(&mut self, node: Node) -> Node {
-        if matches!(&node, Node::Number(_, text) if text.ends_with('%')) {
+    fn checked(&mut self, node: Expression) -> Expression {
+        if matches!(&node, Expression::Number(_, text) if text.ends_with('%')) {
             let problem = Problem::Form("a percentage must be multiplied, as in limits.memory*75%");
             self.note(self.at - 1, problem);
         }
         node
     }
 
-    fn factor(&mut self) -> Parsed<Node> {
+    fn factor(&mut self) -> Parsed {
         if self.eat(b"(") {
             let inner = self.chain(false)?;
             self.close()?;
@@ -237,20 +242,22 @@ impl<'a> Parser<'a> {
         self.skip_blanks();
         match self.rest() {
             [b'\'', ..] => self.quoted(),
-            [b'0'..=b'9' | b'.', ..] => self.number().map(|(value, text)| Node::Number(value, text.into())),
+            [b'0'..=b'9' | b'.', ..] => {
+                self.number().map(|(value, text)| Expression::Number(value, text.into()))
+            }
             [b'a'..=b'z' | b'A'..=b'Z' | b'_', ..] => self.word(),
             _ => Err(self.error(OPERAND)),
         }
     }
 
-    fn quoted(&mut self) -> Parsed<Node> {
+    fn quoted(&mut self) -> Parsed {
         let rest = &self.rest()[1..];
         let end = rest.iter().position(|byte| *byte == b'\'' || (*byte == b'\n' && self.is_reference));
         let text = end.filter(|end| rest[*end] == b'\'').map(|end| std::str::from_utf8(&rest[..end]));
         match text {
             Some(Ok(text)) => {
                 self.at += text.len() + 2;
-                Ok(Node::Text(text.into()))
+                Ok(Expression::Text(text.into()))
             }
             Some(Err(_)) => Err(self.error("expected a text in UTF-8")),
             None => Err(self.error("the text has no closing single quote")),
@@ -287,7 +294,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A field, a variable, or a function with its arguments.
-    fn word(&mut self) -> Parsed<Node> {
+    fn word(&mut self) -> Parsed {
         let start = self.at;
         self.take(is_word);
         while let [b'[', rest @ ..] = self.rest() {
@@ -310,19 +317,19 @@ impl<'a> Parser<'a> {
         }
         let is_name = !word.contains(['.', '[']);
         let problem = match Reference::parse(word) {
-            Ok(reference) => return Ok(Node::Field(Box::new((reference, None)))),
+            Ok(reference) => return Ok(Expression::Field(Box::new((reference, None)))),
             Err(_) if self.is_reference && is_name && !word.contains('-') => {
-                return Ok(Node::Variable(word.into()));
+                return Ok(Expression::Variable(word.into()));
             }
             Err(_) if has_minus(word) || (self.is_reference && is_name) => Problem::Form(HYPHEN),
             Err(_) if is_name => Problem::Form(NOT_A_FIELD),
             Err(problem) => problem,
         };
         self.note(start, problem);
-        Ok(Node::Variable(word.into()))
+        Ok(Expression::Variable(word.into()))
     }
 
-    fn call(&mut self, name: &str, start: usize) -> Parsed<Node> {
+    fn call(&mut self, name: &str, start: usize) -> Parsed {
         let mut arguments = vec![self.chain(false)?];
         while self.eat(b",") {
             arguments.push(self.chain(false)?);
@@ -331,11 +338,11 @@ impl<'a> Parser<'a> {
         let Some((name, form)) = FUNCTIONS.into_iter().find(|(known, _)| *known == name) else {
             let problem = "expected one of the functions min, max, pick, replace, host, json and file";
             self.note(start, Problem::Form(problem));
-            return Ok(Node::Call("", arguments));
+            return Ok(Expression::Call("", arguments));
         };
         let is_valid = match (name, &arguments[..]) {
-            ("file", [Node::Text(path)]) => path.starts_with('/'),
-            ("replace", [_, Node::Text(old), _]) => !old.is_empty(),
+            ("file", [Expression::Text(path)]) => path.starts_with('/'),
+            ("replace", [_, Expression::Text(old), _]) => !old.is_empty(),
             ("host" | "json", [_]) | ("replace", [_, _, _]) | ("pick", [_, _, ..]) | ("min" | "max", _) => {
                 true
             }
@@ -347,18 +354,18 @@ impl<'a> Parser<'a> {
         let operator = match name {
             "min" => MIN,
             "max" => MAX,
-            _ => return Ok(Node::Call(name, arguments)),
+            _ => return Ok(Expression::Call(name, arguments)),
         };
-        Ok(Node::Arithmetic(arguments.into_iter().map(|argument| (operator, argument)).collect()))
+        Ok(Expression::Arithmetic(arguments.into_iter().map(|argument| (operator, argument)).collect()))
     }
 }
 
 /// A resource, alone or divided by a divisor that the API allows, of which 0 stands for 1.
-fn as_kubelet(node: Node) -> Node {
+fn as_kubelet(node: Expression) -> Expression {
     let (field, divisor) = match &node {
-        Node::Field(field) => (field, "0"),
-        Node::Arithmetic(factors) => match &factors[..] {
-            [(_, Node::Field(field)), (b'/', Node::Number(_, divisor))] => (field, &**divisor),
+        Expression::Field(field) => (field, "0"),
+        Expression::Arithmetic(factors) => match &factors[..] {
+            [(_, Expression::Field(field)), (b'/', Expression::Number(_, divisor))] => (field, &**divisor),
             _ => return node,
         },
         _ => return node,
@@ -366,14 +373,14 @@ fn as_kubelet(node: Node) -> Node {
     let resource = field.0.resource().filter(|_| field.0.is_limit_or_request());
     let allowed = resource.filter(|resource| is_valid_divisor(resource, divisor));
     let Some(divisor) = allowed.and_then(|_| Quantity::parse(divisor).ok()) else { return node };
-    Node::Field(Box::new((field.0.clone(), Some(divisor))))
+    Expression::Field(Box::new((field.0.clone(), Some(divisor))))
 }
 
 /// Whether a term of `node` is divided by a literal 0. Terms in parentheses were checked before.
-fn divides_by_zero(node: &Node) -> bool {
-    let Node::Arithmetic(parts) = node else { return false };
+fn divides_by_zero(node: &Expression) -> bool {
+    let Expression::Arithmetic(parts) = node else { return false };
     parts.iter().any(|(operator, part)| match part {
-        Node::Number(value, _) => *operator == b'/' && value.signum() == 0,
+        Expression::Number(value, _) => *operator == b'/' && value.signum() == 0,
         part => divides_by_zero(part),
     })
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::evaluate::{Scope, Why, evaluate};
-use super::parse::{Node, ParseError, reference};
+use super::parse::{Expression, ParseError, reference};
 use crate::facts::reference::Problem;
 use crate::facts::wanted::Missed;
 
@@ -14,7 +14,7 @@ const UNCLOSED: &str = "$( has no closing parenthesis on its line; $$( is a lite
 pub(crate) struct Template {
     text: Vec<u8>,
     /// Bytes of the text, each with its expression if they are a reference.
-    parts: Vec<(Range<usize>, Option<Node>)>,
+    parts: Vec<(Range<usize>, Option<Expression>)>,
 }
 
 /// Which references stay as they are written.
@@ -87,7 +87,7 @@ impl Template {
     }
 
     /// The expressions of its references.
-    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Node> {
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.parts.iter().filter_map(|(_, node)| node.as_ref())
     }
 
@@ -126,6 +126,14 @@ impl Template {
             rendered.text.extend_from_slice(&value);
         }
         Some(rendered)
+    }
+}
+
+impl From<Template> for Expression {
+    fn from(Template { text, parts }: Template) -> Self {
+        let literal = |range| Expression::Text(String::from_utf8_lossy(&text[range]).into());
+        let parts = parts.into_iter().map(|(range, reference)| reference.unwrap_or_else(|| literal(range)));
+        Expression::Template(parts.collect())
     }
 }
 
