@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::rbac::{self, Identity};
 use super::tls;
-use super::url::shown_path;
+use super::url::{UrlError, shown_path};
 use crate::system::logging::one_line;
 
 /// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("the API server's address is not known: {0}")]
-    NoEndpoint(String),
+    NoEndpoint(#[source] UrlError),
     #[error("the token cannot be used: {path}: {source}")]
     NoToken { path: String, source: io::Error },
     #[error("the CA certificate cannot be used: {path}: {source}")]

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use reqwest::Url;
 use reqwest::header::CONTENT_LENGTH;
+use reqwest::{StatusCode, Url};
 
 use super::connection::plain_http;
-use super::failure::deepest;
+use super::failure::{Failure, deepest};
 use super::url::{application, shown};
 use crate::system::backoff::Backoff;
 use crate::system::target;
@@ -102,36 +102,39 @@ fn tell(notify: &Notify, changes: &Receiver<()>, clock: fn() -> Instant) {
 
 /// Sends one POST without a body. The client is dropped after it, so that its thread ends.
 fn post(url: &Url) -> Result<(), NotifyError> {
-    let client = plain_http().map_err(|failure| NotifyError::Failed(failure.to_string()))?;
+    let client = plain_http()?;
     // Some servers answer 411 to a request without a length.
     let request = client.post(url.clone()).header(CONTENT_LENGTH, "0").timeout(ATTEMPT_LIMIT);
-    let response = request.send().map_err(|error| NotifyError::Failed(deepest(&error.without_url())))?;
+    let response = request.send().map_err(|error| NotifyError::Send(error.without_url()))?;
     let status = response.status();
-    if status.is_success() {
-        return Ok(());
-    }
-    Err(NotifyError::Failed(format!("the application answered {status}")))
+    if status.is_success() { Ok(()) } else { Err(NotifyError::Answer(status)) }
 }
 
 /// Sends the signal to the oldest process of this name.
 fn send(signal: Signal, name: &str) -> Result<(), NotifyError> {
-    let no_process = || format!("no process is named {name}: does the pod have shareProcessNamespace: true?");
-    let pid = target::oldest(name).ok_or_else(|| NotifyError::Failed(no_process()))?;
+    let pid = target::oldest(name).ok_or_else(|| NotifyError::NoProcess { name: name.to_owned() })?;
     kill(pid, signal).map_err(|errno| match errno {
         Errno::EPERM => NotifyError::NotPermitted { pid },
-        errno => NotifyError::Failed(errno.to_string()),
+        errno => NotifyError::Kill(errno),
     })
 }
 
 /// A notification was not accepted.
 #[derive(Debug, thiserror::Error)]
 enum NotifyError {
-    /// Another attempt can help.
-    #[error("{0}")]
-    Failed(String),
+    #[error(transparent)]
+    NoClient(#[from] Failure),
+    #[error("{}", deepest(.0))]
+    Send(#[source] reqwest::Error),
+    #[error("the application answered {0}")]
+    Answer(StatusCode),
+    #[error("no process is named {name}: does the pod have shareProcessNamespace: true?")]
+    NoProcess { name: String },
     #[error(
         "no permission to signal the process {pid}: introspod must run as the same user (runAsUser), or as root \
          with the capability KILL"
     )]
     NotPermitted { pid: Pid },
+    #[error("{0}")]
+    Kill(#[source] Errno),
 }

@@ -1,7 +1,7 @@
 //! The URLs of the API server and of the application to notify.
 //!
-//! A URL may contain a password or a token, so messages show URLs only with [`shown`]. An error is the text why a URL
-//! cannot be used. It contains neither user information nor a query.
+//! A URL may contain a password or a token, so messages show URLs only with [`shown`]. No error contains user
+//! information or a query.
 
 use std::net::IpAddr;
 
@@ -13,6 +13,15 @@ use crate::system::environment::Environment;
 /// Examples for messages.
 const API_SERVER: &str = "https://10.96.0.1:443";
 const APPLICATION: &str = "http://127.0.0.1:9090/-/reload";
+
+/// The variables of the API server's Service do not have its address.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UrlError {
+    #[error("{0} is not set")]
+    NotSet(&'static str),
+    #[error("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not make a usable URL: {0}")]
+    OfService(String),
+}
 
 /// The URL of the API server.
 #[derive(Clone, Debug)]
@@ -61,17 +70,15 @@ impl ApiUrl {
     ///
     /// # Errors
     /// A variable is not set, or their values are not an address.
-    pub(super) fn in_cluster(environment: &Environment) -> Result<Self, String> {
-        let variable = |name| environment.get_nonempty(name).ok_or_else(|| format!("{name} is not set"));
+    pub(super) fn in_cluster(environment: &Environment) -> Result<Self, UrlError> {
+        let variable = |name| environment.get_nonempty(name).ok_or(UrlError::NotSet(name));
         let host = variable("KUBERNETES_SERVICE_HOST")?;
         let port = variable("KUBERNETES_SERVICE_PORT")?;
         let url = match host.parse::<IpAddr>() {
             Ok(IpAddr::V6(address)) => format!("https://[{address}]:{port}"),
             _ => format!("https://{host}:{port}"),
         };
-        ApiUrl::parse(&url).map_err(|why| {
-            format!("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not make a usable URL: {why}")
-        })
+        ApiUrl::parse(&url).map_err(UrlError::OfService)
     }
 
     /// Parses the value of `--api-url`.
@@ -175,7 +182,7 @@ mod tests {
     fn in_cluster(host: &str, port: &str) -> Result<String, String> {
         let entries = format!("KUBERNETES_SERVICE_HOST={host}\0KUBERNETES_SERVICE_PORT={port}\0");
         let url = ApiUrl::in_cluster(&Environment::new(entries));
-        url.map(|url| url.0.to_string())
+        url.map(|url| url.0.to_string()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -22,12 +22,15 @@ use crate::system::environment::Environment;
 use crate::system::exit;
 use crate::system::files::OutputError;
 use crate::system::root::RootError;
+use crate::system::surroundings::TargetError;
 
 /// A subcommand failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error(transparent)]
     Root(#[from] RootError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// A variable is not known, not in a file, or not shown.
     #[error("{0}")]
     Variables(String),

@@ -25,7 +25,7 @@ const USUAL_SIZE: usize = 4096;
 /// The flags for opening a directory from which paths start.
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
-/// The container that the options name cannot be described.
+/// The root directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RootError {
     #[error("--root {path}: {source}")]
@@ -35,19 +35,6 @@ pub(crate) enum RootError {
          itself; to describe a running container, use --process PID with the ID of one of its processes"
     )]
     LiveProc { path: String },
-    #[error(
-        "--process {pid}: no process has this ID here; in a container of kubectl debug, --target=CONTAINER \
-         shows the processes of that container, and its first one is 1"
-    )]
-    NoProcess { pid: u32 },
-    #[error(
-        "--process {pid}: /proc/{pid}/{file}: {source}; introspod must run as the user and group of that process, \
-         or as root with the capability SYS_PTRACE: give kubectl debug --custom=FILE with the container's \
-         runAsUser and runAsGroup, or with \"runAsUser\": 0 and --profile=general (or --profile=sysadmin)"
-    )]
-    NotPermitted { pid: u32, file: &'static str, source: io::Error },
-    #[error("--process {pid}: /proc/{pid}/{file}: {source}")]
-    Unreadable { pid: u32, file: &'static str, source: io::Error },
 }
 
 /// A root directory.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::system::environment::Environment;
 use crate::system::mountinfo::{self, Mount};
-use crate::system::root::{Directory, Root, RootError};
+use crate::system::root::{Directory, Root};
 
 /// Where the kubelet mounts the credentials of the service account
 /// (`plugin/pkg/admission/serviceaccount`, `DefaultAPITokenMountPath`).
@@ -36,6 +36,24 @@ pub(crate) struct Surroundings<'a> {
     mountinfo: OnceCell<io::Result<Vec<u8>>>,
 }
 
+/// The process that `--process` names cannot be described.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TargetError {
+    #[error(
+        "--process {pid}: no process has this ID here; in a container of kubectl debug, --target=CONTAINER \
+         shows the processes of that container, and its first one is 1"
+    )]
+    NoProcess { pid: u32 },
+    #[error(
+        "--process {pid}: /proc/{pid}/{file}: {source}; introspod must run as the user and group of that process, \
+         or as root with the capability SYS_PTRACE: give kubectl debug --custom=FILE with the container's \
+         runAsUser and runAsGroup, or with \"runAsUser\": 0 and --profile=general (or --profile=sysadmin)"
+    )]
+    NotPermitted { pid: u32, file: &'static str, source: io::Error },
+    #[error("--process {pid}: /proc/{pid}/{file}: {source}")]
+    Unreadable { pid: u32, file: &'static str, source: io::Error },
+}
+
 impl<'a> Surroundings<'a> {
     /// The surroundings of a container with the root directory `root`. `environment` is that of this process.
     pub(crate) fn new(root: Root, environment: &'a Environment, clock: fn() -> Instant) -> Self {
@@ -54,12 +72,12 @@ impl<'a> Surroundings<'a> {
     ///
     /// # Errors
     /// The process does not exist, or this process may not read it (`PTRACE_MODE_READ_FSCREDS` in `ptrace(2)`).
-    pub(crate) fn of_process(pid: u32, clock: fn() -> Instant) -> Result<Self, RootError> {
+    pub(crate) fn of_process(pid: u32, clock: fn() -> Instant) -> Result<Self, TargetError> {
         let path = PathBuf::from(format!("/proc/{pid}"));
         let failed = |file, source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => RootError::NoProcess { pid },
-            io::ErrorKind::PermissionDenied => RootError::NotPermitted { pid, file, source },
-            _ => RootError::Unreadable { pid, file, source },
+            io::ErrorKind::NotFound => TargetError::NoProcess { pid },
+            io::ErrorKind::PermissionDenied => TargetError::NotPermitted { pid, file, source },
+            _ => TargetError::Unreadable { pid, file, source },
         };
         let directory = Directory::open(&path).map_err(|source| failed("", source))?;
         let root = directory.follow("root").map_err(|source| failed("root", source))?;
