@@ -147,10 +147,8 @@ fn the_greatest_number_of_a_32_bit_machine_is_no_limit_there() {
     world.write("proc/self/environ", "").remove("etc/podinfo");
     world.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "8796093018112\n");
     let is_64_bit = std::fs::read(INTROSPOD).unwrap()[4] == 2;
-    let expected = match is_64_bit {
-        true => json!({"cpu": "100m", "memory": "8589934588Ki"}),
-        false => json!({"cpu": "100m"}),
-    };
+    let expected =
+        if is_64_bit { json!({"cpu": "100m", "memory": "8589934588Ki"}) } else { json!({"cpu": "100m"}) };
     assert_eq!(limits(&world), expected);
 }
 
