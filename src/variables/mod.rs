@@ -47,8 +47,11 @@ impl<'a> Run<'a> {
         run.add_contradictions();
         let Run { subject, facts, selection, variables, .. } = &mut run;
         let (is_own, environment) = (subject.is_own(), origin.environment());
-        for (name, variable) in variables.iter_mut().filter(|(name, _)| !selection.overrides(name)) {
-            already_set::keep(name, variable, is_own, environment);
+        // Labels can be many more than the names of an environment, which is searched from its start.
+        for name in environment.names_with_prefix("").filter(|name| !selection.overrides(name)) {
+            if let Some(variable) = variables.get_mut(name) {
+                already_set::keep(name, variable, is_own, environment);
+            }
         }
         if selection.otel {
             let is_named = selection.sets(otel::SERVICE_NAME);
