@@ -41,7 +41,7 @@ struct Given<'a> {
     place: String,
 }
 
-/// Where an option was given. A later one wins.
+/// Where an option was given. A later variant wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Variable,

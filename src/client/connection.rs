@@ -39,7 +39,7 @@ fn http(
     http.map_err(|error| Failure::NoClient(error.without_url().into()))
 }
 
-/// The addresses of `localhost`, whatever DNS says (RFC 6761, section 6.3).
+/// The addresses of `localhost`, without a question to DNS (RFC 6761, section 6.3).
 fn localhost(port: u16) -> Vec<SocketAddr> {
     vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))]
 }
@@ -84,7 +84,7 @@ impl Client<'_> {
         roots.map_err(|source| Failure::NoCa { path, source })
     }
 
-    /// The addresses of the URL's host. A name of the API server's Service is never looked up where its
+    /// The addresses of the URL's host. A name of the API server's Service is never looked up if its
     /// address is known: musl's resolver fails in clusters where glibc's does not.
     fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
         let (name, port) = (self.url.host(), self.url.port());

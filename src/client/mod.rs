@@ -191,7 +191,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// `text` from the server without the token, or its signature, that it may have echoed.
+/// `text` from the server without the token and its signature, which the server may have echoed.
 fn without(text: &str, token: &str) -> String {
     let secrets = [token, token.rsplit('.').next().unwrap_or_default()];
     let secrets = secrets.iter().filter(|secret| !secret.is_empty());

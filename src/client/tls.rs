@@ -61,7 +61,7 @@ fn is_ca(problem: &CertificateError) -> bool {
     matches!(problem, CertificateError::Other(why) if why.to_string() == "CaUsedAsEndEntity")
 }
 
-/// In words, that a certificate has expired or is not valid yet.
+/// Says that a certificate has expired or is not valid yet.
 fn validity(problem: &CertificateError) -> Option<String> {
     let date = |time: UnixTime| {
         let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));

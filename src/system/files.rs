@@ -56,51 +56,6 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Replaces the file at `path` by one with this content and mode.
-///
-/// It creates a temporary file in the same directory, syncs it and renames it to the target. So a crash
-/// leaves the old file or the new one, and symbolic links are not followed. A rename cannot replace a
-/// target that is a mount point (`rename(2)`, EBUSY). Such a file is written in place, with a warning.
-///
-/// # Errors
-/// Those of `open(2)`, `write(2)`, `fsync(2)` and `rename(2)`; the target is a directory.
-fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), OutputError> {
-    let failed = |source: io::Error| OutputError { path: path.to_owned(), source };
-    if path.file_name().is_none() || (path.is_dir() && !path.is_symlink()) {
-        return Err(failed(ErrorKind::IsADirectory.into()));
-    }
-    let mut temporary = without_signals(|| Temporary::create(path)).map_err(failed)?;
-    fill(&mut temporary.file, content, mode).map_err(failed)?;
-    let Err(error) = without_signals(|| temporary.rename(path)) else { return Ok(()) };
-    if error.raw_os_error() != Some(Errno::EBUSY as i32) {
-        return Err(failed(error));
-    }
-    log::warn!(
-        "{}: this file is a mount point, so it is written in place, and a reader may see half of it; \
-         mount its directory instead",
-        path.display()
-    );
-    overwrite(path, content, mode).map_err(failed)
-}
-
-/// Whether the file at `path` is a regular file of this user with exactly these bytes and this mode.
-///
-/// It reads only a regular file of the right length, and follows no symbolic link: another user of the
-/// directory may have created a FIFO or a device.
-fn holds(path: &Path, content: &[u8], mode: u32) -> bool {
-    let Ok(file) = open(path, OpenOptions::new().read(true)) else { return false };
-    let length = content.len() as u64;
-    let is_same = |metadata: fs::Metadata| {
-        (metadata.len(), metadata.mode() & 0o7777, metadata.uid()) == (length, mode, geteuid().as_raw())
-    };
-    if !file.metadata().is_ok_and(is_same) {
-        return false;
-    }
-    let mut there = Vec::with_capacity(content.len());
-    // The file may grow during the read.
-    file.take(length).read_to_end(&mut there).is_ok() && there == content
-}
-
 /// A file to write.
 pub(crate) struct NewFile {
     pub(crate) path: PathBuf,
@@ -111,20 +66,80 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    /// Writes the file if its bytes or its mode differ. Returns whether they did.
+    /// Writes the file if its bytes, its mode or its owner differ. Returns whether they did.
+    ///
+    /// It creates a temporary file in the same directory, syncs it and renames it to the target. So a crash
+    /// leaves the old file or the new one, and symbolic links are not followed. A rename cannot replace a
+    /// target that is a mount point (`rename(2)`, EBUSY). Such a file is written in place, with a warning.
     ///
     /// # Errors
-    /// Those of [`replace`].
+    /// Those of `open(2)`, `write(2)`, `fsync(2)` and `rename(2)`; the target is a directory.
     pub(crate) fn write(&self) -> Result<bool, OutputError> {
-        if holds(&self.path, &self.content, self.mode) {
+        if self.is_there() {
             return Ok(false);
         }
-        if let Some(directory) = self.path.parent().filter(|_| self.creates_directory) {
+        if self.creates_directory {
             // If it fails, so does the file.
-            let _ = fs::create_dir(directory);
+            let _ = fs::create_dir(parent(&self.path));
         }
-        replace(&self.path, &self.content, self.mode)?;
+        self.replace().map_err(|source| OutputError { path: self.path.clone(), source })?;
         Ok(true)
+    }
+
+    /// Whether there is a regular file of this user with exactly these bytes and this mode.
+    ///
+    /// It reads only a regular file of the right length, and follows no symbolic link: another user of the
+    /// directory may have created a FIFO or a device.
+    fn is_there(&self) -> bool {
+        let Ok(file) = open(&self.path, OpenOptions::new().read(true)) else { return false };
+        let length = self.content.len() as u64;
+        let is_same = |it: fs::Metadata| {
+            (it.len(), it.mode() & 0o7777, it.uid()) == (length, self.mode, geteuid().as_raw())
+        };
+        if !file.metadata().is_ok_and(is_same) {
+            return false;
+        }
+        let mut there = Vec::with_capacity(self.content.len());
+        // The file may grow during the read.
+        file.take(length).read_to_end(&mut there).is_ok() && there == self.content
+    }
+
+    fn replace(&self) -> io::Result<()> {
+        let path = &self.path;
+        if path.file_name().is_none() || (path.is_dir() && !path.is_symlink()) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        let mut temporary = without_signals(|| Temporary::create(path))?;
+        self.fill(&mut temporary.file)?;
+        match without_signals(|| temporary.rename(path)) {
+            Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {}
+            renamed => return renamed,
+        }
+        log::warn!(
+            "{}: this file is a mount point, so it is written in place, and a reader may see half of it; \
+             mount its directory instead",
+            path.display()
+        );
+        self.overwrite()
+    }
+
+    // chmod(2) sets the exact mode: the umask does not apply.
+    fn fill(&self, file: &mut File) -> io::Result<()> {
+        file.write_all(&self.content)?;
+        file.set_permissions(Permissions::from_mode(self.mode))?;
+        file.sync_all()
+    }
+
+    fn overwrite(&self) -> io::Result<()> {
+        let mut file = open(&self.path, OpenOptions::new().write(true))?;
+        // On a full file system the old content stays.
+        let length = self.content.len();
+        let reserved = fallocate(&file, FallocateFlags::empty(), 0, length.max(1) as i64);
+        if let Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) = reserved {
+            return Err(errno.into());
+        }
+        file.set_len(length as u64)?;
+        self.fill(&mut file)
     }
 }
 
@@ -182,7 +197,7 @@ impl Drop for Temporary {
 /// Creates the file at `path`, which must not exist, and locks it.
 ///
 /// # Errors
-/// Those of `open(2)`; EEXIST also if another process took the file for a leftover before it was locked.
+/// Those of `open(2)`; EEXIST also if another process removed the file as a leftover before it was locked.
 fn create_locked(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     match file.try_lock() {
@@ -207,25 +222,6 @@ fn is_at(file: &File, path: &Path) -> bool {
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let (file, path) = (file.metadata().map(identity), fs::symlink_metadata(path).map(identity));
     file.is_ok_and(|file| path.is_ok_and(|path| file == path))
-}
-
-// chmod(2) sets the exact mode: the umask does not apply.
-fn fill(file: &mut File, content: &[u8], mode: u32) -> io::Result<()> {
-    file.write_all(content)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.sync_all()
-}
-
-fn overwrite(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = open(path, OpenOptions::new().write(true))?;
-    // On a full file system the old content stays.
-    let reserved = fallocate(&file, FallocateFlags::empty(), 0, content.len().max(1) as i64);
-    if let Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) = reserved {
-        return Err(errno.into());
-    }
-    file.write_all(content)?;
-    file.set_len(content.len() as u64)?;
-    fill(&mut file, b"", mode)
 }
 
 /// Opens the regular file at `path`. Follows no symbolic link, and does not wait for a FIFO's other end.
