@@ -140,7 +140,8 @@ impl<'a> Words<'a> {
 
     /// Adds the values of variables.
     pub(super) fn add_variables(&mut self, environment: &'a Environment) -> Result<(), UsageError> {
-        let names: BTreeSet<&str> = environment.names_with_prefix(PREFIX).collect();
+        let mut names = BTreeSet::new();
+        names.extend(environment.names_with_prefix(PREFIX));
         if names.is_empty() {
             return Ok(());
         }

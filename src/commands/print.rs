@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{CommandError, pipeline};
 use crate::cli::Options;
 use crate::facts::field::Field;
+use crate::kubernetes::key_value::map_from;
 use crate::render::{self, Explanation};
 use crate::system::environment::Environment;
 use crate::system::surroundings::Surroundings;
@@ -68,7 +69,7 @@ fn explanation(run: &Run) -> Explanation {
             format!("the pod's name is probably {hostname:?}, but a hostname can differ, so it is not used");
         ("hostname", why)
     });
-    Explanation { unknown: unknown.collect(), sources: notes.chain(hostname).collect() }
+    Explanation { unknown: map_from(unknown.collect()), sources: notes.chain(hostname).collect() }
 }
 
 /// Writes to standard output. If the reader has gone, the process ends as `cat(1)` does.

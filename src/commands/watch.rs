@@ -13,6 +13,7 @@ use crate::client::notify;
 use crate::facts::field::{Field, Source};
 use crate::facts::reference::Reference;
 use crate::facts::{Facts, Value};
+use crate::kubernetes::key_value::map_from;
 use crate::sources::changes::{LOOK, Watches};
 use crate::sources::gather;
 use crate::sources::volume::DEFAULT_PLACES;
@@ -201,7 +202,7 @@ fn shown(run: Option<&Run>) -> Shown {
         }
         _ => Vec::new(),
     };
-    Field::all().flat_map(of).collect()
+    map_from(Field::all().flat_map(of).collect())
 }
 
 fn difference(before: &Shown, after: &Shown) -> String {

@@ -196,25 +196,22 @@ impl Facts {
         }
     }
 
-    /// The entries of a map that are known and whose keys begin with `prefix`, each from the first source that has
-    /// it, and whether there can be no others.
-    pub(crate) fn entries(&self, field: Field, prefix: &str) -> (BTreeMap<&str, (&str, Source)>, bool) {
+    /// The entries of a map that are known and whose keys begin with `prefix`, each with its value from the first source
+    /// that has it, and with that source; and whether there can be no others.
+    pub(crate) fn entries(&self, field: Field, prefix: &str) -> (Vec<(&str, &str, Source)>, bool) {
         let facts = &self.slots[field.position()].facts;
         let last = facts.iter().position(|fact| !matches!(fact.value, Value::Part(_)));
-        // Of equal keys the last one stays, so the first source comes last.
-        let counting = facts[..last.map_or(facts.len(), |last| last + 1)].iter().rev();
-        let entries = counting.flat_map(|fact| {
-            let map = match &fact.value {
-                Value::Map(map) | Value::Part(map) => Some(map),
-                _ => None,
-            };
-            let from = map
-                .into_iter()
-                .flat_map(|map| map.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)));
+        let mut entries = Vec::new();
+        let mut before: Vec<&BTreeMap<String, String>> = Vec::new();
+        for fact in &facts[..last.map_or(facts.len(), |last| last + 1)] {
+            let (Value::Map(map) | Value::Part(map)) = &fact.value else { continue };
+            let from = map.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
             let named = from.take_while(|(key, _)| key.starts_with(prefix));
-            named.map(|(key, value)| (key.as_str(), (value.as_str(), fact.source)))
-        });
-        (entries.collect(), last.is_some())
+            let new = named.filter(|(key, _)| !before.iter().any(|map| map.contains_key(*key)));
+            entries.extend(new.map(|(key, value)| (key.as_str(), value.as_str(), fact.source)));
+            before.push(map);
+        }
+        (entries, last.is_some())
     }
 
     /// The value of `reference`, and its source.

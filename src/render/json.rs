@@ -75,9 +75,11 @@ fn node(kind: Kind, value: &Value) -> Option<Node<'_>> {
         (_, Value::Quantity(quantity)) => Some(Node::Text(quantity.to_string().into())),
         // Without CPU and memory there may be no other resource.
         (_, Value::Quantities(map)) => {
-            let entries =
-                map.iter().map(|(name, quantity)| (name.as_str(), Node::Text(quantity.to_string().into())));
-            (!map.is_empty()).then(|| Node::Object(entries.collect()))
+            let mut object = BTreeMap::new();
+            for (name, quantity) in map {
+                object.insert(name.as_str(), Node::Text(quantity.to_string().into()));
+            }
+            (!map.is_empty()).then_some(Node::Object(object))
         }
         (_, Value::Map(map) | Value::Part(map)) => Some(Node::Map(map)),
         _ => None,

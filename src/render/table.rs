@@ -1,7 +1,5 @@
 //! A table for people.
 
-use std::collections::BTreeMap;
-
 use super::Explanation;
 use crate::system::logging::one_line;
 use crate::variables::Run;
@@ -9,16 +7,15 @@ use crate::variables::Run;
 /// Renders the variables in columns, with escape sequences for control characters. With an explanation, there are also
 /// the sources, and the reasons why values are not known.
 pub(super) fn render(run: &Run, explanation: Option<&Explanation>) -> Vec<u8> {
-    let known =
-        run.variables.shown().map(|(name, variable)| (&**name, (&*variable.source, &*variable.value)));
-    let mut rows: BTreeMap<&str, (&str, &str)> = known.collect();
+    let known = run.variables.shown().map(|(name, variable)| (&**name, &*variable.source, &*variable.value));
     let unknown = explanation.into_iter().flat_map(|explanation| &explanation.unknown);
-    rows.extend(unknown.map(|(name, why)| (&**name, ("-", &**why))));
+    let mut rows: Vec<_> = known.chain(unknown.map(|(name, why)| (&**name, "-", &**why))).collect();
+    rows.sort_unstable();
     let width = |text: &str| text.chars().count();
-    let names = rows.keys().map(|name| width(name)).max().unwrap_or_default();
-    let sources = rows.values().map(|(source, _)| width(source)).max().unwrap_or_default();
+    let names = rows.iter().map(|row| width(row.0)).max().unwrap_or_default();
+    let sources = rows.iter().map(|row| width(row.1)).max().unwrap_or_default();
     let mut text = String::new();
-    for (name, (source, value)) in &rows {
+    for (name, source, value) in rows {
         let mut line = format!("{name:names$}  ");
         if explanation.is_some() {
             line += &format!("{source:sources$}  ");

@@ -8,6 +8,7 @@ use crate::facts::field::{Field, Kind, Object, Source};
 use crate::facts::owner::Ownership;
 use crate::facts::subject::Subject;
 use crate::facts::{Facts, Note, Report, Value};
+use crate::kubernetes::key_value::map_from;
 use crate::kubernetes::object::{self, ObjectError};
 use crate::kubernetes::path::Path;
 use crate::kubernetes::quantity::Quantity;
@@ -129,7 +130,7 @@ fn addresses(list: Option<&Json>) -> String {
 /// The entries of a JSON object whose values are strings.
 fn string_map(object: Option<&Json>) -> BTreeMap<String, String> {
     let entries = object.and_then(Json::as_object).into_iter().flatten();
-    entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    map_from(entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
 }
 
 /// The annotations without those of the kubelet, which only static pods have in the API.

@@ -1,7 +1,5 @@
 //! Labels and annotations as variables: `POD_LABEL_…` and `POD_ANNOTATION_…`.
 
-use std::collections::BTreeMap;
-
 use crate::facts::field::{Field, Source};
 use crate::system::logging::{NAMED, several};
 use crate::variables::variable::{Variable, Variables};
@@ -20,29 +18,22 @@ pub(crate) fn entry_of(map: Field) -> &'static str {
     if map == Field::LABELS { "label" } else { "annotation" }
 }
 
-/// Adds a variable for each of `entries` of `map`, which have their sources. If several keys give the same name, the
-/// first key wins.
-pub(crate) fn add(
-    map: Field,
-    prefix: &str,
-    entries: &BTreeMap<&str, (&str, Source)>,
-    variables: &mut Variables,
-) {
-    let named = entries.keys().map(|key| (name_of(prefix, key), *key));
-    let (with_nul, mut named): (Vec<_>, Vec<_>) = named.partition(|(_, key)| entries[key].0.contains('\0'));
-    // Stable, so the first key stays the first.
-    named.sort_by(|one, other| one.0.cmp(&other.0));
+/// Adds a variable for each of `entries` of `map`, which have their values and sources. If several keys give the same
+/// name, the first key wins.
+pub(crate) fn add(map: Field, prefix: &str, entries: &[(&str, &str, Source)], variables: &mut Variables) {
+    let named = entries.iter().map(|entry| (name_of(prefix, entry.0), entry));
+    let (with_nul, mut named): (Vec<_>, Vec<_>) = named.partition(|(_, (_, value, _))| value.contains('\0'));
+    named.sort_unstable_by(|one, other| (&one.0, one.1.0).cmp(&(&other.0, other.1.0)));
     let mut colliding = Vec::new();
     named.dedup_by(|next, first| {
         let is_same = next.0 == first.0;
         if is_same {
-            colliding.push((next.1, first.1));
+            colliding.push((next.1.0, first.1.0));
         }
         is_same
     });
-    let variables_of = named.into_iter().map(|(name, key)| {
-        let (value, source) = entries[key];
-        let variable = Variable::new(value.to_owned(), source.name());
+    let variables_of = named.into_iter().map(|(name, (_, value, source))| {
+        let variable = Variable::new((*value).to_owned(), source.name());
         (name, Variable { map: Some(map), ..variable })
     });
     // A tree that grows entry by entry takes almost twice the memory.
@@ -88,9 +79,9 @@ mod tests {
     #[test]
     fn a_key_whose_value_no_variable_can_have_does_not_take_a_name() {
         let entries = [("a-b", "x\0"), ("a.b", "1"), ("a_b", "2")];
-        let entries = entries.map(|(key, value)| (key, (value, Source::Volume)));
+        let entries = entries.map(|(key, value)| (key, value, Source::Volume));
         let mut variables = Variables::default();
-        add(Field::ANNOTATIONS, "POD_ANNOTATION_", &BTreeMap::from(entries), &mut variables);
+        add(Field::ANNOTATIONS, "POD_ANNOTATION_", &entries, &mut variables);
         assert_eq!(variables["POD_ANNOTATION_A_B"].value, "1");
         assert_eq!(variables.len(), 1);
     }

@@ -187,9 +187,9 @@ fn attributes(facts: &Facts) -> Attributes {
 /// The attributes in the pod's annotations, then those in its well-known labels.
 fn explicit(facts: &Facts) -> Attributes {
     let mut attributes = Attributes::new();
-    for (key, found) in facts.entries(Field::ANNOTATIONS, ANNOTATION).0 {
+    for (key, value, source) in facts.entries(Field::ANNOTATIONS, ANNOTATION).0 {
         if let Some(name) = key.strip_prefix(ANNOTATION).filter(|name| !name.is_empty()) {
-            put(&mut attributes, name, Some(found));
+            put(&mut attributes, name, Some((value, source)));
         }
     }
     for name in NAME_LABELS {

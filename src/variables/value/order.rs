@@ -1,6 +1,6 @@
 //! The order in which values are evaluated.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Expression;
 
@@ -17,20 +17,27 @@ pub(crate) struct Cycle {
 /// Sorts `definitions`, whose names differ. Each comes after the definitions that it refers to; otherwise the order
 /// stays. A definition may refer to itself: that means the value that the variable would have without `--set`.
 pub(crate) fn in_order(definitions: Vec<(String, Expression)>) -> Result<Vec<(String, Expression)>, Cycle> {
-    let names = definitions.iter().map(|(name, _)| name.as_str());
-    let positions: BTreeMap<&str, usize> = names.zip(0..).collect();
+    let mut positions: Vec<(&str, usize)> =
+        definitions.iter().map(|(name, _)| name.as_str()).zip(0..).collect();
+    positions.sort_unstable();
+    let position_of = |name: &str| {
+        let found = positions.binary_search_by_key(&name, |(name, _)| name);
+        found.ok().map(|found| positions[found].1)
+    };
     let references: Vec<Vec<usize>> = definitions
         .iter()
         .enumerate()
         .map(|(own, (_, definition))| {
-            let others = definition.variables().into_iter().filter_map(|name| positions.get(name).copied());
+            let others = definition.variables().into_iter().filter_map(position_of);
             others.filter(|other| *other != own).collect()
         })
         .collect();
-    let order = sorted(&references).map_err(|(circle, all)| {
-        let name = |position: usize| definitions[position].0.clone();
-        let circle: Vec<String> = circle.into_iter().map(name).collect();
-        Cycle { circle: circle.join(" -> "), names: all.into_iter().map(name).collect() }
+    let order = sorted(&references).map_err(|(circle, is_in_circle)| {
+        let circle: Vec<&str> = circle.into_iter().map(|position| &*definitions[position].0).collect();
+        let mut names = BTreeSet::new();
+        let all = definitions.iter().zip(is_in_circle).filter(|(_, is_in_circle)| *is_in_circle);
+        names.extend(all.map(|((name, _), _)| name.clone()));
+        Cycle { circle: circle.join(" -> "), names }
     })?;
     let mut definitions: Vec<Option<(String, Expression)>> = definitions.into_iter().map(Some).collect();
     Ok(order.into_iter().filter_map(|position| definitions[position].take()).collect())
@@ -39,13 +46,13 @@ pub(crate) fn in_order(definitions: Vec<(String, Expression)>) -> Result<Vec<(St
 /// The positions in `references`, each after the positions that it refers to.
 ///
 /// # Errors
-/// A cycle, and the positions in all cycles that were found.
-fn sorted(references: &[Vec<usize>]) -> Result<Vec<usize>, (Vec<usize>, BTreeSet<usize>)> {
+/// A cycle, and for each position whether it is in a cycle that was found.
+fn sorted(references: &[Vec<usize>]) -> Result<Vec<usize>, (Vec<usize>, Vec<bool>)> {
     let mut order = Vec::with_capacity(references.len());
     let mut left: Vec<_> = references.iter().map(|own| own.iter()).collect();
     let mut is_done = vec![false; references.len()];
-    let mut is_open = is_done.clone();
-    let (mut circle, mut in_circles) = (Vec::new(), BTreeSet::new());
+    let (mut is_open, mut is_in_circle) = (is_done.clone(), is_done.clone());
+    let mut circle = Vec::new();
     for start in 0..references.len() {
         let mut path = if is_done[start] { Vec::new() } else { vec![start] };
         while let Some(&position) = path.last() {
@@ -53,7 +60,7 @@ fn sorted(references: &[Vec<usize>]) -> Result<Vec<usize>, (Vec<usize>, BTreeSet
             match left[position].next() {
                 Some(&next) if is_open[next] => {
                     let own = path.iter().copied().skip_while(|position| *position != next);
-                    in_circles.extend(own.clone());
+                    own.clone().for_each(|position| is_in_circle[position] = true);
                     circle = if circle.is_empty() { own.chain([next]).collect() } else { circle };
                 }
                 Some(&next) if !is_done[next] => path.push(next),
@@ -66,7 +73,7 @@ fn sorted(references: &[Vec<usize>]) -> Result<Vec<usize>, (Vec<usize>, BTreeSet
             }
         }
     }
-    if circle.is_empty() { Ok(order) } else { Err((circle, in_circles)) }
+    if circle.is_empty() { Ok(order) } else { Err((circle, is_in_circle)) }
 }
 
 #[cfg(test)]
