@@ -131,8 +131,10 @@ fn execute_with(
             injected.iter().map(|(name, variable)| (*name, variable.value.as_str())).collect();
         let own = environment.with(&pairs);
         let Err(error) = execve::become_command(command, &own);
-        let can_help = error.errno == Errno::E2BIG && oversized(command, &own).is_none();
-        let dropped = maps.by_ref().filter(|_| can_help).find_map(|map| {
+        if error.errno != Errno::E2BIG || oversized(command, &own).is_some() {
+            return report(&error, command, &own);
+        }
+        let dropped = maps.find_map(|map| {
             let is_dropped = |(name, variable): &mut (&str, &Variable)| {
                 variable.map == Some(map) && !require.iter().any(|required| required == name)
             };
