@@ -129,6 +129,23 @@ mod tests {
         assert_eq!(one_line("a\nb\u{1b}[31m"), r"a\nb\u{1b}[31m");
         assert_eq!(one_line("\u{202e}drow"), r"\u{202e}drow");
         assert_eq!(one_line("a\u{2028}b\u{2029}c\u{85}d\u{feff}"), r"a\u{2028}b\u{2029}c\u{85}d\u{feff}");
-        assert_eq!(one_line("Grüße, 世界"), "Grüße, 世界");
+        for invisible in [
+            '\u{61c}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{206f}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{fffb}',
+            '\u{e0000}',
+            '\u{e007f}',
+        ] {
+            assert_eq!(one_line(&invisible.to_string()), invisible.escape_unicode().to_string());
+        }
+        assert_eq!(one_line("Grüße, 世界\u{a0}\u{301}"), "Grüße, 世界\u{a0}\u{301}");
     }
 }

@@ -386,6 +386,11 @@ mod tests {
         symlink("/etc/hosts", volume.join("absolute")).unwrap();
         symlink("..data/../..", volume.join("above")).unwrap();
         symlink("loop", volume.join("loop")).unwrap();
+        symlink("hosts", volume.join("chain-1")).unwrap();
+        for number in 1..=LINK_LIMIT {
+            let link = volume.join(format!("chain-{}", number + 1));
+            symlink(format!("chain-{number}"), link).unwrap();
+        }
         let [top, volume] = [keep.path(), &volume].map(|path| Directory::open(path).unwrap());
         let content = |opened: nix::Result<OwnedFd>| Ok::<_, Errno>(read_all(opened?.into()).unwrap());
         let (beneath, in_root) = (ResolveFlag::RESOLVE_BENEATH, ResolveFlag::RESOLVE_IN_ROOT);
@@ -396,6 +401,8 @@ mod tests {
             (&volume, beneath, "absolute", Err(Errno::EXDEV)),
             (&volume, beneath, "above", Err(Errno::EXDEV)),
             (&volume, beneath, "loop", Err(Errno::ELOOP)),
+            (&volume, beneath, "chain-40", Ok("inside")),
+            (&volume, beneath, "chain-41", Err(Errno::ELOOP)),
             (&volume, beneath, "hosts/x", Err(Errno::ENOTDIR)),
             (&volume, beneath, "none", Err(Errno::ENOENT)),
             (&top, in_root, "/etc/climbing", Ok("inside")),
