@@ -214,6 +214,32 @@ fn warnings_of_what_is_too_large_that_nobody_reads_do_not_stop_the_start() {
     assert_eq!(output.stdout, b"started\n", "{output:?}");
 }
 
+/// As `cat(1)` does. Where SIGPIPE is ignored, it is an error.
+#[test]
+fn print_ends_if_nobody_reads_its_output() {
+    let world = World::recorded("bare", "web");
+    for words in ["--version", "print"] {
+        let mut command = world.command([words]);
+        command.stdin(Stdio::null()).stdout(closed_pipe());
+        let outcome = run_as_it_is(command);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (128 + Signal::SIGPIPE as i32, ""), "{words}");
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' PIPE; exec \"$introspod\" $words"]);
+        command.env("introspod", INTROSPOD).env("words", words).env("INTROSPOD_ROOT", world.path());
+        command.stdin(Stdio::null()).stdout(closed_pipe());
+        let outcome = run_as_it_is(command).expect_code(1);
+        assert!(only_line(&outcome).contains("standard output: Broken pipe"), "{outcome:?}");
+    }
+}
+
+/// Runs a command whose standard input and output are set.
+fn run_as_it_is(mut command: Command) -> Outcome {
+    let output = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    let code = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    Outcome { code, stdout: String::new(), stderr }
+}
+
 #[test]
 fn the_code_of_a_failure_that_nobody_reads_of_is_the_same() {
     for (word, code) in [("/no/such/file", 127), ("/etc", 126)] {
