@@ -34,7 +34,7 @@ use crate::system::mountinfo;
 use crate::system::surroundings::Surroundings;
 use crate::variables::value::Expression;
 use crate::variables::value::evaluate::evaluate;
-use crate::variables::value::template::{Stays, Template};
+use crate::variables::value::template::Template;
 use crate::variables::variable::{Variable, Variables};
 use crate::variables::{Run, Selection};
 
@@ -314,7 +314,7 @@ fn template(data: &[u8]) {
     let lookup = run.lookup();
     let (template, errors) = Template::parse(data.to_vec());
     assert!(errors.iter().all(|error| error.offset <= data.len()));
-    let Some(rendered) = template.render(&lookup, Stays::Unknown, 1 << 20, &mut Vec::new()) else { return };
+    let Some(rendered) = template.render(&lookup, false, 1 << 20, &mut Vec::new()) else { return };
     for unknown in &rendered.unknown {
         assert!(unknown.text.starts_with("$(") && unknown.text.ends_with(')') && !unknown.why.is_empty());
     }

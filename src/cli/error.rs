@@ -2,7 +2,6 @@
 
 use super::subcommands::SUBCOMMANDS;
 use super::values::one_of;
-use crate::variables::value::order::Cycle;
 
 /// The command line or a variable `INTROSPOD_…` is not valid.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +30,8 @@ pub(crate) enum UsageError {
     UnexpectedWord { subcommand: &'static str, number: usize },
     #[error("{subcommand} needs {needs}")]
     Needs { subcommand: &'static str, needs: &'static str },
-    #[error(transparent)]
-    Set(#[from] Cycle),
+    #[error("--set values must not refer to each other in a cycle: {0}")]
+    Cycle(String),
     #[error("{0}")]
     Other(String),
 }

@@ -19,7 +19,7 @@ use super::variables::{is_for_service, lines, option_of, trim, value_of, warn_of
 use crate::system::environment::Environment;
 use crate::system::suggest;
 use crate::variables::value::Expression;
-use crate::variables::value::order::{Cycle, in_order};
+use crate::variables::value::order;
 
 /// The words after a subcommand.
 #[derive(Debug)]
@@ -248,21 +248,14 @@ impl<'a> Words<'a> {
         let tokens: Vec<&str> = pairs.chain(["--"]).chain(self.operands.iter().copied()).collect();
         let options = Options::from_args(&[self.row.name], &tokens);
         let mut options = options.map_err(|exit| UsageError::Other(exit.output))?.checked(self.row)?;
-        options.set = self.in_order(options.set, &counting)?;
+        self.sort(&mut options.set, &counting)?;
         Ok(options)
     }
 
     /// Sorts the values of `--set`. Those of variables that refer to each other in a cycle are refused.
-    fn in_order(
-        &self,
-        mut set: Vec<(String, Expression)>,
-        given: &[&Given],
-    ) -> Result<Vec<(String, Expression)>, UsageError> {
+    fn sort(&self, set: &mut Vec<(String, Expression)>, given: &[&Given]) -> Result<(), UsageError> {
         loop {
-            let (circle, names) = match in_order(set.clone()) {
-                Err(Cycle { circle, names }) => (circle, names),
-                Ok(set) => return Ok(set),
-            };
+            let Err((circle, names)) = order::sort(set) else { return Ok(()) };
             let is_refused = |one: &&&Given| !one.is_essential() && names.contains(one.key().1);
             let mut refused: BTreeSet<&str> = BTreeSet::new();
             for one in given.iter().filter(|one| one.option.kind == Kind::PerName).filter(is_refused) {
@@ -271,7 +264,7 @@ impl<'a> Words<'a> {
                 refused.insert(one.key().1);
             }
             if refused.is_empty() {
-                return Err(Cycle { circle, names }.into());
+                return Err(UsageError::Cycle(circle));
             }
             set.retain(|(name, _)| !refused.contains(name.as_str()));
         }

@@ -19,7 +19,7 @@ use crate::system::exit;
 use crate::system::logging::{self, several};
 use crate::variables::value::evaluate::Why;
 use crate::variables::value::parse::ParseError;
-use crate::variables::value::template::{Stays, Template};
+use crate::variables::value::template::Template;
 use crate::variables::variable::{Variable, Variables};
 use crate::variables::{self, Run};
 
@@ -59,8 +59,9 @@ pub(super) fn run(
 fn parsed(command: &[OsString]) -> Vec<Rc<Template>> {
     let mut templates = Vec::with_capacity(command.len());
     for (number, argument) in command.iter().enumerate().skip(1) {
-        let (template, errors) = Template::parse(argument.as_bytes().to_vec());
-        // Any other text in parentheses is meant for a shell.
+        let (mut template, errors) = Template::parse(argument.as_bytes().to_vec());
+        // `$((1 + 1))` and any other text in parentheses are meant for a shell.
+        template.keep_constants();
         let is_near_a_field = |error: &&ParseError| error.problem.nearest().is_some();
         if let Some(error) = errors.iter().find(is_near_a_field) {
             log::warn!("--expand: a reference in argument {number} stays as it is: {}", error.problem);
@@ -74,7 +75,7 @@ fn parsed(command: &[OsString]) -> Vec<Rc<Template>> {
 /// meant.
 fn expand(template: &Template, run: &Run) -> Vec<u8> {
     let lookup = run.lookup();
-    let Some(rendered) = template.render(&lookup, Stays::Constant, EXPANDED_LIMIT, &mut Vec::new()) else {
+    let Some(rendered) = template.render(&lookup, false, EXPANDED_LIMIT, &mut Vec::new()) else {
         return template.text().to_vec();
     };
     let is_meant =

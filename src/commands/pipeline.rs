@@ -20,7 +20,7 @@ use crate::system::environment::Environment;
 use crate::system::files::NewFile;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
-use crate::variables::value::template::{Stays, Template};
+use crate::variables::value::template::Template;
 use crate::variables::{Run, Selection};
 
 /// Reads the templates of the options, and opens what the options name: this container, a recorded one, or a Pod
@@ -153,19 +153,19 @@ fn last_logged(mut errors: Vec<CommandError>) -> Result<(), CommandError> {
 /// A template with its result, and whether something private is in it.
 type Rendered<'t> = (&'t FileTemplate, Vec<u8>, bool);
 
-/// Renders each template.
+/// Renders each template. If `hides_private`, references to private values stay as they are written.
 ///
 /// # Errors
 /// [`CommandError::Template`] for the last reference that is not known. The others are logged.
 pub(super) fn render<'t>(
     run: &Run,
     templates: &'t [FileTemplate],
-    stays: Stays,
+    hides_private: bool,
 ) -> Result<Vec<Rendered<'t>>, CommandError> {
     let mut left = TOTAL_LIMIT;
     let (mut all, mut errors) = (Vec::new(), Vec::new());
     for template in templates {
-        match template.render(run, stays, left) {
+        match template.render(run, hides_private, left) {
             Ok((content, is_private)) => {
                 left -= content.len();
                 all.push((template, content, is_private));
@@ -194,7 +194,7 @@ pub(super) fn from_templates(
         }
         Ok(NewFile { path, content, mode, creates_directory: template.creates_directory })
     };
-    let rendered = render(run, templates, Stays::Unknown)?;
+    let rendered = render(run, templates, false)?;
     Ok(rendered.into_iter().map(file).collect::<Result<_, TemplateError>>()?)
 }
 

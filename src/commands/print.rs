@@ -11,7 +11,6 @@ use crate::render::{self, Explanation};
 use crate::system::environment::Environment;
 use crate::system::surroundings::Surroundings;
 use crate::variables::Run;
-use crate::variables::value::template::Stays;
 use crate::variables::variable::Variable;
 
 /// Gathers facts, and prints the variables.
@@ -26,7 +25,7 @@ pub(super) fn run(
     if !options.template.is_empty() {
         pipeline::require(&run)?;
         // What is private stays as its reference is written.
-        let rendered = pipeline::render(&run, &templates, Stays::Private)?;
+        let rendered = pipeline::render(&run, &templates, true)?;
         for (template, content, _) in &rendered {
             if rendered.len() > 1 {
                 // As head(1) does.

@@ -69,15 +69,15 @@ pub(crate) fn parse(content: &[u8], paths: &[Path]) -> Result<Value, ObjectError
     // The parser's buffer for strings with escape sequences grows by doubling.
     let needed = content.len() + 2 * check_shape(content)?;
     let left = TOTAL_LIMIT.checked_sub(needed).ok_or(ObjectError::TooLarge("longer strings"))?;
-    let left = Cell::new(Some(left.min(HEAP_LIMIT)));
+    let left = Cell::new(left.min(HEAP_LIMIT));
     let mut deserializer = serde_json::Deserializer::from_slice(content);
     let tails: Vec<&[Segment]> = paths.iter().map(|path| &path.segments[..]).collect();
     let builder = Builder { left: &left, parent: "", is_whole: true, tails: &tails, compared: &[] };
     let value = builder.deserialize(&mut deserializer);
     let value = value.and_then(|value| deserializer.end().map(|()| value));
-    value.map_err(|error| match left.get() {
-        Some(_) => ObjectError::NotJson(error),
-        None => ObjectError::TooLarge("more entries"),
+    // The builder takes any value, until it has no memory left.
+    value.map_err(|error| {
+        if error.is_data() { ObjectError::TooLarge("more entries") } else { ObjectError::NotJson(error) }
     })
 }
 
@@ -128,8 +128,8 @@ fn string_length(text: &[u8]) -> usize {
 /// Builds a value, and counts its memory.
 #[derive(Clone, Copy)]
 struct Builder<'a> {
-    /// The number of bytes that may still be allocated; `None` after the limit was exceeded.
-    left: &'a Cell<Option<usize>>,
+    /// The number of bytes that may still be allocated.
+    left: &'a Cell<usize>,
     /// The key of the map that contains the value.
     parent: &'a str,
     /// Everything in the value is kept, except for the parts that are never read. Otherwise only what `tails` and
@@ -143,8 +143,9 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn charge<E: Error>(&self, bytes: usize) -> Result<(), E> {
-        self.left.set(self.left.get().and_then(|left| left.checked_sub(bytes)));
-        self.left.get().map(drop).ok_or_else(|| E::custom("too large"))
+        let left = self.left.get().checked_sub(bytes).ok_or_else(|| E::custom("too large"))?;
+        self.left.set(left);
+        Ok(())
     }
 }
 

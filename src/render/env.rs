@@ -4,10 +4,10 @@
 //! (`pkg/kubelet/util/env/env_util.go`). The kubelet's parser is the strictest: it accepts only single
 //! quotes, has no escape sequences, and stops at the first line that it cannot parse.
 
-use super::{LINE_LIMIT, Line, NAME, is_assignable};
+use super::{LINE_LIMIT, NAME, is_assignable};
 
 /// The line of a variable.
-pub(super) fn line(name: &str, value: &str) -> Line {
+pub(super) fn line(name: &str, value: &str) -> Result<String, &'static str> {
     let line = format!("{name}='{value}'");
     if !is_assignable(name) {
         return Err(NAME);

@@ -3,10 +3,10 @@
 //!
 //! They have no escape sequences, and give up the whole file at the first line that they cannot parse.
 
-use super::{LINE_LIMIT, Line, NAME};
+use super::{LINE_LIMIT, NAME};
 
 /// The line of a variable.
-pub(super) fn line(name: &str, value: &str) -> Line {
+pub(super) fn line(name: &str, value: &str) -> Result<String, &'static str> {
     let line = format!("{name}={value}");
     if !is_name(name) {
         return Err(NAME);

@@ -45,34 +45,31 @@ pub(crate) struct Format {
     pub(crate) name: &'static str,
     /// The suffix of its files; `None` if the format is only for terminals.
     suffix: Option<&'static str>,
-    form: Form,
+    /// Renders facts and variables. Without it, the format has a line for each variable.
+    whole: Option<Render>,
+    /// The line of a variable without its newline, or why the format cannot have it.
+    line: fn(&str, &str) -> Result<String, &'static str>,
 }
-
-#[derive(Clone, Copy, Debug)]
-enum Form {
-    /// The whole document.
-    Document(fn(&Run, Option<&Explanation>) -> Vec<u8>),
-    /// A line for each variable.
-    Lines(fn(&str, &str) -> Line),
-}
-
-/// The line of a variable without its newline, or why the format cannot have it.
-type Line = Result<String, &'static str>;
 
 /// The format cannot have a variable because of its name.
 const NAME: &str = "whose readers do not accept this name";
 
+type Render = fn(&Run, Option<&Explanation>) -> Vec<u8>;
+
+/// A format that can have every variable.
+const WHOLE: Format = Format { name: "", suffix: None, whole: None, line: |_, _| Ok(String::new()) };
+
 /// For people.
-pub(crate) const TABLE: Format = Format { name: "table", suffix: None, form: Form::Document(table::render) };
-/// Lines `NAME='value'`.
-pub(crate) const ENV: Format = Format { name: "env", suffix: Some("env"), form: Form::Lines(env::line) };
-/// Lines `export NAME='value'`.
-pub(crate) const SH: Format = Format { name: "sh", suffix: Some("sh"), form: Form::Lines(sh::line) };
-/// Lines `NAME=value`.
-pub(crate) const LIST: Format = Format { name: "list", suffix: Some("list"), form: Form::Lines(list::line) };
+pub(crate) const TABLE: Format = Format { name: "table", whole: Some(table::render), ..WHOLE };
 /// One object.
 pub(crate) const JSON: Format =
-    Format { name: "json", suffix: Some("json"), form: Form::Document(json::render) };
+    Format { name: "json", suffix: Some("json"), whole: Some(json::render), ..WHOLE };
+/// Lines `NAME='value'`.
+pub(crate) const ENV: Format = Format { name: "env", suffix: Some("env"), whole: None, line: env::line };
+/// Lines `export NAME='value'`.
+pub(crate) const SH: Format = Format { name: "sh", suffix: Some("sh"), whole: None, line: sh::line };
+/// Lines `NAME=value`.
+pub(crate) const LIST: Format = Format { name: "list", suffix: Some("list"), whole: None, line: list::line };
 
 /// Every format.
 pub(crate) const FORMATS: [Format; 5] = [TABLE, ENV, SH, LIST, JSON];
@@ -81,14 +78,13 @@ impl Format {
     /// The facts and variables in this format. The text ends in a newline unless it is empty. A warning names each
     /// variable that the format cannot have.
     pub(crate) fn render(self, run: &Run, explanation: Option<&Explanation>) -> Vec<u8> {
-        let line = match self.form {
-            Form::Document(render) => return render(run, explanation),
-            Form::Lines(line) => line,
-        };
+        if let Some(render) = self.whole {
+            return render(run, explanation);
+        }
         let mut text =
             explanation.map(|explanation| comments(&run.variables, explanation)).unwrap_or_default();
         for (name, variable) in run.variables.shown() {
-            match line(name, &variable.value) {
+            match (self.line)(name, &variable.value) {
                 Ok(line) => text += &(line + "\n"),
                 Err(why) => log::warn!("{name} is left out of the {} format, {why}", self.name),
             }
@@ -98,12 +94,11 @@ impl Format {
 
     /// Why a file in this format lacks the variable `name`.
     pub(crate) fn why_lacking(self, name: &str, variables: &Variables) -> Option<String> {
-        match (variables.get(name), self.form) {
-            (None, _) => Some("it is not one of its variables".to_owned()),
-            (Some(variable), _) if !variable.is_shown() => Some("it is private, or omitted".to_owned()),
-            (Some(_), Form::Document(_)) => None,
-            (Some(variable), Form::Lines(line)) => {
-                let why = line(name, &variable.value).err()?;
+        match variables.get(name) {
+            None => Some("it is not one of its variables".to_owned()),
+            Some(variable) if !variable.is_shown() => Some("it is private, or omitted".to_owned()),
+            Some(variable) => {
+                let why = (self.line)(name, &variable.value).err()?;
                 Some(format!("it is left out of the {} format, {why}", self.name))
             }
         }

@@ -14,7 +14,7 @@ use super::for_container;
 use crate::sources::volume::{DATA, settled};
 use crate::system::root::Directory;
 use crate::variables::Run;
-use crate::variables::value::template::{Stays, Template, Unknown};
+use crate::variables::value::template::{Template, Unknown};
 
 /// The largest template, in bytes.
 const TEMPLATE_LIMIT: usize = 1 << 20;
@@ -186,12 +186,12 @@ impl FileTemplate {
     pub(crate) fn render(
         &self,
         run: &Run,
-        stays: Stays,
+        hides_private: bool,
         limit: usize,
     ) -> Result<(Vec<u8>, bool), Vec<TemplateError>> {
         let lookup = run.lookup();
         let file = || self.name.clone();
-        let Some(rendered) = self.template.render(&lookup, stays, limit, &mut Vec::new()) else {
+        let Some(rendered) = self.template.render(&lookup, hides_private, limit, &mut Vec::new()) else {
             return Err(vec![TemplateError::TooLong { file: file() }]);
         };
         let error = |unknown: &Unknown| TemplateError::Unknown {

@@ -46,7 +46,7 @@ mod tests {
 
     use super::Expression;
     use super::evaluate::{Content, Known, Scope, Why, evaluate};
-    use super::template::{Stays, Template};
+    use super::template::Template;
     use crate::facts::reference::Reference;
     use crate::facts::wanted::Missed;
     use crate::kubernetes::fraction::Fraction;
@@ -486,8 +486,12 @@ mod tests {
         }
     }
 
-    fn rendered(text: &[u8], stays: Stays) -> Vec<u8> {
-        Template::parse(text.to_vec()).0.render(&pod(), stays, usize::MAX, &mut Vec::new()).unwrap().text
+    fn rendered(text: &[u8], hides_private: bool) -> Vec<u8> {
+        Template::parse(text.to_vec())
+            .0
+            .render(&pod(), hides_private, usize::MAX, &mut Vec::new())
+            .unwrap()
+            .text
     }
 
     #[test]
@@ -500,12 +504,12 @@ mod tests {
             b"$(A",
             b"$((A)",
         ] {
-            assert_eq!(rendered(text, Stays::Unknown), text);
+            assert_eq!(rendered(text, false), text);
         }
-        assert_eq!(rendered(b"\xff$(A)\xfe$(BYTES)\r\n", Stays::Unknown), b"\xffvalue\xfe\xff\r\n");
-        assert_eq!(rendered(b"$(SECRET)$(A)$(MISSING)", Stays::Private), b"$(SECRET)value$(MISSING)");
+        assert_eq!(rendered(b"\xff$(A)\xfe$(BYTES)\r\n", false), b"\xffvalue\xfe\xff\r\n");
+        assert_eq!(rendered(b"$(SECRET)$(A)$(MISSING)", true), b"$(SECRET)value$(MISSING)");
         // What is no expression stays whole, its inside included.
-        assert_eq!(rendered(b"$(echo $(A) ')' x) $(A)", Stays::Unknown), b"$(echo $(A) ')' x) value");
+        assert_eq!(rendered(b"$(echo $(A) ')' x) $(A)", false), b"$(echo $(A) ')' x) value");
     }
 
     #[test]
@@ -514,7 +518,7 @@ mod tests {
             Template::parse(b"$(A)\n\n $(MISSING) $(spec.nodeName:-NONE)\n$(A)\n$(MISSING)".to_vec());
         assert_eq!(errors, []);
         let pod = pod();
-        let rendered = template.render(&pod, Stays::Unknown, usize::MAX, &mut Vec::new()).unwrap();
+        let rendered = template.render(&pod, false, usize::MAX, &mut Vec::new()).unwrap();
         let unknown: Vec<_> =
             rendered.unknown.iter().map(|unknown| (unknown.line, unknown.text, unknown.why.len())).collect();
         assert_eq!(unknown, [(3, "$(MISSING)", 1), (3, "$(spec.nodeName:-NONE)", 2), (5, "$(MISSING)", 1)]);
@@ -547,7 +551,7 @@ mod tests {
             times("$(min("),
         ] {
             let (template, _) = Template::parse(text.into_bytes());
-            template.render(&pod(), Stays::Unknown, usize::MAX, &mut Vec::new());
+            template.render(&pod(), false, usize::MAX, &mut Vec::new());
         }
     }
 
@@ -626,13 +630,13 @@ mod tests {
         #[test]
         fn no_text_panics(text in "[a-z.'$()\\[\\]0-9 %*/+,:M-]{0,40}|\\PC{0,40}") {
             let _ = outcome(&text);
-            let _ = rendered(text.as_bytes(), Stays::Private);
+            let _ = rendered(text.as_bytes(), true);
         }
 
         #[test]
         fn what_has_no_reference_stays(text in prop::collection::vec(any::<u8>(), 0..60)) {
             prop_assume!(!text.windows(2).any(|pair| pair == b"$("));
-            prop_assert_eq!(rendered(&text, Stays::Unknown), text);
+            prop_assert_eq!(rendered(&text, false), text);
         }
     }
 }

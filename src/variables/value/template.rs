@@ -17,17 +17,6 @@ pub(crate) struct Template {
     parts: Vec<(Range<usize>, Option<Expression>)>,
 }
 
-/// Which references stay as they are written.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Stays {
-    /// References that are not known.
-    Unknown,
-    /// Also references to no field, variable or file. They are meant for another program: `$((1 + 1))`.
-    Constant,
-    /// References that are not known or private.
-    Private,
-}
-
 /// A rendered template.
 #[derive(Debug, Default)]
 pub(crate) struct Rendered<'t> {
@@ -91,12 +80,20 @@ impl Template {
         self.parts.iter().filter_map(|(_, node)| node.as_ref())
     }
 
-    /// The text with the value of each reference; `None` if it has more than `limit` bytes. Adds the fields to
-    /// `missed` that it needs and that are not known.
+    /// Makes references to no field, variable or file literal.
+    pub(crate) fn keep_constants(&mut self) {
+        for (_, reference) in &mut self.parts {
+            reference.take_if(|expression| expression.is_constant());
+        }
+    }
+
+    /// The text with the value of each reference; `None` if it has more than `limit` bytes. References that are not known
+    /// stay as they are written, and private ones if `hides_private`. Adds the fields to `missed` that it needs and that
+    /// are not known.
     pub(crate) fn render<'t>(
         &'t self,
         scope: &'t dyn Scope,
-        stays: Stays,
+        hides_private: bool,
         limit: usize,
         missed: &mut Vec<Missed>,
     ) -> Option<Rendered<'t>> {
@@ -105,9 +102,8 @@ impl Template {
         let mut line = (1, 0);
         for (range, node) in &self.parts {
             let written = &self.text[range.clone()];
-            let node = node.as_ref().filter(|node| stays != Stays::Constant || !node.is_constant());
-            let value = match node.map(|node| evaluate(node, scope, missed)) {
-                Some(Ok(known)) if !known.is_private || stays != Stays::Private => {
+            let value = match node.as_ref().map(|node| evaluate(node, scope, missed)) {
+                Some(Ok(known)) if !(known.is_private && hides_private) => {
                     rendered.is_private |= known.is_private;
                     known.text()
                 }
