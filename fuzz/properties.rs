@@ -126,7 +126,7 @@ fn token(data: &[u8]) {
 
 fn mounts(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    for mount in mountinfo::parse(data) {
+    for mount in mountinfo::parse(text) {
         let _ = (mount.root(), mount.mount_point(), mount.has_super_option("memory"));
     }
     let report = report(sources::kubelet::read, &[("proc/self/mountinfo", data)], Environment::default());
@@ -145,7 +145,7 @@ fn mounts(data: &[u8]) {
     if !text.contains('\r') && !text.ends_with("//deleted") {
         let escaped = escaped(text);
         let line = format!("1 2 0:1 {escaped} {escaped} rw master:1 - ext4 /dev/sda rw,a b");
-        let mount = mountinfo::parse(line.as_bytes()).next().expect("a mount");
+        let mount = mountinfo::parse(&line).next().expect("a mount");
         assert_eq!((&*mount.root(), &*mount.mount_point()), (text, text));
         assert!(mount.has_super_option("a b"));
     }
@@ -314,7 +314,7 @@ fn template(data: &[u8]) {
     let lookup = run.lookup();
     let (template, errors) = Template::parse(data.to_vec());
     assert!(errors.iter().all(|error| error.offset <= data.len()));
-    let Some(rendered) = template.render(&lookup, false, 1 << 20) else { return };
+    let Some(rendered) = template.render(&lookup, false, 1 << 20, &mut Vec::new()) else { return };
     for unknown in &rendered.unknown {
         assert!(unknown.text.starts_with("$(") && unknown.text.ends_with(')') && !unknown.why.is_empty());
     }

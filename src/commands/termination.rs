@@ -15,7 +15,8 @@ use crate::system::mountinfo;
 /// (`terminationMessagePath` of a container) and this user may write it.
 pub(crate) fn write(error: &dyn Display) {
     let Ok(mounts) = std::fs::read("/proc/self/mountinfo") else { return };
-    let mut mounts = mountinfo::parse(&mounts);
+    let mounts = String::from_utf8_lossy(&mounts);
+    let mut mounts = mountinfo::parse_with(&mounts, &["/containers/"]);
     let Some(mount) = mounts.find(|mount| termination_log(&mount.root()).is_some()) else { return };
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(&*mount.mount_point());

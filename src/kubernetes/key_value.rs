@@ -112,7 +112,9 @@ fn unquote(quoted: &str) -> Result<String, &'static str> {
     let mut value = Vec::with_capacity(quoted.len().saturating_sub(1));
     let mut rest = quoted.as_bytes();
     loop {
-        let end = memchr::memchr2(b'"', b'\\', rest).ok_or("the value has no closing quote")?;
+        let mut bytes = rest.iter();
+        let end =
+            bytes.position(|byte| matches!(byte, b'"' | b'\\')).ok_or("the value has no closing quote")?;
         value.extend_from_slice(&rest[..end]);
         let mut after = rest[end + 1..].iter();
         if rest[end] == b'"' {

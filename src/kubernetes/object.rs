@@ -113,16 +113,13 @@ fn check_shape(content: &[u8]) -> Result<usize, ObjectError> {
 
 /// The length of the string at the start of `text`, up to its closing quote.
 fn string_length(text: &[u8]) -> usize {
-    let mut length = 0;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', text.get(length..).unwrap_or_default()) {
-        length += found;
-        if text[length] == b'"' {
-            return length;
-        }
-        // The backslash and the escaped character.
-        length += 2;
-    }
-    text.len()
+    let mut is_escaped = false;
+    let is_end = |byte: &u8| {
+        let is_end = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        is_end
+    };
+    text.iter().position(is_end).unwrap_or(text.len())
 }
 
 /// Builds a value, and counts its memory.

@@ -7,7 +7,7 @@ use crate::facts::limits::{Machine, Quota};
 use crate::facts::{Report, Value};
 use crate::kubernetes::control_group::{Pod, container_id, pod_of};
 use crate::kubernetes::quantity::Quantity;
-use crate::system::mountinfo::Mount;
+use crate::system::mountinfo::{Mount, visible};
 use crate::system::process;
 use crate::system::surroundings::Surroundings;
 
@@ -173,14 +173,17 @@ fn report_limits(surroundings: &Surroundings, groups: &[Group], report: &mut Rep
     }
 }
 
-/// The mounted control groups, and those of this process. The text of an error says why a limit is not known.
+/// The visible mounts of control groups, and the groups of this process. The text of an error says why a limit is not known.
 struct Hierarchies<'a> {
     surroundings: &'a Surroundings<'a>,
     groups: &'a [Group<'a>],
     mounts: Vec<Mount<'a>>,
 }
 
-/// The most mounts of one controller that are looked at: the last ones, which may be on top of others.
+/// The controllers whose files are read.
+const CONTROLLERS: [&str; 3] = ["memory", "cpu", "cpuset"];
+
+/// The most mounts of control groups that are looked at: the last ones, which may be on top of others.
 const MOST: usize = 20;
 
 const OF_SANDBOX: &str = "the sandbox made the control groups, and they do not show what the kernel enforces";
@@ -190,8 +193,16 @@ impl<'a> Hierarchies<'a> {
         if surroundings.is_gvisor() {
             return Err(OF_SANDBOX.to_owned());
         }
-        let mounts = surroundings.mounts().map_err(|error| error.to_string())?.collect();
-        Ok(Hierarchies { surroundings, groups, mounts })
+        let is_read = |mount: &Mount| match mount.file_system {
+            "cgroup2" => true,
+            "cgroup" => CONTROLLERS.iter().any(|controller| mount.has_super_option(controller)),
+            _ => false,
+        };
+        let of_groups = surroundings.mounts_with(&[" - cgroup"]).map_err(|error| error.to_string())?;
+        let mut mounts: Vec<Mount> = of_groups.filter(is_read).collect();
+        mounts.drain(..mounts.len().saturating_sub(MOST));
+        let all = surroundings.mounts().map_err(|error| error.to_string())?;
+        Ok(Hierarchies { surroundings, groups, mounts: visible(mounts, all) })
     }
 
     /// Whether `controller` is of version 2, and the directories of the group of the process and of its parents up to that
@@ -205,17 +216,16 @@ impl<'a> Hierarchies<'a> {
             format!("/proc/self/cgroup has no control group of this pod with the controller {controller}")
         })?;
         let is_its = |mount: &&Mount| match mount.file_system {
-            b"cgroup2" => is_unified,
-            b"cgroup" => !is_unified && mount.has_super_option(controller),
+            "cgroup2" => is_unified,
+            "cgroup" => !is_unified && mount.has_super_option(controller),
             _ => false,
         };
         let mut why = format!("no cgroup file system with the controller {controller} is mounted");
-        for mount in self.mounts.iter().rev().filter(is_its).take(MOST) {
+        for mount in self.mounts.iter().filter(is_its) {
             let (root, mount_point) = (mount.root(), mount.mount_point());
             match directories(group, &root, &mount_point) {
-                _ if mount.source == b"none" => why = OF_SANDBOX.to_owned(),
-                Some(directories) if mount.is_visible(&self.mounts) => return Ok((is_unified, directories)),
-                Some(_) => {}
+                _ if mount.source == "none" => why = OF_SANDBOX.to_owned(),
+                Some(directories) => return Ok((is_unified, directories)),
                 None => {
                     why = format!(
                         "the mounted control group is not the one of this process: the process is in {}, and \

@@ -13,20 +13,20 @@ use crate::system::surroundings::Surroundings;
 /// The first line of a hosts file that the kubelet manages (`pkg/kubelet/kubelet_pods.go`).
 const MANAGED_HOSTS: &str = "# Kubernetes-managed hosts file";
 
-/// What the directory of every pod has in its path.
-const PODS: &str = "/pods/";
+/// Parts of the lines of mounts by which a pod or a container is known: of the paths that the kubelet, Kata and CRI-O make.
+const PARTS: [&str; 5] = ["/containers/", "/volume-subpaths/", " /etc/hosts ", "kata", "/userdata/"];
 
 /// Reads the mounts, `/etc/hosts` and `/etc/resolv.conf`.
 pub(crate) fn read(surroundings: &Surroundings) -> Report {
     let mut report = Report::default();
-    let mounts = match surroundings.mounts() {
+    let mounts = match surroundings.mounts_with(&PARTS) {
         Ok(mounts) => Mounts::among(mounts),
         Err(error) => {
             report.absent(error.to_string());
             Mounts::default()
         }
     };
-    if mounts.are_of_no_pod() && !token::is_mounted(surroundings) {
+    if mounts.pods.is_empty() && are_of_no_pod(surroundings) && !token::is_mounted(surroundings) {
         report.absent(
             "the mounts are not those of a pod: docker or podman inside a pod? Its /etc/hosts and \
              /etc/resolv.conf are copies",
@@ -39,21 +39,26 @@ pub(crate) fn read(surroundings: &Surroundings) -> Report {
     report
 }
 
+/// Whether nothing below the directory of a pod is mounted, and no share of a sandbox, which may hide the kubelet's
+/// directories.
+fn are_of_no_pod(surroundings: &Surroundings) -> bool {
+    let mut mounts = surroundings.mounts().into_iter().flatten().peekable();
+    let is_of_pod = |mount: Mount| mount.is_shared_by_sandbox() || mount.root().contains("/pods/");
+    mounts.peek().is_some() && !mounts.any(is_of_pod)
+}
+
 /// Whether a pod's author can have made the mounts that name the pod: a sandbox shares its files, and the hosts
 /// file is not known to be the kubelet's.
 pub(crate) fn may_be_imitated(surroundings: &Surroundings) -> bool {
-    let mounts = surroundings.mounts().map(Mounts::among).unwrap_or_default();
-    mounts.is_sandboxed && mounts.hosts != HostsFile::OfPod
+    let is_sandboxed =
+        surroundings.mounts().is_ok_and(|mut all| all.any(|mount| mount.is_shared_by_sandbox()));
+    let known = surroundings.mounts_with(&PARTS).map(Mounts::among).unwrap_or_default();
+    is_sandboxed && known.hosts != HostsFile::OfPod
 }
 
 /// What the mounts show. The kubelet and the runtime make them.
 #[derive(Default)]
 struct Mounts<'a> {
-    is_any: bool,
-    /// Something below the directory of a pod is mounted.
-    has_pod: bool,
-    /// A sandbox shares files with its host, and may hide the kubelet's directories.
-    is_sandboxed: bool,
     hosts: HostsFile,
     /// The directories of pods that the kubelet's mounts are from.
     pods: Vec<PodDirectory<'a>>,
@@ -65,7 +70,7 @@ struct Mounts<'a> {
 }
 
 /// A device, and the directory of a pod in its file system.
-type PodDirectory<'a> = (&'a [u8], String);
+type PodDirectory<'a> = (&'a str, String);
 
 /// What is mounted at `/etc/hosts`.
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -88,11 +93,8 @@ impl<'a> Mounts<'a> {
     }
 
     fn add(&mut self, mount: &Mount<'a>) {
-        self.is_any = true;
-        self.is_sandboxed |= mount.is_shared_by_sandbox();
         let root = mount.root();
         let pod = |directory: &str| (mount.device, directory.to_owned());
-        self.has_pod |= root.contains(PODS);
         if let Some((directory, container)) = termination_log(&root) {
             self.pods.push(pod(directory));
             self.containers.push(container.to_owned());
@@ -110,10 +112,6 @@ impl<'a> Mounts<'a> {
             self.pods.extend(directory.map(pod));
         }
         self.ids.extend(kata.or_else(|| crio_container(&root)).map(str::to_owned));
-    }
-
-    fn are_of_no_pod(&self) -> bool {
-        self.is_any && !self.has_pod && !self.is_sandboxed
     }
 
     /// The pod's directory. A pod's author can mount a subPath with such a name. All mounts of the kubelet come from one
@@ -195,7 +193,7 @@ fn pod_directory(path: &str) -> Option<&str> {
 /// The container's ID in the name of a file that Kata shares with its virtual machine: `<64 hex>-<16 hex>-hosts`
 /// (`shareFile` in `src/runtime/virtcontainers/container.go`).
 fn kata_share<'r>(mount: &Mount, root: &'r str) -> Option<&'r str> {
-    let is_share = mount.source == b"kataShared" || root.contains("/kata-containers/");
+    let is_share = mount.source == "kataShared" || root.contains("/kata-containers/");
     let (id, rest) = root.rsplit('/').next().filter(|_| is_share)?.split_once('-')?;
     let (random, name) = rest.split_once('-')?;
     let is_random = random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit());

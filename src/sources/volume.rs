@@ -295,7 +295,7 @@ fn read_short(directory: &Directory, name: &str) -> io::Result<String> {
 /// Reads a map line by line, so that the whole text is never in memory.
 fn read_map(field: Field, path: &dyn Fn() -> String, file: impl Read, report: &mut Report) -> io::Result<()> {
     let mut reader = key_value::Reader::default();
-    let mut file = BufReader::new(file);
+    let mut file = BufReader::with_capacity(BUFFER, file);
     let mut line = String::new();
     while file.by_ref().take(LONGEST_LINE).read_line(&mut line)? > 0 {
         if !line.ends_with('\n') && line.len() as u64 == LONGEST_LINE {
@@ -318,6 +318,9 @@ fn read_map(field: Field, path: &dyn Fn() -> String, file: impl Read, report: &m
     report.value(field, if is_whole { Value::Map(map) } else { Value::Part(map) });
     Ok(())
 }
+
+/// The size of the buffer for a map file, in bytes. Most are smaller.
+const BUFFER: usize = 2000;
 
 /// The longest line of a map file, in bytes. Annotations have at most 256 KiB, and a quoted byte needs at
 /// most four.

@@ -20,9 +20,12 @@ impl Environment {
         if content.last().is_some_and(|last| *last != 0) {
             content.push(0);
         }
-        let named = entries(&content);
-        let named = named.filter_map(|(start, entry)| Some((start, memchr::memchr(b'=', entry)?)));
-        let names = named.collect();
+        let mut names = Vec::new();
+        let mut start = 0;
+        for entry in entries(&content) {
+            names.extend(length_of_name(entry).map(|length| (start, length)));
+            start += entry.to_bytes_with_nul().len();
+        }
         Environment { content, names }
     }
 
@@ -43,8 +46,7 @@ impl Environment {
             *length == name.len() && self.content[*start..].starts_with(name)
         };
         let (start, length) = self.names.iter().find(is_it)?;
-        let value = &self.content[start + length + 1..];
-        Some(&value[..memchr::memchr(0, value)?])
+        Some(CStr::from_bytes_until_nul(&self.content[start + length + 1..]).ok()?.to_bytes())
     }
 
     /// The names that start with `prefix` and are UTF-8, in the order of the entries, with duplicates.
@@ -59,26 +61,29 @@ impl Environment {
     ///
     /// A value with NUL is skipped, because an environment cannot contain it.
     pub(crate) fn with(&self, variables: &[(&str, &str)]) -> Vec<Cow<'_, CStr>> {
-        let is_kept = |entry: &[u8]| {
-            let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
-            let is_named = name.len() < entry.len() - 1;
-            !is_named || variables.binary_search_by(|(set, _)| set.as_bytes().cmp(name)).is_err()
+        let is_kept = |entry: &&CStr| {
+            let name = length_of_name(entry).map(|length| &entry.to_bytes()[..length]);
+            name.is_none_or(|name| variables.binary_search_by(|(set, _)| set.as_bytes().cmp(name)).is_err())
         };
-        let old = entries(&self.content).map(|(_, entry)| entry).filter(|entry| is_kept(entry));
-        let old = old.filter_map(|entry| CStr::from_bytes_with_nul(entry).ok()).map(Cow::Borrowed);
-        let new = variables.iter().filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok());
+        let old = entries(&self.content).filter(is_kept).map(Cow::Borrowed);
+        let new = variables.iter().filter_map(|(name, value)| {
+            CString::from_vec_with_nul([name, "=", value, "\0"].concat().into_bytes()).ok()
+        });
         old.chain(new.map(Cow::Owned)).collect()
     }
 }
 
-/// Where each entry of `content` begins, and its bytes with the NUL.
-fn entries(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let mut start = 0;
-    memchr::memchr_iter(0, content).map(move |end| {
-        let entry = (start, &content[start..=end]);
-        start = end + 1;
-        entry
+fn entries(mut content: &[u8]) -> impl Iterator<Item = &CStr> {
+    std::iter::from_fn(move || {
+        let entry = CStr::from_bytes_until_nul(content).ok()?;
+        content = &content[entry.to_bytes_with_nul().len()..];
+        Some(entry)
     })
+}
+
+/// The length of an entry's name; none if the entry is malformed.
+fn length_of_name(entry: &CStr) -> Option<usize> {
+    entry.to_bytes().iter().position(|byte| *byte == b'=')
 }
 
 #[cfg(test)]

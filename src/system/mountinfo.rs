@@ -3,27 +3,27 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
-/// One mount. Names of directories may be any bytes.
+/// One mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mount<'a> {
-    id: &'a [u8],
-    parent: &'a [u8],
+    id: &'a str,
+    parent: &'a str,
     /// The device of the file system, `major:minor`.
-    pub(crate) device: &'a [u8],
-    root: &'a [u8],
-    mount_point: &'a [u8],
+    pub(crate) device: &'a str,
+    root: &'a str,
+    mount_point: &'a str,
     /// The type of the file system: `ext4`, `cgroup2`.
-    pub(crate) file_system: &'a [u8],
+    pub(crate) file_system: &'a str,
     /// What is mounted: a device, or any word. gVisor shows `none` for everything.
-    pub(crate) source: &'a [u8],
-    super_options: &'a [u8],
+    pub(crate) source: &'a str,
+    super_options: &'a str,
 }
 
 impl<'a> Mount<'a> {
     /// The path of the mounted directory or file in its file system.
     pub(crate) fn root(&self) -> Cow<'a, str> {
         // The kernel marks a directory or file that was unlinked after the mount.
-        unescape(self.root.strip_suffix(b"//deleted").unwrap_or(self.root))
+        unescape(self.root.strip_suffix("//deleted").unwrap_or(self.root))
     }
 
     /// The path of the mount point.
@@ -33,23 +33,24 @@ impl<'a> Mount<'a> {
 
     /// Whether it is mounted at `path`, in which the kernel escapes nothing.
     pub(crate) fn is_at(&self, path: &str) -> bool {
-        self.mount_point == path.as_bytes()
+        self.mount_point == path
     }
 
     /// Whether the superblock has `option`. The options are comma-separated, and may contain blanks.
     pub(crate) fn has_super_option(&self, option: &str) -> bool {
-        self.super_options.split(|byte| *byte == b',').any(|it| it == option.as_bytes())
+        self.super_options.split(',').any(|it| it == option)
     }
 
     /// Whether a sandbox shares the file or directory with its host (gVisor's gofer, Kata's shared directory).
     pub(crate) fn is_shared_by_sandbox(&self) -> bool {
-        matches!(self.file_system, b"9p" | b"virtiofs")
+        matches!(self.file_system, "9p" | "virtiofs")
     }
 
-    /// Whether a lookup of its mount point ends at it, because no other mount of `all` covers it.
-    pub(crate) fn is_visible(&self, all: &[Mount]) -> bool {
+    /// Whether a lookup of its mount point ends at it, because no other mount of `all` covers it. `all` are at least the mounts
+    /// that it is below.
+    fn is_visible(&self, all: &[Mount]) -> bool {
         let mut on_the_way: Vec<&Mount> = all.iter().filter(|it| self.is_below(it)).collect();
-        let has = |id: &[u8]| on_the_way.iter().any(|it| it.id == id);
+        let has = |id: &str| on_the_way.iter().any(|it| it.id == id);
         let Some(first) = on_the_way.iter().find(|it| !has(it.parent)) else { return false };
         let (mut parent, mut end) = (first.parent, None);
         on_the_way.sort_by_key(|it| it.parent);
@@ -67,51 +68,55 @@ impl<'a> Mount<'a> {
 
     /// Whether its mount point is `other`'s or below it.
     fn is_below(&self, other: &Mount) -> bool {
-        let directory = other.mount_point.strip_suffix(b"/").unwrap_or(other.mount_point);
+        let directory = other.mount_point.strip_suffix('/').unwrap_or(other.mount_point);
         let below = self.mount_point.strip_prefix(directory);
-        below.is_some_and(|below| matches!(below.first(), None | Some(b'/')))
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 }
 
+/// Those of `some` that a lookup of their mount points ends at, because no other mount of `all` covers them.
+pub(crate) fn visible<'a>(some: Vec<Mount<'a>>, all: impl Iterator<Item = Mount<'a>>) -> Vec<Mount<'a>> {
+    let on_the_way: Vec<Mount> = all.filter(|it| some.iter().any(|mount| mount.is_below(it))).collect();
+    some.into_iter().filter(|mount| mount.is_visible(&on_the_way)).collect()
+}
+
 /// The mounts in `text`. Lines that are not valid are skipped.
-pub(crate) fn parse(mut text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
-    let lines = std::iter::from_fn(move || {
-        let end = memchr::memchr(b'\n', text).or((!text.is_empty()).then_some(text.len()))?;
-        let line = &text[..end];
-        text = text.get(end + 1..).unwrap_or_default();
-        Some(line)
-    });
-    lines.filter_map(parse_line)
+pub(crate) fn parse(text: &str) -> impl Iterator<Item = Mount<'_>> {
+    text.split('\n').filter_map(parse_line)
+}
+
+/// The mounts in `text` whose lines have one of `parts` in them. The others are not parsed.
+pub(crate) fn parse_with<'a>(text: &'a str, parts: &'static [&str]) -> impl Iterator<Item = Mount<'a>> {
+    let with = text.split('\n').filter(|line| parts.iter().any(|part| line.contains(part)));
+    with.filter_map(parse_line)
 }
 
 // Mount ID, parent ID, major:minor, root, mount point, options, any number of optional fields,
 // a hyphen, then file system, source, super options.
-fn parse_line(mut line: &[u8]) -> Option<Mount<'_>> {
+fn parse_line(mut line: &str) -> Option<Mount<'_>> {
     let mut field = || {
-        let end = line.iter().position(|byte| *byte == b' ')?;
+        let end = line.bytes().position(|byte| byte == b' ')?;
         let field = &line[..end];
         line = &line[end + 1..];
         Some(field)
     };
     let (id, parent, device, root, mount_point) = (field()?, field()?, field()?, field()?, field()?);
     let _options = field()?;
-    while field()? != b"-" {}
+    while field()? != "-" {}
     let (file_system, source, super_options) = (field()?, field()?, line);
     // The first mount of a system is its own parent.
-    let parent = if parent == id { b"" } else { parent };
+    let parent = if parent == id { "" } else { parent };
     let mount = Mount { id, parent, device, root, mount_point, file_system, source, super_options };
     (!super_options.is_empty()).then_some(mount)
 }
 
 /// Undoes the kernel's `\ooo` for blank, tab, newline, backslash (`mangle` in `fs/proc_namespace.c`).
-fn unescape(text: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = str::from_utf8(text)
-        && !text.contains('\\')
-    {
+fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
         return Cow::Borrowed(text);
     }
     let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         let byte = octal(rest);
         plain.push(byte.unwrap_or(*first));
@@ -133,14 +138,14 @@ mod tests {
     use super::*;
 
     fn only(line: &str) -> Mount<'_> {
-        parse(line.as_bytes()).next().expect("a mount")
+        parse(line).next().expect("a mount")
     }
 
     /// Which of the mounts, by their IDs, are visible.
     fn visible(text: &str) -> Vec<&str> {
-        let all: Vec<_> = parse(text.as_bytes()).collect();
-        let visible = all.iter().filter(|mount| mount.is_visible(&all));
-        visible.map(|mount| str::from_utf8(mount.id).unwrap()).collect()
+        let all: Vec<_> = parse(text).collect();
+        let visible = super::visible(all.clone(), all.into_iter());
+        visible.iter().map(|mount| mount.id).collect()
     }
 
     #[test]
@@ -175,7 +180,7 @@ mod tests {
         for optional in ["", "master:1 ", "shared:1 master:2 propagate_from:3 unbindable "] {
             let line = format!("1 2 0:1 /r /m rw {optional}- cgroup cgroup rw,cpu,cpuacct");
             let mount = only(&line);
-            assert_eq!(mount.file_system, b"cgroup");
+            assert_eq!(mount.file_system, "cgroup");
             assert!(mount.has_super_option("cpuacct"));
             assert!(!mount.has_super_option("cp"));
         }
@@ -201,7 +206,7 @@ mod tests {
     #[test]
     fn broken_lines_are_skipped() {
         for line in ["", "1 2 3", "1 2 0:1 / /m rw", "1 2 0:1 / /m rw - ext4", " - - - "] {
-            assert_eq!(parse(line.as_bytes()).next(), None, "{line:?}");
+            assert_eq!(parse(line).next(), None, "{line:?}");
         }
     }
 }

@@ -19,8 +19,8 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, Statfs, fstatfs};
 /// and the kernel are much smaller, and etcd holds no object of more than 1.5 MiB (`--max-request-bytes`).
 pub(crate) const SIZE_LIMIT: u64 = 8 << 20;
 
-/// Most files are smaller, in bytes.
-const USUAL_SIZE: usize = 4096;
+/// The expected content of a file of `/proc` or of a control group, which have no size, in bytes.
+const PROC_SIZE: usize = 1000;
 
 /// The flags for opening a directory from which paths start.
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -171,7 +171,7 @@ impl Directory {
     /// The regular file `name`, up to 8 MiB. A link that leads out of this directory fails with `EXDEV`
     /// (`openat2(2)`, `RESOLVE_BENEATH`).
     pub(crate) fn file(&self, name: &str) -> io::Result<io::Take<File>> {
-        Ok(self.regular(name)?.take(SIZE_LIMIT))
+        Ok(self.regular(name)?.0.take(SIZE_LIMIT))
     }
 
     /// The directory `name` in this one, with the bounds of [`Directory::file`].
@@ -213,7 +213,7 @@ impl Directory {
         Ok(self.names()?.iter().filter_map(line).collect())
     }
 
-    fn regular(&self, name: &str) -> io::Result<File> {
+    fn regular(&self, name: &str) -> io::Result<(File, usize)> {
         regular(self.is_foreign, |flags| self.open_in(Path::new(name), flags, ResolveFlag::RESOLVE_BENEATH))
     }
 
@@ -269,30 +269,31 @@ const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOE
 /// The flags for opening a directory to list.
 const LISTED: OFlag = READ.union(OFlag::O_DIRECTORY);
 
-/// The regular file that `open` opens. A read from a FIFO would hang, and one from a device may not end.
+/// The regular file that `open` opens, and its size. A read from a FIFO would hang, and one from a device may not end.
 ///
-/// Opening a device or a FIFO can have an effect. In the container of another process (`is_foreign`) the file
+/// To open a device or a FIFO can have an effect. In the container of another process (`is_foreign`) the file
 /// is opened for reading only when it is known to be regular.
-fn regular(is_foreign: bool, open: impl Fn(OFlag) -> nix::Result<OwnedFd>) -> io::Result<File> {
+fn regular(is_foreign: bool, open: impl Fn(OFlag) -> nix::Result<OwnedFd>) -> io::Result<(File, usize)> {
     if is_foreign {
-        let found = only_regular(open(OFlag::O_PATH | OFlag::O_CLOEXEC)?)?;
+        let (found, size) = only_regular(open(OFlag::O_PATH | OFlag::O_CLOEXEC)?)?;
         let path = format!("/proc/self/fd/{}", found.as_raw_fd());
-        return Ok(nix::fcntl::open(path.as_str(), READ, Mode::empty())?.into());
+        return Ok((nix::fcntl::open(path.as_str(), READ, Mode::empty())?.into(), size));
     }
     only_regular(open(READ)?)
 }
 
-fn only_regular(descriptor: OwnedFd) -> io::Result<File> {
+fn only_regular(descriptor: OwnedFd) -> io::Result<(File, usize)> {
     let file = File::from(descriptor);
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    if metadata.len() > SIZE_LIMIT { Err(too_large()) } else { Ok(file) }
+    if metadata.len() > SIZE_LIMIT { Err(too_large()) } else { Ok((file, metadata.len() as usize)) }
 }
 
-fn read_all(file: File) -> io::Result<Vec<u8>> {
-    let mut content = Vec::with_capacity(USUAL_SIZE);
+fn read_all((file, size): (File, usize)) -> io::Result<Vec<u8>> {
+    // One read(2) reads most files, and another one shows that there is no more.
+    let mut content = Vec::with_capacity(if size > 0 { size + 1 } else { PROC_SIZE });
     file.take(SIZE_LIMIT + 1).read_to_end(&mut content)?;
     if content.len() as u64 > SIZE_LIMIT { Err(too_large()) } else { Ok(content) }
 }
@@ -392,7 +393,7 @@ mod tests {
             symlink(format!("chain-{number}"), link).unwrap();
         }
         let [top, volume] = [keep.path(), &volume].map(|path| Directory::open(path).unwrap());
-        let content = |opened: nix::Result<OwnedFd>| Ok::<_, Errno>(read_all(opened?.into()).unwrap());
+        let content = |opened: nix::Result<OwnedFd>| Ok::<_, Errno>(read_all((opened?.into(), 0)).unwrap());
         let (beneath, in_root) = (ResolveFlag::RESOLVE_BENEATH, ResolveFlag::RESOLVE_IN_ROOT);
         for (directory, resolve, path, expected) in [
             (&volume, beneath, "name", Ok("below")),

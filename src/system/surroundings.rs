@@ -33,7 +33,7 @@ pub(crate) struct Surroundings<'a> {
     /// The directory in `/proc` of the process of `--process`, and its path. If the process has ended, reads fail: they
     /// never return data of a later process with the same ID.
     process: Option<(Directory, PathBuf)>,
-    mountinfo: OnceCell<io::Result<Vec<u8>>>,
+    mountinfo: OnceCell<io::Result<String>>,
 }
 
 /// The process that `--process` names cannot be described.
@@ -106,14 +106,24 @@ impl<'a> Surroundings<'a> {
 
     /// The mounts that the process sees (`/proc/self/mountinfo`), in order. The file is read once.
     pub(crate) fn mounts(&self) -> Result<impl Iterator<Item = Mount<'_>>, &io::Error> {
-        let mountinfo = self.mountinfo.get_or_init(|| self.read_bytes("mountinfo"));
+        let mountinfo = self.mountinfo.get_or_init(|| self.read_process("mountinfo"));
         mountinfo.as_deref().map(mountinfo::parse)
+    }
+
+    /// Those of the mounts whose lines have one of `parts` in them.
+    pub(crate) fn mounts_with(
+        &self,
+        parts: &'static [&str],
+    ) -> Result<impl Iterator<Item = Mount<'_>>, &io::Error> {
+        let mountinfo = self.mountinfo.get_or_init(|| self.read_process("mountinfo"));
+        mountinfo.as_deref().map(|text| mountinfo::parse_with(text, parts))
     }
 
     /// Whether the kernel says that it is gVisor's. Older versions do not say it.
     pub(crate) fn is_gvisor(&self) -> bool {
         let files = ["/proc/version", "/proc/sys/kernel/osrelease"];
-        files.iter().any(|file| self.read_text(Path::new(file)).is_ok_and(|text| text.contains("gvisor")))
+        let mut texts = files.iter().filter_map(|file| self.root.read(Path::new(file)).ok());
+        texts.any(|text| String::from_utf8_lossy(&text).contains("gvisor"))
     }
 
     /// The hostname of the container. It can differ from the pod's name, for example with `spec.hostname` or
@@ -131,23 +141,21 @@ impl<'a> Surroundings<'a> {
         Path::new(SERVICE_ACCOUNT).join(name)
     }
 
-    /// The text of a file of the process, such as `cgroup`. Names of control groups may be any bytes; the relevant ones are
-    /// ASCII.
+    /// The text of a file of the process, such as `cgroup`. Names of directories and control groups may be any bytes; the
+    /// relevant ones are ASCII.
     ///
     /// # Errors
     /// Those of [`Root::read`], with the path.
     pub(crate) fn read_process(&self, name: &str) -> io::Result<String> {
-        Ok(String::from_utf8(self.read_bytes(name)?)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
-    }
-
-    fn read_bytes(&self, name: &str) -> io::Result<Vec<u8>> {
-        if let Some((directory, path)) = &self.process {
-            let path = || path.join(name).display().to_string();
-            return directory.read(name).map_err(|error| at(&path(), &error));
-        }
         let own = Path::new("/proc/self").join(name);
-        self.root.read(&own).map_err(|error| at(&self.root.display(&own), &error))
+        let content = match &self.process {
+            Some((directory, path)) => {
+                directory.read(name).map_err(|error| at(&path.join(name).display().to_string(), &error))
+            }
+            None => self.root.read(&own).map_err(|error| at(&self.root.display(&own), &error)),
+        };
+        Ok(String::from_utf8(content?)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// The text of a file below the root.
