@@ -5,6 +5,7 @@
 //! quotes, has no escape sequences, and stops at the first line that it cannot parse.
 
 use super::{LINE_LIMIT, NAME, is_assignable};
+use crate::variables::value::evaluate::is_noncharacter;
 
 /// The line of a variable.
 pub(super) fn line(name: &str, value: &str) -> Result<String, &'static str> {
@@ -21,6 +22,7 @@ pub(super) fn line(name: &str, value: &str) -> Result<String, &'static str> {
     if value.contains("\r\n") {
         return Err("which cannot contain a carriage return before a newline");
     }
+    // It makes systemd ignore the whole file (`unichar_is_valid` in `src/basic/utf8.c`).
     if value.contains(is_noncharacter) {
         return Err("which cannot contain a Unicode noncharacter");
     }
@@ -28,12 +30,6 @@ pub(super) fn line(name: &str, value: &str) -> Result<String, &'static str> {
         return Err("which cannot contain a line of 64 KiB");
     }
     Ok(line)
-}
-
-/// A code point that Unicode reserves for internal use (Unicode 16.0, section 23.7). One of them makes
-/// systemd ignore the whole file (`unichar_is_valid` in `src/basic/utf8.c`).
-fn is_noncharacter(character: char) -> bool {
-    matches!(character, '\u{fdd0}'..='\u{fdef}') || u32::from(character) & 0xfffe == 0xfffe
 }
 
 #[cfg(test)]

@@ -346,15 +346,18 @@ fn described(node: &Expression) -> String {
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        match u32::from(character) {
-            0x7f..=0x9f | 0x2028 | 0x2029 | 0xfdd0..=0xfdef => {
-                text += &format!("\\u{:04x}", u32::from(character))
+        if matches!(character, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}') || is_noncharacter(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                text += &format!("\\u{unit:04x}");
             }
-            code if code & 0xfffe == 0xfffe => {
-                character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text += &format!("\\u{unit:04x}"));
-            }
-            _ => text.push(character),
+        } else {
+            text.push(character);
         }
     }
     text
+}
+
+/// Whether Unicode reserves it for internal use (Unicode 16.0, section 23.7).
+pub(crate) fn is_noncharacter(character: char) -> bool {
+    matches!(character, '\u{fdd0}'..='\u{fdef}') || u32::from(character) & 0xfffe == 0xfffe
 }
