@@ -19,7 +19,7 @@ pub(super) fn render(run: &Run, explanation: Option<&Explanation>) -> Vec<u8> {
     let mut root = BTreeMap::new();
     root.insert("schema", Node::Text(SCHEMA.into()));
     for field in Field::all() {
-        // What a pod has of its node's labels is not all of them.
+        // The pod has copies of some labels of its node. The document has all or none.
         if let Some(fact) = run.facts.get_part(field)
             && !(field == Field::NODE_LABELS && matches!(fact.value, Value::Part(_)))
             && let Some(value) = node(field.kind, &fact.value)
@@ -73,7 +73,7 @@ fn node(kind: Kind, value: &Value) -> Option<Node<'_>> {
         (Kind::Ordinal, Value::Text(text)) => Some(Node::Number(text.parse().ok()?)),
         (_, Value::Text(text)) => Some(Node::Text(text.into())),
         (_, Value::Quantity(quantity)) => Some(Node::Text(quantity.to_string().into())),
-        // Without CPU and memory there may be no other resource.
+        // CPU and memory are fields of their own, so it may be empty.
         (_, Value::Quantities(map)) => {
             let mut object = BTreeMap::new();
             for (name, quantity) in map {
@@ -87,16 +87,12 @@ fn node(kind: Kind, value: &Value) -> Option<Node<'_>> {
 }
 
 /// Inserts `value` at a path of keys, and creates the objects on the path.
-fn put<'a>(object: &mut BTreeMap<&'a str, Node<'a>>, path: &[&'a str], value: Node<'a>) {
-    match path {
-        [] => {}
-        [key] => {
-            object.insert(key, value);
-        }
-        [key, rest @ ..] => {
-            if let Node::Object(child) = object.entry(key).or_insert_with(|| Node::Object(BTreeMap::new())) {
-                put(child, rest, value);
-            }
-        }
+fn put<'a>(mut object: &mut BTreeMap<&'a str, Node<'a>>, path: &[&'a str], value: Node<'a>) {
+    let Some((key, parents)) = path.split_last() else { return };
+    for parent in parents {
+        let child = object.entry(parent).or_insert_with(|| Node::Object(BTreeMap::new()));
+        let Node::Object(child) = child else { return };
+        object = child;
     }
+    object.insert(key, value);
 }
