@@ -42,7 +42,7 @@ pub(crate) fn add(map: Field, prefix: &str, entries: &[(&str, &str, Source)], va
     let with_nul = left_out(map, with_nul.len(), names, "a variable cannot contain NUL");
     let pair = |(next, first): &(&str, &str)| format!("{next:?} ({} is {first:?})", name_of(prefix, first));
     let names = colliding.iter().take(NAMED).map(pair).collect();
-    let why = "another key has the same name as a variable";
+    let why = "another key gives the same name";
     let colliding = left_out(map, colliding.len(), names, why);
     variables.warnings.extend(with_nul.into_iter().chain(colliding));
 }

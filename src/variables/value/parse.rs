@@ -107,7 +107,7 @@ fn parse(text: &[u8], start: usize, is_reference: bool) -> Parsed<(Expression, u
         if is_end { Ok(node) } else { Err(parser.error(CLOSING)) }
     });
     if !is_reference && matches!(node, Ok(Expression::Number(..) | Expression::Text(_))) {
-        parser.note(0, Problem::Form("a constant. Constants belong in the manifest's env"));
+        parser.note(0, Problem::Form("this is a constant. Constants belong in the manifest's env"));
     }
     match parser.noted {
         Some(noted) => Err(ParseError { is_of_form: node.is_err(), ..noted }),
