@@ -688,6 +688,9 @@ fn options_that_contradict_each_other_are_a_mistake() {
         (&["write", "--process=self", "--out=x.env"], "--process must be the ID of a process"),
         (&["print", "--process=-1"], "--process must be the ID of a process"),
         (&["print", "--process=4294967296"], "--process must be the ID of a process"),
+        (&["print", "--process=+1"], "--process must be the ID of a process"),
+        (&["print", "--timeout=0"], "--timeout must be a time above 0"),
+        (&["print", "--timeout=0ms"], "--timeout must be a time above 0"),
         (&["watch", "--process=1", "--out=x.env"], "unknown option --process"),
     ] {
         let outcome = run(introspod(arguments)).expect_code(2);
