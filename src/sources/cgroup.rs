@@ -161,15 +161,14 @@ fn report_limits(surroundings: &Surroundings, groups: &[Group], report: &mut Rep
         Ok(hierarchies) => hierarchies,
         Err(why) => return report.absent(format!("limits are not known: {why}")),
     };
-    match hierarchies.memory_limit() {
-        Ok(Some(bytes)) => report.value(Field::MEMORY_LIMIT, Value::Quantity(Quantity::from_bytes(bytes))),
-        Ok(None) => report.value(Field::MEMORY_LIMIT, Value::Nothing),
-        Err(why) => report.absent(format!("the memory limit is not known: {why}")),
-    }
-    match hierarchies.cpu_quota() {
-        Ok(Some(quota)) => report.value(Field::CPU_LIMIT, Value::Quota(quota)),
-        Ok(None) => report.value(Field::CPU_LIMIT, Value::Nothing),
-        Err(why) => report.absent(format!("the CPU limit is not known: {why}")),
+    let memory = hierarchies.memory_limit();
+    let memory = memory.map(|limit| limit.map(|bytes| Value::Quantity(Quantity::from_bytes(bytes))));
+    let cpu = hierarchies.cpu_quota().map(|limit| limit.map(Value::Quota));
+    for (field, name, limit) in [(Field::MEMORY_LIMIT, "memory", memory), (Field::CPU_LIMIT, "CPU", cpu)] {
+        match limit {
+            Ok(limit) => report.value(field, limit.unwrap_or(Value::Nothing)),
+            Err(why) => report.absent(format!("the {name} limit is not known: {why}")),
+        }
     }
 }
 
@@ -190,9 +189,6 @@ const OF_SANDBOX: &str = "the sandbox made the control groups, and they do not s
 
 impl<'a> Hierarchies<'a> {
     fn new(surroundings: &'a Surroundings, groups: &'a [Group]) -> Result<Self, String> {
-        if surroundings.is_gvisor() {
-            return Err(OF_SANDBOX.to_owned());
-        }
         let is_read = |mount: &Mount| match mount.file_system {
             "cgroup2" => true,
             "cgroup" => CONTROLLERS.iter().any(|controller| mount.has_super_option(controller)),
@@ -201,6 +197,9 @@ impl<'a> Hierarchies<'a> {
         let of_groups = surroundings.mounts_with(&[" - cgroup"]).map_err(|error| error.to_string())?;
         let mut mounts: Vec<Mount> = of_groups.filter(is_read).collect();
         mounts.drain(..mounts.len().saturating_sub(MOST));
+        if !mounts.is_empty() && surroundings.is_gvisor() {
+            return Err(OF_SANDBOX.to_owned());
+        }
         let all = surroundings.mounts().map_err(|error| error.to_string())?;
         Ok(Hierarchies { surroundings, groups, mounts: visible(mounts, all) })
     }

@@ -217,7 +217,12 @@ const OF_RESOLV_CONF: [Field; 3] = [Field::POD_NAMESPACE, Field::CLUSTER_DOMAIN,
 
 /// Reads the pod's addresses. Answers whether the pod is on the host network.
 fn read_hosts(surroundings: &Surroundings, mounts: &Mounts, report: &mut Report) -> bool {
-    if mounts.hosts == HostsFile::Other || (mounts.hosts == HostsFile::OfPod && mounts.pod().is_err()) {
+    let is_own = match mounts.hosts {
+        HostsFile::Unknown => true,
+        HostsFile::OfPod => mounts.pod().is_ok(),
+        HostsFile::Other => false,
+    };
+    if !is_own {
         report.absent_of(
             &OF_HOSTS,
             "/etc/hosts has no pod IP: a volume is mounted there, and not this pod's file of the kubelet",
@@ -231,35 +236,38 @@ fn read_hosts(surroundings: &Surroundings, mounts: &Mounts, report: &mut Report)
             return false;
         }
     };
-    let header = hosts.lines().next().unwrap_or_default();
-    let Some(kind) = header.strip_prefix(MANAGED_HOSTS) else {
-        report.absent_of(
-            &OF_HOSTS,
-            "/etc/hosts is not a file of the kubelet: did an image or a volume replace it?",
-        );
-        return false;
-    };
-    if kind != "." {
-        report.absent_of(&OF_HOSTS, "/etc/hosts has no pod IP: the pod is on the host network");
-        return true;
-    }
-    let Some(hostname) = surroundings.hostname() else {
-        report.absent_of(&OF_HOSTS, "the pod IP cannot be found in /etc/hosts: the hostname is not known");
-        return false;
-    };
-    let addresses = addresses_of(&hostname, &hosts);
-    match addresses.first() {
-        Some(first) => {
-            report.text(Field::POD_IP, *first);
-            report.text(Field::POD_IPS, addresses.join(","));
-            report_names(&hosts, first, report);
+    let kind = hosts.lines().next().unwrap_or_default().strip_prefix(MANAGED_HOSTS);
+    let known = match kind {
+        Some(".") => report_addresses(surroundings, &hosts, report),
+        Some(_) => Err("/etc/hosts has no pod IP: the pod is on the host network".to_owned()),
+        None => {
+            Err("/etc/hosts is not a file of the kubelet: did an image or a volume replace it?".to_owned())
         }
-        None => report.absent_of(&OF_HOSTS, format!("/etc/hosts has no line for the hostname {hostname:?}")),
+    };
+    if let Err(why) = known {
+        report.absent_of(&OF_HOSTS, why);
     }
-    false
+    kind.is_some_and(|kind| kind != ".")
 }
 
-/// Tells the names in the pod's entry of the hosts file: the full one comes first, where a subdomain is set
+/// Reports the addresses of the hostname in the kubelet's hosts file.
+///
+/// # Errors
+/// Why there are none.
+fn report_addresses(surroundings: &Surroundings, hosts: &str, report: &mut Report) -> Result<(), String> {
+    let hostname = surroundings
+        .hostname()
+        .ok_or("the pod IP cannot be found in /etc/hosts: the hostname is not known")?;
+    let addresses = addresses_of(&hostname, hosts);
+    let first = addresses.first();
+    let first = first.ok_or_else(|| format!("/etc/hosts has no line for the hostname {hostname:?}"))?;
+    report.text(Field::POD_IP, *first);
+    report.text(Field::POD_IPS, addresses.join(","));
+    report_names(hosts, first, report);
+    Ok(())
+}
+
+/// Reports the names in the pod's entry of the hosts file. The full one comes first if a subdomain is set
 /// (`managedHostsFileContent` in `pkg/kubelet/kubelet_pods.go`).
 fn report_names(hosts: &str, address: &str, report: &mut Report) {
     let names = hosts.lines().find_map(|line| line.strip_prefix(address)?.strip_prefix('\t'));
@@ -279,14 +287,12 @@ fn addresses_of<'a>(hostname: &str, hosts: &'a str) -> Vec<&'a str> {
     let entries = own.filter_map(|line| line.split_once('\t'));
     let named = entries.filter(|(_, names)| names.split('\t').any(|name| name == hostname));
     let addresses = named.map(|(address, _)| address);
-    let mut of_families: Vec<(bool, &str)> = Vec::new();
+    let mut of_families: Vec<(IpAddr, &str)> = Vec::new();
     for address in addresses {
+        let Ok(ip) = address.parse::<IpAddr>() else { continue };
         // The kubelet writes one address of each family. Tools append others.
-        match address.parse::<IpAddr>() {
-            Ok(ip) if ip.is_loopback() || of_families.iter().any(|(is_ipv6, _)| *is_ipv6 == ip.is_ipv6()) => {
-            }
-            Ok(ip) => of_families.push((ip.is_ipv6(), address)),
-            Err(_) => {}
+        if !ip.is_loopback() && !of_families.iter().any(|(other, _)| other.is_ipv6() == ip.is_ipv6()) {
+            of_families.push((ip, address));
         }
     }
     of_families.into_iter().map(|(_, address)| address).collect()

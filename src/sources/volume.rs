@@ -176,8 +176,8 @@ fn describe(error: &io::Error) -> String {
 
 /// The meaning of a file, according to its name.
 enum Meaning {
-    Text(Field),
-    Map(Field),
+    Field(Field),
+    /// A quantity in this unit.
     Resource(Field, &'static str),
     WithoutUnit,
 }
@@ -190,18 +190,13 @@ fn meaning_for(name: &str, subject: &Subject) -> Option<Meaning> {
             resource_file(file).filter(|_| subject.name() == Some(container))
         }
         (None, Subject::Own { .. }) => meaning(name),
-        (None, _) => meaning(name).filter(|meaning| matches!(meaning, Meaning::Text(_) | Meaning::Map(_))),
+        (None, _) => meaning(name).filter(|meaning| matches!(meaning, Meaning::Field(_))),
     }
 }
 
 fn meaning(name: &str) -> Option<Meaning> {
-    if let Some(field) = Field::all().find(|field| field.files.contains(&name)) {
-        return Some(match field.kind {
-            Kind::Map => Meaning::Map(field),
-            _ => Meaning::Text(field),
-        });
-    }
-    resource_file(name)
+    let field = Field::all().find(|field| field.files.contains(&name));
+    field.map(Meaning::Field).or_else(|| resource_file(name))
 }
 
 /// Names of resource files, with the unit that they state.
@@ -249,7 +244,10 @@ impl Meaning {
         report: &mut Report,
     ) -> io::Result<()> {
         match self {
-            Meaning::Text(field) => match read_short(directory, name)? {
+            Meaning::Field(field) if field.kind == Kind::Map => {
+                read_map(field, path, directory.file(name)?, report)?;
+            }
+            Meaning::Field(field) => match read_short(directory, name)? {
                 text if field.kind.accepts(&text) => report.text(field, text),
                 text if text.is_empty() => {}
                 _ => report.broken_field(
@@ -257,7 +255,6 @@ impl Meaning {
                     format!("{}: the content is not {}; not used", path(), field.kind.noun()),
                 ),
             },
-            Meaning::Map(field) => read_map(field, path, directory.file(name)?, report)?,
             Meaning::Resource(field, unit) => {
                 let text = read_short(directory, name)?;
                 match text.trim().parse::<u64>() {
