@@ -2,7 +2,7 @@
 //!
 //! It sleeps until a volume changes, and then writes the files as `write` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -208,12 +208,12 @@ fn shown(run: Option<&Run>) -> Shown {
 fn difference(before: &Shown, after: &Shown) -> String {
     let added = after.keys().filter(|name| !before.contains_key(*name));
     let changed = before.keys().filter(|name| before.get(*name) != after.get(*name));
-    let mut names: Vec<&str> = added.chain(changed).map(String::as_str).collect();
-    names.sort_unstable();
+    let mut names = BTreeSet::new();
+    names.extend(added.chain(changed).map(String::as_str));
     if names.is_empty() {
         return "no field; another process had changed a file, which is now restored".to_owned();
     }
-    names.join(", ")
+    Vec::from_iter(names).join(", ")
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Files from templates: `--template`, `--file`.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -142,12 +141,15 @@ impl FileTemplate {
         }
         // Not by the volume's own links: they lead to another version after a swap.
         let directory = fs::canonicalize(input.join(DATA)).unwrap_or_else(|_| input.to_owned());
-        let entries =
-            fs::read_dir(&directory).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let mut names: Vec<_> = entries.iter().map(fs::DirEntry::file_name).collect();
-        names.retain(|name| !name.as_encoded_bytes().starts_with(b".") && !directory.join(name).is_dir());
-        names.sort_unstable();
-        let of_file = |name: &OsString| {
+        let mut names = BTreeSet::new();
+        for entry in fs::read_dir(&directory).map_err(failed)? {
+            let name = PathBuf::from(entry.map_err(failed)?.file_name());
+            let is_hidden = name.as_os_str().as_encoded_bytes().starts_with(b".");
+            if !is_hidden && !directory.join(&name).is_dir() {
+                names.insert(name);
+            }
+        }
+        let of_file = |name: &PathBuf| {
             let target = output.map(|output| output.join(name));
             let template = FileTemplate::of_file(&directory.join(name), &input.join(name), target)?;
             Ok(FileTemplate { creates_directory: true, ..template })
