@@ -62,9 +62,9 @@ impl Root {
             return Root::open(Path::new("/"));
         }
         let root = Root::below(path.to_owned(), descriptor, false);
-        let proc = root.open_at(Path::new("/proc"), DIRECTORY);
+        let proc = root.directory(Path::new("/proc"));
         let is_proc = |status: Statfs| status.filesystem_type() == PROC_SUPER_MAGIC;
-        if proc.is_ok_and(|proc| fstatfs(&proc).is_ok_and(is_proc)) {
+        if proc.is_ok_and(|proc| fstatfs(&proc.descriptor).is_ok_and(is_proc)) {
             return Err(RootError::LiveProc { path: display() });
         }
         Ok(root)
@@ -76,7 +76,7 @@ impl Root {
     }
 
     fn below(path: PathBuf, descriptor: OwnedFd, is_foreign: bool) -> Root {
-        Root { path, top: Some(Directory { descriptor, is_foreign }) }
+        Root { path, top: Some(Directory { descriptor, bounds: ResolveFlag::RESOLVE_IN_ROOT, is_foreign }) }
     }
 
     /// Whether this is the root directory of this process.
@@ -97,22 +97,17 @@ impl Root {
     /// # Errors
     /// Those of `open(2)` and `read(2)`; the file is not regular, or larger than 8 MiB.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        read_all(regular(self.is_foreign(), |flags| self.open_at(path, flags))?)
+        match &self.top {
+            None => read_all(only_regular(open(path, READ, Mode::empty())?)?),
+            Some(top) => top.read(path),
+        }
     }
 
     /// The directory at `path`.
     pub(crate) fn directory(&self, path: &Path) -> io::Result<Directory> {
-        Ok(Directory { descriptor: self.open_at(path, LISTED)?, is_foreign: self.is_foreign() })
-    }
-
-    fn is_foreign(&self) -> bool {
-        self.top.as_ref().is_some_and(|top| top.is_foreign)
-    }
-
-    fn open_at(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
         match &self.top {
-            None => open(path, flags, Mode::empty()),
-            Some(top) => top.open_in(path, flags, ResolveFlag::RESOLVE_IN_ROOT),
+            None => Directory::open(path),
+            Some(top) => top.directory(path),
         }
     }
 }
@@ -140,6 +135,8 @@ fn mount_id(directory: &OwnedFd) -> Option<String> {
 #[derive(Debug)]
 pub(crate) struct Directory {
     descriptor: OwnedFd,
+    /// How the lookup of a path in it treats links that lead out of it.
+    bounds: ResolveFlag,
     /// It is in the container of another process.
     is_foreign: bool,
 }
@@ -148,7 +145,7 @@ impl Directory {
     /// Opens the directory at `path`. The lookup is not below a root directory.
     pub(crate) fn open(path: &Path) -> io::Result<Directory> {
         let descriptor = open(path, LISTED, Mode::empty())?;
-        Ok(Directory { descriptor, is_foreign: false })
+        Ok(Directory { descriptor, bounds: ResolveFlag::RESOLVE_BENEATH, is_foreign: false })
     }
 
     /// The names in the directory that are UTF-8, sorted, without `.` and `..`.
@@ -163,21 +160,21 @@ impl Directory {
         Ok(names)
     }
 
-    /// The content of the regular file `name`, with the bounds of [`Directory::file`].
-    pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        read_all(self.regular(name)?)
+    /// The content of the regular file at `path`, with the bounds of [`Directory::file`].
+    pub(crate) fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        read_all(self.regular(path.as_ref())?)
     }
 
     /// The regular file `name`, up to 8 MiB. A link that leads out of this directory fails with `EXDEV`
     /// (`openat2(2)`, `RESOLVE_BENEATH`).
     pub(crate) fn file(&self, name: &str) -> io::Result<io::Take<File>> {
-        Ok(self.regular(name)?.0.take(SIZE_LIMIT))
+        Ok(self.regular(Path::new(name))?.0.take(SIZE_LIMIT))
     }
 
-    /// The directory `name` in this one, with the bounds of [`Directory::file`].
-    pub(crate) fn directory(&self, name: &str) -> io::Result<Directory> {
-        let descriptor = self.open_in(Path::new(name), LISTED, ResolveFlag::RESOLVE_BENEATH)?;
-        Ok(Directory { descriptor, is_foreign: self.is_foreign })
+    /// The directory at `path` in this one, with the bounds of [`Directory::file`].
+    pub(crate) fn directory(&self, path: impl AsRef<Path>) -> io::Result<Directory> {
+        let descriptor = self.open_in(path.as_ref(), LISTED)?;
+        Ok(Directory { descriptor, bounds: ResolveFlag::RESOLVE_BENEATH, is_foreign: self.is_foreign })
     }
 
     /// The text of the symbolic link `name`, and what it leads to: a new directory may have the name of an old one.
@@ -213,22 +210,30 @@ impl Directory {
         Ok(self.names()?.iter().filter_map(line).collect())
     }
 
-    fn regular(&self, name: &str) -> io::Result<(File, usize)> {
-        regular(self.is_foreign, |flags| self.open_in(Path::new(name), flags, ResolveFlag::RESOLVE_BENEATH))
+    /// The regular file at `path`, and its size. A read from a FIFO would hang, and one from a device may not end.
+    fn regular(&self, path: &Path) -> io::Result<(File, usize)> {
+        if !self.is_foreign {
+            return only_regular(self.open_in(path, READ)?);
+        }
+        // Opening a device or a FIFO can have an effect in the container of another process. So the file is opened for
+        // reading only when it is known to be regular.
+        let (found, size) = only_regular(self.open_in(path, OFlag::O_PATH | OFlag::O_CLOEXEC)?)?;
+        let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+        Ok((open(path.as_str(), READ, Mode::empty())?.into(), size))
     }
 
-    /// Opens `path` from this directory, within the bounds of `resolve`.
-    fn open_in(&self, path: &Path, flags: OFlag, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
-        match openat2(&self.descriptor, path, OpenHow::new().flags(flags).resolve(resolve)) {
+    /// Opens `path` from this directory, within its bounds.
+    fn open_in(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+        match openat2(&self.descriptor, path, OpenHow::new().flags(flags).resolve(self.bounds)) {
             // openat2(2) needs Linux 5.6. A sandbox may forbid it, and it fails in a race.
-            Err(Errno::ENOSYS | Errno::EPERM | Errno::EAGAIN) => self.walk(path, flags, resolve),
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EAGAIN) => self.walk(path, flags),
             opened => opened,
         }
     }
 
     /// Opens `path` step by step, with the rules of `openat2(2)`.
-    fn walk(&self, path: &Path, flags: OFlag, resolve: ResolveFlag) -> nix::Result<OwnedFd> {
-        let is_beneath = resolve == ResolveFlag::RESOLVE_BENEATH;
+    fn walk(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+        let is_beneath = self.bounds == ResolveFlag::RESOLVE_BENEATH;
         let mut parents: Vec<OwnedFd> = Vec::new();
         let mut path = path.to_owned();
         for _ in 0..=LINK_LIMIT {
@@ -268,19 +273,6 @@ const LINK_LIMIT: u32 = 40;
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
 /// The flags for opening a directory to list.
 const LISTED: OFlag = READ.union(OFlag::O_DIRECTORY);
-
-/// The regular file that `open` opens, and its size. A read from a FIFO would hang, and one from a device may not end.
-///
-/// To open a device or a FIFO can have an effect. In the container of another process (`is_foreign`) the file
-/// is opened for reading only when it is known to be regular.
-fn regular(is_foreign: bool, open: impl Fn(OFlag) -> nix::Result<OwnedFd>) -> io::Result<(File, usize)> {
-    if is_foreign {
-        let (found, size) = only_regular(open(OFlag::O_PATH | OFlag::O_CLOEXEC)?)?;
-        let path = format!("/proc/self/fd/{}", found.as_raw_fd());
-        return Ok((nix::fcntl::open(path.as_str(), READ, Mode::empty())?.into(), size));
-    }
-    only_regular(open(READ)?)
-}
 
 fn only_regular(descriptor: OwnedFd) -> io::Result<(File, usize)> {
     let file = File::from(descriptor);
@@ -392,30 +384,30 @@ mod tests {
             let link = volume.join(format!("chain-{}", number + 1));
             symlink(format!("chain-{number}"), link).unwrap();
         }
-        let [top, volume] = [keep.path(), &volume].map(|path| Directory::open(path).unwrap());
+        let volume = Directory::open(&volume).unwrap();
+        let top = Directory { bounds: ResolveFlag::RESOLVE_IN_ROOT, ..Directory::open(keep.path()).unwrap() };
         let content = |opened: nix::Result<OwnedFd>| Ok::<_, Errno>(read_all((opened?.into(), 0)).unwrap());
-        let (beneath, in_root) = (ResolveFlag::RESOLVE_BENEATH, ResolveFlag::RESOLVE_IN_ROOT);
-        for (directory, resolve, path, expected) in [
-            (&volume, beneath, "name", Ok("below")),
-            (&volume, beneath, "..data/../name", Ok("below")),
-            (&volume, beneath, "climbing", Err(Errno::EXDEV)),
-            (&volume, beneath, "absolute", Err(Errno::EXDEV)),
-            (&volume, beneath, "above", Err(Errno::EXDEV)),
-            (&volume, beneath, "loop", Err(Errno::ELOOP)),
-            (&volume, beneath, "chain-40", Ok("inside")),
-            (&volume, beneath, "chain-41", Err(Errno::ELOOP)),
-            (&volume, beneath, "hosts/x", Err(Errno::ENOTDIR)),
-            (&volume, beneath, "none", Err(Errno::ENOENT)),
-            (&top, in_root, "/etc/climbing", Ok("inside")),
-            (&top, in_root, "/etc/absolute", Ok("inside")),
-            (&top, in_root, "/../etc/./../etc/name", Ok("below")),
-            (&top, in_root, "/etc/loop", Err(Errno::ELOOP)),
-            (&top, in_root, "/none/hosts", Err(Errno::ENOENT)),
+        for (directory, path, expected) in [
+            (&volume, "name", Ok("below")),
+            (&volume, "..data/../name", Ok("below")),
+            (&volume, "climbing", Err(Errno::EXDEV)),
+            (&volume, "absolute", Err(Errno::EXDEV)),
+            (&volume, "above", Err(Errno::EXDEV)),
+            (&volume, "loop", Err(Errno::ELOOP)),
+            (&volume, "chain-40", Ok("inside")),
+            (&volume, "chain-41", Err(Errno::ELOOP)),
+            (&volume, "hosts/x", Err(Errno::ENOTDIR)),
+            (&volume, "none", Err(Errno::ENOENT)),
+            (&top, "/etc/climbing", Ok("inside")),
+            (&top, "/etc/absolute", Ok("inside")),
+            (&top, "/../etc/./../etc/name", Ok("below")),
+            (&top, "/etc/loop", Err(Errno::ELOOP)),
+            (&top, "/none/hosts", Err(Errno::ENOENT)),
         ] {
             let path = Path::new(path);
             let expected = expected.map(|text| text.as_bytes().to_vec());
-            assert_eq!(content(directory.open_in(path, READ, resolve)), expected, "{path:?}");
-            assert_eq!(content(directory.walk(path, READ, resolve)), expected, "{path:?}");
+            assert_eq!(content(directory.open_in(path, READ)), expected, "{path:?}");
+            assert_eq!(content(directory.walk(path, READ)), expected, "{path:?}");
         }
     }
 }
