@@ -115,7 +115,7 @@ impl FileTemplate {
                 template,
             });
         };
-        let line = 1 + memchr::memchr_iter(b'\n', &template.text()[..error.offset]).count();
+        let line = 1 + template.text()[..error.offset].iter().filter(|byte| **byte == b'\n').count();
         Err(TemplateError::Malformed { file: name, line, problem: error.problem.to_string() })
     }
 

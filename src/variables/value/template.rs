@@ -44,9 +44,8 @@ impl Template {
     /// The errors have their offsets in `text`.
     pub(crate) fn parse(text: Vec<u8>) -> (Self, Vec<ParseError>) {
         let (mut parts, mut errors) = (Vec::new(), Vec::new());
-        let finder = memchr::memmem::Finder::new(b"$(");
         let (mut literal, mut at) = (0, 0);
-        while let Some(found) = finder.find(&text[at..]).map(|found| at + found) {
+        while let Some(found) = (at..text.len()).find(|at| text[*at..].starts_with(b"$(")) {
             if found > literal && text[found - 1] == b'$' {
                 parts.push((literal..found, None));
                 (literal, at) = (found + 1, found + 2);
@@ -108,7 +107,8 @@ impl Template {
                     known.text()
                 }
                 Some(Err(why)) => {
-                    line.0 += memchr::memchr_iter(b'\n', &self.text[line.1..range.start]).count();
+                    let lines = self.text[line.1..range.start].iter().filter(|byte| **byte == b'\n');
+                    line.0 += lines.count();
                     line.1 = range.start;
                     let text = std::str::from_utf8(written).unwrap_or_default();
                     rendered.unknown.push(Unknown { line: line.0, text, why });
