@@ -3,8 +3,8 @@
 //! The control group has the limit that the kernel enforces now, but the kernel has rounded it. The
 //! other sources have the number of the manifest. But they may be out of date and, without a
 //! limit, they report the size of the node. So the number of another source is used only if the kernel
-//! would round it to the value in the control group; where there is no control group to read, only if it
-//! cannot be the size of the node.
+//! would round it to the value in the control group. Without a control group that can be read, the number is used only if
+//! it cannot be the size of the node.
 
 use crate::facts::field::{Field, Source};
 use crate::facts::{Fact, Value};
@@ -29,8 +29,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Whether the limit `reported` cannot be the node's size, which the kubelet reports where no limit is set. A node's
-    /// allocatable is more than half of the node. Only a sandbox has exactly what its limit says.
+    /// Whether the limit `reported` cannot be the node's size, which the kubelet reports if no limit is set. The allocatable
+    /// part of a node is more than half of it. Only a sandbox has exactly the size of its limit.
     fn is_limit(&self, field: Field, reported: &Quantity) -> bool {
         let (all, reported, is_all) = if field == Field::CPU_LIMIT {
             let (all, reported) =

@@ -33,8 +33,8 @@ pub(crate) fn read(surroundings: &Surroundings) -> Report {
     report
 }
 
-/// What is needed to choose between the limits that the control group and the manifest's author report. `cgroup` is what
-/// [`read`] reported, and `authors` are the sources that the pod's author writes.
+/// Measures the machine as far as the choice between the limits of the control group and of the pod's author needs it.
+/// `cgroup` is what [`read`] reported, and the author writes the sources `authors`.
 pub(crate) fn measure(
     surroundings: &Surroundings,
     cgroup: &Report,
@@ -290,7 +290,7 @@ fn least<T, K: Ord>(
 }
 
 /// The directories of the group and of its parents: up to the group of the container if the path names a pod, and
-/// else to the mounted group `root`. None if the mounted group does not contain it.
+/// else to the mounted group `root`; none if the mounted group does not contain the group.
 ///
 /// The groups above that of the container do not limit this container alone.
 fn directories(group: &Group, root: &str, mount_point: &str) -> Option<Vec<PathBuf>> {

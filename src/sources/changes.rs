@@ -1,8 +1,8 @@
 //! Waits for changes of directories: downwardAPI volumes, mounted ConfigMaps, plain directories.
 //!
 //! The kernel reports changes by `inotify(7)`. To publish a new version of a volume, the kubelet renames a link to
-//! `..data` (`pkg/volume/util/atomic_writer.go`). Where events cannot be had, the directories are looked at from
-//! time to time.
+//! `..data` (`pkg/volume/util/atomic_writer.go`). If the kernel reports no changes, the directories are compared every ten
+//! seconds.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ use crate::system::surroundings::Surroundings;
 /// The time between two looks where the kernel reports no changes.
 pub(crate) const LOOK: Duration = Duration::from_secs(10);
 
-/// The events after which the content of a directory may be another one.
+/// The events after which the content of a directory may have changed.
 const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_MOVED_TO)
     .union(AddWatchFlags::IN_MOVED_FROM)
@@ -31,7 +31,7 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_MOVE_SELF)
     .union(AddWatchFlags::IN_ONLYDIR);
 
-/// A place to watch is something else than a directory.
+/// A place to watch is not a directory.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot watch {place}: Not a directory")]
 pub(crate) struct WatchError {
@@ -142,10 +142,10 @@ impl<'a> Watches<'a> {
         is_changed && is_whole
     }
 
-    /// Whether every directory has as much content as it had: links, files or at least a place. What is less is
+    /// Whether every directory has as much content as it had: links, files or at least a place. A directory with less is
     /// being made again, and its facts would be incomplete.
     pub(crate) fn is_whole(&mut self) -> bool {
-        // Each is looked at, and warned of.
+        // Every directory is checked, because each may need a warning.
         self.directories.iter_mut().map(Watched::is_whole).filter(|is_whole| !is_whole).count() == 0
     }
 

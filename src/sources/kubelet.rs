@@ -13,7 +13,7 @@ use crate::system::surroundings::Surroundings;
 /// The first line of a hosts file that the kubelet manages (`pkg/kubelet/kubelet_pods.go`).
 const MANAGED_HOSTS: &str = "# Kubernetes-managed hosts file";
 
-/// Parts of the lines of mounts by which a pod or a container is known: of the paths that the kubelet, Kata and CRI-O make.
+/// The lines of mounts that can name a pod or a container have one of these parts: the kubelet, Kata and CRI-O make such paths.
 const PARTS: [&str; 5] = ["/containers/", "/volume-subpaths/", " /etc/hosts ", "kata", "/userdata/"];
 
 /// Reads the mounts, `/etc/hosts` and `/etc/resolv.conf`.
@@ -39,8 +39,7 @@ pub(crate) fn read(surroundings: &Surroundings) -> Report {
     report
 }
 
-/// Whether nothing below the directory of a pod is mounted, and no share of a sandbox, which may hide the kubelet's
-/// directories.
+/// Whether no mount is from the directory of a pod or shared by a sandbox, which may hide the kubelet's directories.
 fn are_of_no_pod(surroundings: &Surroundings) -> bool {
     let mut mounts = surroundings.mounts().into_iter().flatten().peekable();
     let is_of_pod = |mount: Mount| mount.is_shared_by_sandbox() || mount.root().contains("/pods/");
@@ -145,7 +144,7 @@ impl<'a> Mounts<'a> {
     }
 }
 
-/// The value that all have in common, if there is one.
+/// The first value, if all are equal.
 fn only<T: PartialEq>(all: &[T]) -> Option<&T> {
     all.first().filter(|first| all.iter().all(|it| it == *first))
 }
@@ -158,7 +157,7 @@ const LOG_NAME: usize = 8;
 
 /// The pod's directory and the container in a path that ends in `/pods/<uid>/containers/<name>/<8 hex>`.
 pub(crate) fn termination_log(root: &str) -> Option<(&str, &str)> {
-    // Skip the other roots quickly, which are most of them.
+    // Most other roots end here.
     if root.as_bytes().iter().rev().nth(LOG_NAME) != Some(&b'/') {
         return None;
     }

@@ -39,8 +39,8 @@ pub(crate) fn is_token(surroundings: &Surroundings, content: &[u8]) -> bool {
 /// Why a token has only a namespace.
 const NO_POD: &str = "names no pod: it is a legacy token, which the kubelet did not project";
 
-/// Reads the claims of the first token that names a pod. If none does, it reads only a namespace, and that also
-/// from the file beside the token.
+/// Reads the claims of the first token that names a pod. If no token does, it reads only the namespace, from a token or
+/// from the file beside it.
 pub(crate) fn read(surroundings: &Surroundings) -> Report {
     let (mut report, mut notes, mut unreadable) = (Report::default(), Vec::new(), Vec::new());
     for (index, path) in paths(surroundings).enumerate() {
@@ -82,7 +82,7 @@ pub(crate) fn read(surroundings: &Surroundings) -> Report {
     report
 }
 
-/// Whether there is a token, of whatever kind.
+/// Whether there is a token of any kind.
 pub(crate) fn is_mounted(surroundings: &Surroundings) -> bool {
     paths(surroundings).any(|path| read_claims(surroundings, &path).is_ok())
 }

@@ -123,8 +123,8 @@ pub(crate) fn read_published<T>(
 
 /// What `read` answers while the link of `volume` stays the same.
 ///
-/// The kubelet replaces the link, which is never absent, and then empties and removes the version that it led to. So
-/// a read during a swap may find less or nothing.
+/// The kubelet replaces the link, and then empties and removes the old version. The link is never absent. So a read during a
+/// swap may find less or nothing.
 ///
 /// # Errors
 /// The link changes faster than the volume can be read.
@@ -182,8 +182,8 @@ enum Meaning {
     WithoutUnit,
 }
 
-/// The meaning of the file `name` for `subject`. Before a dot a name says whose resource it is, as an item with
-/// `containerName` has it; without one it is that of the container that mounts the volume.
+/// The meaning of the file `name` for `subject`. A resource is that of the container whose name comes before a dot, as in an
+/// item with `containerName`. Without a dot it is that of the container that mounts the volume.
 fn meaning_for(name: &str, subject: &Subject) -> Option<Meaning> {
     match (name.split_once('.'), subject) {
         (Some((container, file)), subject) => {
@@ -303,7 +303,7 @@ fn read_map(field: Field, path: &dyn Fn() -> String, file: impl Read, report: &m
         line.clear();
     }
     let (mut map, broken) = reader.finish();
-    // A file with a broken line may be that of one label: it is no proof that the pod has no others.
+    // A file with a broken line may be that of one label, so the pod may have other labels.
     let is_whole = broken.is_empty();
     for (number, reason) in broken {
         let why = format!("{}: line {number}: {reason}; the other lines are used", path());
