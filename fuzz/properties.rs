@@ -314,7 +314,7 @@ fn template(data: &[u8]) {
     let lookup = run.lookup();
     let (template, errors) = Template::parse(data.to_vec());
     assert!(errors.iter().all(|error| error.offset <= data.len()));
-    let Some(rendered) = template.render(&lookup, false, 1 << 20, &mut Vec::new()) else { return };
+    let Some(rendered) = template.render(&lookup, false, 1 << 20) else { return };
     for unknown in &rendered.unknown {
         assert!(unknown.text.starts_with("$(") && unknown.text.ends_with(')') && !unknown.why.is_empty());
     }

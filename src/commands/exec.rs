@@ -75,7 +75,7 @@ fn parsed(command: &[OsString]) -> Vec<Rc<Template>> {
 /// meant.
 fn expand(template: &Template, run: &Run) -> Vec<u8> {
     let lookup = run.lookup();
-    let Some(rendered) = template.render(&lookup, false, EXPANDED_LIMIT, &mut Vec::new()) else {
+    let Some(rendered) = template.render(&lookup, false, EXPANDED_LIMIT) else {
         return template.text().to_vec();
     };
     let is_meant =

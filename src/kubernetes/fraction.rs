@@ -65,6 +65,10 @@ impl Fraction {
         self.numerator.div_euclid(self.denominator)
     }
 
+    pub(crate) fn is_less(self, other: Self) -> Option<bool> {
+        Some(self.minus(other)?.signum() < 0)
+    }
+
     /// 1 above 0, -1 below 0, else 0.
     pub(crate) fn signum(self) -> i128 {
         self.numerator.signum()

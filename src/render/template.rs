@@ -193,7 +193,7 @@ impl FileTemplate {
     ) -> Result<(Vec<u8>, bool), Vec<TemplateError>> {
         let lookup = run.lookup();
         let file = || self.name.clone();
-        let Some(rendered) = self.template.render(&lookup, hides_private, limit, &mut Vec::new()) else {
+        let Some(rendered) = self.template.render(&lookup, hides_private, limit) else {
             return Err(vec![TemplateError::TooLong { file: file() }]);
         };
         let error = |unknown: &Unknown| TemplateError::Unknown {

@@ -231,7 +231,7 @@ impl<'a> Evaluator<'a, '_> {
         if unknown.is_empty() { Ok(known) } else { Err(unknown) }
     }
 
-    /// The values of all nodes, and a public, empty value with their sources.
+    /// The values of all nodes, and an empty value with the properties of all of them.
     ///
     /// # Errors
     /// Every reason of every node that has no value.
@@ -245,6 +245,7 @@ impl<'a> Evaluator<'a, '_> {
             match self.value(node) {
                 Ok(value) => {
                     made.add_sources(&value);
+                    made.is_private |= value.is_private;
                     made.is_of_resource |= value.is_of_resource;
                     values.push(value);
                 }
@@ -261,19 +262,18 @@ impl<'a> Evaluator<'a, '_> {
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
         let mut result = numbers[0];
         for (number, (operator, _)) in numbers.into_iter().zip(parts).skip(1) {
-            let is_less = |difference: Fraction| difference.signum() < 0;
             let computed = match *operator {
                 b'+' => result.plus(number),
                 b'-' => result.minus(number),
                 b'*' => result.times(number),
                 b'/' if number.signum() == 0 => return Err(Why::only("the divisor is zero")),
                 b'/' => result.divided_by(number),
-                MIN => number.minus(result).map(|it| if is_less(it) { number } else { result }),
-                _ => result.minus(number).map(|it| if is_less(it) { number } else { result }),
+                MIN => number.is_less(result).map(|is_less| if is_less { number } else { result }),
+                _ => result.is_less(number).map(|is_less| if is_less { number } else { result }),
             };
             result = computed.ok_or_else(|| Why::only("a number is too large"))?;
         }
-        Ok(Known { content: Content::Number(result, None), ..made })
+        Ok(Known { content: Content::Number(result, None), is_private: false, ..made })
     }
 
     fn call(&mut self, function: &str, arguments: &'a [Expression]) -> Outcome<'a> {
@@ -290,7 +290,6 @@ impl<'a> Evaluator<'a, '_> {
             }
             ("replace", [_, _, _]) => {
                 let (made, values) = self.all(arguments.iter())?;
-                let is_private = values.iter().any(|value| value.is_private);
                 let texts = values.iter().zip(arguments).map(|(value, node)| value.utf8(node));
                 let texts = texts.collect::<Result<Vec<_>, _>>()?;
                 let (text, old, new) = (&*texts[0], &*texts[1], &*texts[2]);
@@ -301,7 +300,7 @@ impl<'a> Evaluator<'a, '_> {
                 if text.len() + growth > SIZE_LIMIT {
                     return Err(Why::only(TOO_LONG));
                 }
-                Known { is_private, ..made }.with(text.replace(old, new))
+                made.with(text.replace(old, new))
             }
             ("host", [node]) => {
                 let known = self.value(node)?;

@@ -487,11 +487,7 @@ mod tests {
     }
 
     fn rendered(text: &[u8], hides_private: bool) -> Vec<u8> {
-        Template::parse(text.to_vec())
-            .0
-            .render(&pod(), hides_private, usize::MAX, &mut Vec::new())
-            .unwrap()
-            .text
+        Template::parse(text.to_vec()).0.render(&pod(), hides_private, usize::MAX).unwrap().text
     }
 
     #[test]
@@ -518,7 +514,7 @@ mod tests {
             Template::parse(b"$(A)\n\n $(MISSING) $(spec.nodeName:-NONE)\n$(A)\n$(MISSING)".to_vec());
         assert_eq!(errors, []);
         let pod = pod();
-        let rendered = template.render(&pod, false, usize::MAX, &mut Vec::new()).unwrap();
+        let rendered = template.render(&pod, false, usize::MAX).unwrap();
         let unknown: Vec<_> =
             rendered.unknown.iter().map(|unknown| (unknown.line, unknown.text, unknown.why.len())).collect();
         assert_eq!(unknown, [(3, "$(MISSING)", 1), (3, "$(spec.nodeName:-NONE)", 2), (5, "$(MISSING)", 1)]);
@@ -551,7 +547,7 @@ mod tests {
             times("$(min("),
         ] {
             let (template, _) = Template::parse(text.into_bytes());
-            template.render(&pod(), false, usize::MAX, &mut Vec::new());
+            template.render(&pod(), false, usize::MAX);
         }
     }
 

@@ -5,7 +5,6 @@ use std::ops::Range;
 use super::evaluate::{Scope, Why, evaluate};
 use super::parse::{Expression, ParseError, reference};
 use crate::facts::reference::Problem;
-use crate::facts::wanted::Missed;
 
 const UNCLOSED: &str = "$( has no closing parenthesis on its line; $$( is a literal $(";
 
@@ -87,21 +86,19 @@ impl Template {
     }
 
     /// The text with the value of each reference; `None` if it has more than `limit` bytes. References that are not known
-    /// stay as they are written, and private ones if `hides_private`. Adds the fields to `missed` that it needs and that
-    /// are not known.
+    /// stay as they are written, and private ones if `hides_private`.
     pub(crate) fn render<'t>(
         &'t self,
         scope: &'t dyn Scope,
         hides_private: bool,
         limit: usize,
-        missed: &mut Vec<Missed>,
     ) -> Option<Rendered<'t>> {
         let mut rendered =
             Rendered { text: Vec::with_capacity(self.text.len().min(limit)), ..Rendered::default() };
         let mut line = (1, 0);
         for (range, node) in &self.parts {
             let written = &self.text[range.clone()];
-            let value = match node.as_ref().map(|node| evaluate(node, scope, missed)) {
+            let value = match node.as_ref().map(|node| evaluate(node, scope, &mut Vec::new())) {
                 Some(Ok(known)) if !(known.is_private && hides_private) => {
                     rendered.is_private |= known.is_private;
                     known.text()
