@@ -20,7 +20,7 @@ impl Environment {
         if content.last().is_some_and(|last| *last != 0) {
             content.push(0);
         }
-        let mut names = Vec::new();
+        let mut names = Vec::with_capacity(entries(&content).count());
         let mut start = 0;
         for entry in entries(&content) {
             names.extend(length_of_name(entry).map(|length| (start, length)));

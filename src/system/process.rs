@@ -178,6 +178,9 @@ pub(crate) fn without_signals<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Most environments are smaller, in bytes.
+const USUAL_ENVIRONMENT: usize = 3000;
+
 /// The inherited environment, in its order and with duplicates and entries without `=`; each entry ends in NUL.
 ///
 /// `std::env::vars_os` leaves out entries that it cannot split.
@@ -185,7 +188,7 @@ pub(crate) fn environment() -> Vec<u8> {
     unsafe extern "C" {
         static environ: *const *const libc::c_char;
     }
-    let mut entries = Vec::new();
+    let mut entries = Vec::with_capacity(USUAL_ENVIRONMENT);
     // SAFETY: environ(7) is a null-terminated array of null-terminated strings; nothing in this
     // program changes it, and it is read before any thread is started.
     unsafe {
