@@ -21,7 +21,7 @@ use crate::variables::value::evaluate::Why;
 use crate::variables::value::parse::ParseError;
 use crate::variables::value::template::Template;
 use crate::variables::variable::{Variable, Variables};
-use crate::variables::{self, Run};
+use crate::variables::{Run, VariablesError};
 
 /// The largest size of an argument after `--expand`, in bytes. The kernel allows less.
 const EXPANDED_LIMIT: usize = 8 << 20;
@@ -104,7 +104,7 @@ fn injected<'a>(
         to_be_set.map(|(name, variable)| (name.as_str(), variable)).partition(is_large);
     let why = format!("Linux allows at most {STRING_LIMIT} bytes for one variable");
     if let Some((name, _)) = large.iter().find(|(name, _)| require.iter().any(|required| required == name)) {
-        return Err(CommandError::Variables(variables::not_known(name, &why)));
+        return Err(VariablesError::Required { name: (*name).to_owned(), why }.into());
     }
     if !large.is_empty() {
         log::warn!("{} not set: {why}", names(&large));

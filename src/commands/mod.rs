@@ -23,6 +23,7 @@ use crate::system::exit;
 use crate::system::files::OutputError;
 use crate::system::root::RootError;
 use crate::system::surroundings::TargetError;
+use crate::variables::VariablesError;
 
 /// A subcommand failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +32,8 @@ pub(crate) enum CommandError {
     Root(#[from] RootError),
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// A variable is not known, not in a file, or not shown.
-    #[error("{0}")]
-    Variables(String),
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error("--pod {file}: {source}")]

@@ -21,7 +21,7 @@ use crate::system::files::NewFile;
 use crate::system::root::Root;
 use crate::system::surroundings::Surroundings;
 use crate::variables::value::template::Template;
-use crate::variables::{Run, Selection};
+use crate::variables::{Run, Selection, VariablesError};
 
 /// Reads the templates of the options, and opens what the options name: this container, a recorded one, or a Pod
 /// object. `environment` is that of this process. `arguments` are other texts with references.
@@ -126,7 +126,7 @@ pub(super) fn run_each<'a>(
 /// # Errors
 /// [`CommandError::Variables`] for the last unknown one. The others are logged.
 pub(super) fn require(run: &Run) -> Result<(), CommandError> {
-    last_logged(run.missing_required().into_iter().map(CommandError::Variables).collect())
+    last_logged(run.missing_required().into_iter().map(CommandError::from).collect())
 }
 
 /// Checks that every file of `--out` has every variable of `--require`.
@@ -137,8 +137,8 @@ fn require_in_files(run: &Run, options: &Options) -> Result<(), CommandError> {
     let pairs = options.out.iter().flat_map(|out| options.require.iter().map(move |name| (out, name)));
     let missing = pairs.filter_map(|((file, format), name)| {
         let why = format.why_lacking(name, &run.variables)?;
-        let file = file.display();
-        Some(CommandError::Variables(format!("required variable {name} is not in {file}: {why}")))
+        let (name, file) = (name.clone(), file.display().to_string());
+        Some(VariablesError::NotInFile { name, file, why }.into())
     });
     last_logged(missing.collect())
 }

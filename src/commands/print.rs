@@ -10,8 +10,8 @@ use crate::kubernetes::key_value::map_from;
 use crate::render::{self, Explanation};
 use crate::system::environment::Environment;
 use crate::system::surroundings::Surroundings;
-use crate::variables::Run;
 use crate::variables::variable::Variable;
+use crate::variables::{Run, VariablesError};
 
 /// Gathers facts, and prints the variables.
 pub(super) fn run(
@@ -36,8 +36,7 @@ pub(super) fn run(
     } else if !options.operands.is_empty() {
         // First, because its errors say more about a variable that is set but not shown.
         let value = |name: &String| run.shown_value(name).map(|value| format!("{value}\n"));
-        let values: String =
-            options.operands.iter().map(value).collect::<Result<_, _>>().map_err(CommandError::Variables)?;
+        let values: String = options.operands.iter().map(value).collect::<Result<_, VariablesError>>()?;
         pipeline::require(&run)?;
         to_standard_output(values.as_bytes())?;
     } else {

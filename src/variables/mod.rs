@@ -23,6 +23,21 @@ pub(crate) use crate::variables::selection::Selection;
 pub(crate) use crate::variables::set::Lookup;
 use crate::variables::variable::{Variable, Variables};
 
+/// A variable is not known, not in a file, or not shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VariablesError {
+    #[error("required variable {name} is not known: {why}")]
+    Required { name: String, why: String },
+    #[error("required variable {name} is not in {file}: {why}")]
+    NotInFile { name: String, file: String, why: String },
+    #[error("{0} is set, but is no fact about the pod, and print hides such values. Use printenv {0}")]
+    Hidden(String),
+    #[error(
+        "{0} contains text of the environment or of a file, and print hides such values; the application gets it"
+    )]
+    Private(String),
+}
+
 /// The facts about one subject, and the variables and files made from them.
 pub(crate) struct Run<'a> {
     pub(crate) subject: Subject,
@@ -96,21 +111,21 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// Why it may not be shown, or is not known.
-    pub(crate) fn shown_value(&self, name: &str) -> Result<&str, String> {
+    pub(crate) fn shown_value(&self, name: &str) -> Result<&str, VariablesError> {
         match self.variables.get(name) {
             Some(variable) if variable.is_shown() => Ok(&variable.value),
-            Some(variable) if !variable.is_set && variable.is_private => Err(format!(
-                "{name} contains text of the environment or of a file, and print hides such values; the application gets it"
-            )),
-            _ if self.environment().get_bytes(name.as_bytes()).is_some() => Err(format!(
-                "{name} is set, but is no fact about the pod, and print hides such values. Use printenv {name}"
-            )),
-            _ => Err(not_known(name, &self.why_missing(name))),
+            Some(variable) if !variable.is_set && variable.is_private => {
+                Err(VariablesError::Private(name.to_owned()))
+            }
+            _ if self.environment().get_bytes(name.as_bytes()).is_some() => {
+                Err(VariablesError::Hidden(name.to_owned()))
+            }
+            _ => Err(self.not_known(name)),
         }
     }
 
     /// Each variable of `--require` that is not known, and why.
-    pub(crate) fn missing_required(&self) -> Vec<String> {
+    pub(crate) fn missing_required(&self) -> Vec<VariablesError> {
         let is_missing = |name: &&String| {
             let is_of_table = Field::of_variable(name).is_some() || map_of(name).is_some();
             let is_defined = is_of_table || self.selection.sets(name);
@@ -118,13 +133,12 @@ impl<'a> Run<'a> {
             !self.variables.contains_key(*name) && !is_set
         };
         let missing = self.selection.require.iter().filter(is_missing);
-        missing.map(|name| not_known(name, &self.why_missing(name))).collect()
+        missing.map(|name| self.not_known(name)).collect()
     }
-}
 
-/// The message that a required variable is not known.
-pub(crate) fn not_known(name: &str, why: &str) -> String {
-    format!("required variable {name} is not known: {why}")
+    fn not_known(&self, name: &str) -> VariablesError {
+        VariablesError::Required { name: name.to_owned(), why: self.why_missing(name) }
+    }
 }
 
 /// `value` as the text of `field`'s variable. A resource is in the unit that the variable's name states.
