@@ -237,8 +237,8 @@ fn memory_is_bounded_whatever_a_file_holds() {
         let nothing = peak(name, "");
         for text in &texts {
             let more = peak(name, text).saturating_sub(nothing);
-            // Of the 16 MiB at most, a start without files takes two.
-            assert!(more <= 14 << 10, "{more} KiB more for {name}: {:?}...", &text[..20]);
+            // Of the 16 MiB at most, a start without files takes one.
+            assert!(more <= 15 << 10, "{more} KiB more for {name}: {:?}...", &text[..20]);
         }
     }
 }
