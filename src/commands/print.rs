@@ -61,7 +61,8 @@ fn explanation(run: &Run) -> Explanation {
         (name, why)
     });
     let notes = facts.notes().map(|(source, note)| (source.name(), note.text.clone()));
-    let surroundings = run.origin.surroundings().filter(|_| facts.text(Field::POD_NAME).is_none());
+    let is_named = facts.text(Field::POD_NAME).is_some();
+    let surroundings = if is_named { None } else { run.origin.surroundings() };
     let hostname = surroundings.and_then(Surroundings::hostname).map(|hostname| {
         let why =
             format!("the pod's name is probably {hostname:?}, but a hostname can differ, so it is not used");

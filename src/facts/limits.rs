@@ -272,7 +272,7 @@ mod tests {
         let pinned = Machine { cpuset: Some(4), ..machine() };
         for (cpus, is_limit) in [("4", true), ("3", false), ("3500m", false), ("16", false)] {
             for source in [Source::Volume, Source::Environment] {
-                let expected = is(cpus, source).filter(|_| is_limit);
+                let expected = if is_limit { is(cpus, source) } else { None };
                 assert_eq!(
                     on(&pinned, Field::CPU_LIMIT, &[&UNLIMITED, &reported(source, cpus)]),
                     expected,

@@ -132,12 +132,11 @@ impl Facts {
         }
         let notes: Vec<_> = notes.into_iter().map(|note| (source, Rc::new(note))).collect();
         for (field, slot) in Field::all().zip(&mut self.slots) {
-            let is_silent =
-                || field.sources.contains(&source) && !slot.facts.iter().any(|it| it.source == source);
-            let general =
-                notes.iter().find(|(_, note)| note.about.is_empty()).filter(|_| is_silent()).cloned();
-            let own = notes.iter().filter(|(_, note)| note.about.contains(&field)).cloned();
-            slot.notes.extend(own.chain(general));
+            slot.notes.extend(notes.iter().filter(|(_, note)| note.about.contains(&field)).cloned());
+            let is_silent = !slot.facts.iter().any(|it| it.source == source);
+            if is_silent && field.sources.contains(&source) {
+                slot.notes.extend(notes.iter().find(|(_, note)| note.about.is_empty()).cloned());
+            }
         }
         self.notes.extend(notes);
     }

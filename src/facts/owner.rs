@@ -125,16 +125,15 @@ pub(crate) fn conclude(facts: &mut Facts, is_ordinal_named: bool) {
     };
     let is_set = owner.is_some_and(|owner| owner.kind == "StatefulSet");
     let is_alone = ownership.is_some_and(|ownership| !ownership.is_owned);
-    let by_label = marks.ordinal().filter(|_| !is_alone);
+    let by_label = if is_alone { None } else { marks.ordinal() };
     let by_name = split_ordinal(marks.pod);
     let is_in_environment = facts.reported_by(Source::Environment, Field::ORDINAL).is_some();
     let is_in_name = is_ordinal_named && !is_set && by_label.is_none() && !is_in_environment;
-    let named = by_name.filter(|_| is_in_name);
-    let named = named.filter(|(_, ordinal)| !may_be_generated(ordinal));
-    let ordinal =
-        by_label.or_else(|| by_name.filter(|_| is_set).or(named).map(|(_, ordinal)| ordinal.to_owned()));
+    let named = by_name.filter(|(_, ordinal)| is_in_name && !may_be_generated(ordinal));
+    let in_name = if is_set { by_name } else { named };
+    let ordinal = by_label.or_else(|| in_name.map(|(_, ordinal)| ordinal.to_owned()));
     let mut concluded = by_labels.as_ref().map(|owner| marks.values(owner)).unwrap_or_default();
-    if let Some((name, _)) = named.filter(|_| by_labels.is_none()) {
+    if let (Some((name, _)), None) = (named, &by_labels) {
         let name = || Value::Text(name.to_owned());
         concluded.extend([(Field::OWNER_NAME, name()), (Field::WORKLOAD_NAME, name())]);
     }
@@ -210,7 +209,7 @@ impl<'a> Marks<'a> {
                 let (name, minutes) = before_number().filter(|(_, minutes)| minutes.len() == 8)?;
                 let minutes: u64 = minutes.parse().ok()?;
                 let is_schedule = minutes + LATEST >= self.created && minutes <= self.created + EARLIEST;
-                is_schedule.then_some(("CronJob", name)).filter(|_| !name.is_empty())
+                (is_schedule && !name.is_empty()).then_some(("CronJob", name))
             }
             _ => None,
         }
@@ -247,7 +246,7 @@ impl<'a> Marks<'a> {
         }
         // Kubeflow sets `job-name` alone.
         let job = self.label("batch.kubernetes.io/job-name");
-        let before = || self.label("job-name").filter(|_| self.label("controller-uid").is_some());
+        let before = || self.label("controller-uid").and_then(|_| self.label("job-name"));
         if let Some(job) = job.or_else(before) {
             return Owner::new("Job", job);
         }

@@ -156,7 +156,8 @@ fn nearest(path: &str) -> Option<String> {
     // The key does not help to guess the map.
     let (map, has_key) = path.split_once('[').map_or((path, false), |(map, _)| (map, true));
     let fields = Field::all().filter(|field| !has_key || field.keys.is_some());
-    let paths = fields.map(|field| field.path).chain(RESOURCES.into_iter().filter(|_| !has_key));
+    let resources = if has_key { &[][..] } else { &RESOURCES };
+    let paths = fields.map(|field| field.path).chain(resources.iter().copied());
     suggest::nearest(map, paths).map(|near| {
         let needs_key =
             Field::of_path(near).is_some_and(|field| field.needs_key || (has_key && field.keys.is_some()));

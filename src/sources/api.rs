@@ -220,8 +220,9 @@ impl<'a> Server<'a> {
     ) -> Result<Json, Note> {
         let path = path(object, facts)?;
         let paths = &question.wanted.paths;
-        let refused = self.objects.iter().find_map(|(_, fetched)| fetched.as_ref().err());
-        if let Some(note) = refused.filter(|_| self.client.as_ref().is_some_and(Client::has_given_up)) {
+        if self.client.as_ref().is_some_and(Client::has_given_up)
+            && let Some(note) = self.objects.iter().find_map(|(_, fetched)| fetched.as_ref().err())
+        {
             return Err(note.clone());
         }
         let fetched = self.client(question).and_then(|client| match object {
@@ -312,7 +313,7 @@ fn identity(facts: &Facts) -> Identity<'_> {
     Identity {
         namespace: facts.text(Field::POD_NAMESPACE),
         service_account: facts.text(Field::SERVICE_ACCOUNT),
-        stable_name: facts.text(Field::POD_NAME).filter(|_| is_stable),
+        stable_name: if is_stable { facts.text(Field::POD_NAME) } else { None },
     }
 }
 

@@ -94,7 +94,7 @@ pub(crate) fn gather<'a>(
         Origin::Object(..) => start(Facts::new(1), asked, None),
     };
     wanted.has_no_container = !subject.is_container();
-    let own = origin.surroundings().filter(|_| subject.is_own());
+    let own = if subject.is_own() { origin.surroundings() } else { None };
     add_sizes(own, &wanted, &mut facts);
     match origin {
         Origin::Container(surroundings) => {
@@ -143,9 +143,10 @@ fn add_sizes(own: Option<&Surroundings>, wanted: &Wanted, facts: &mut Facts) {
             Value::Quantity(limit) => Some((u64::try_from(limit.value()).ok()?, fact.source)),
             _ => None,
         });
-        let of_machine = own.and_then(of_machine).map(|number| (number, Source::Cgroup));
         // A quota may be more than the CPUs of a cpuset. Memory is what the limit says.
-        let of_machine = of_machine.filter(|_| limit.is_none() || field == Field::CONTAINER_CPUS);
+        let counts = limit.is_none() || field == Field::CONTAINER_CPUS;
+        let of_machine = if counts { own.and_then(of_machine) } else { None };
+        let of_machine = of_machine.map(|number| (number, Source::Cgroup));
         let least = [limit, of_machine].into_iter().flatten().min_by_key(|(number, _)| *number);
         field.sources.iter().for_each(|source| facts.retract(*source, field));
         let quantity = |number| Quantity::of_units(number, "1").map(Value::Quantity);
@@ -158,6 +159,9 @@ fn add_sizes(own: Option<&Surroundings>, wanted: &Wanted, facts: &mut Facts) {
 /// Adds the pod's full name, if the API has a subdomain and the cluster's domain is known
 /// (`GeneratePodHostNameAndDomain` in `pkg/kubelet/kubelet_pods.go`).
 fn add_full_name(facts: &mut Facts) {
+    if facts.ownership.is_none() {
+        return;
+    }
     let text = |field| facts.text(field);
     let hostname = text(Field::HOSTNAME).or(text(Field::POD_NAME).filter(|name| name.len() < 64));
     let parts = [
@@ -168,8 +172,7 @@ fn add_full_name(facts: &mut Facts) {
         text(Field::CLUSTER_DOMAIN),
     ];
     let parts: Option<Vec<&str>> = parts.into_iter().collect();
-    let is_asked = facts.ownership.is_some();
-    if let Some(parts) = parts.filter(|_| is_asked) {
+    if let Some(parts) = parts {
         let name = parts.join(".");
         facts.add(Source::Api, vec![(Field::FQDN, Value::Text(name))]);
     }

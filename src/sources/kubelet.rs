@@ -192,8 +192,10 @@ fn pod_directory(path: &str) -> Option<&str> {
 /// The container's ID in the name of a file that Kata shares with its virtual machine: `<64 hex>-<16 hex>-hosts`
 /// (`shareFile` in `src/runtime/virtcontainers/container.go`).
 fn kata_share<'r>(mount: &Mount, root: &'r str) -> Option<&'r str> {
-    let is_share = mount.source == "kataShared" || root.contains("/kata-containers/");
-    let (id, rest) = root.rsplit('/').next().filter(|_| is_share)?.split_once('-')?;
+    if mount.source != "kataShared" && !root.contains("/kata-containers/") {
+        return None;
+    }
+    let (id, rest) = root.rsplit('/').next()?.split_once('-')?;
     let (random, name) = rest.split_once('-')?;
     let is_random = random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
     // The names of these two could be the sandbox's.

@@ -192,15 +192,15 @@ fn container<'a>(pod: &'a Json, name: Option<&str>, or_default: Choice) -> Resul
         let why = format!("no container {name:?}; containers: {list}");
         return named(name).ok_or_else(|| Note { about: of_container(), ..Note::new(why, true) });
     }
-    let only = all(pod).next().filter(|_| names.len() == 1);
+    let only = if names.len() == 1 { all(pod).next() } else { None };
     let chosen = match or_default {
         Choice::Only => only,
         Choice::Default => {
             let annotation =
                 pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
-            let mut main = all(pod).filter(|container| container.list == CONTAINERS[0].0);
-            let first = main.next().filter(|_| main.next().is_none());
-            annotation.and_then(named).or(first).or(only)
+            let main: Vec<_> = all(pod).filter(|container| container.list == CONTAINERS[0].0).collect();
+            let only_main = if let [only] = main[..] { Some(only) } else { None };
+            annotation.and_then(named).or(only_main).or(only)
         }
     };
     chosen.ok_or_else(|| {

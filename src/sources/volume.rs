@@ -186,9 +186,8 @@ enum Meaning {
 /// item with `containerName`. Without a dot it is that of the container that mounts the volume.
 fn meaning_for(name: &str, subject: &Subject) -> Option<Meaning> {
     match (name.split_once('.'), subject) {
-        (Some((container, file)), subject) => {
-            resource_file(file).filter(|_| subject.name() == Some(container))
-        }
+        (Some((container, file)), subject) if subject.name() == Some(container) => resource_file(file),
+        (Some(_), _) => None,
         (None, Subject::Own { .. }) => meaning(name),
         (None, _) => meaning(name).filter(|meaning| matches!(meaning, Meaning::Field(_))),
     }

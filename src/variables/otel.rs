@@ -202,7 +202,8 @@ fn explicit(facts: &Facts) -> Attributes {
 /// Adds the attribute of the workload, and the service's name that follows from it.
 fn add_workload(attributes: &mut Attributes, facts: &Facts) {
     let is_known = facts.ownership.as_ref().is_none_or(Ownership::is_of_kubernetes);
-    let kind = facts.text(Field::WORKLOAD_KIND).filter(|_| is_known).unwrap_or_default();
+    let kind = facts.text(Field::WORKLOAD_KIND).unwrap_or_default();
+    let kind = if is_known { kind } else { "" };
     let workload = text(facts, Field::WORKLOAD_NAME);
     if WORKLOADS.contains(&kind) {
         put(attributes, &format!("k8s.{}.name", kind.to_ascii_lowercase()), workload);

@@ -67,12 +67,12 @@ impl Scope for Lookup<'_> {
         match environments(self.selection, self.origin).find_map(|set| set.get_bytes(name.as_bytes())) {
             Some(value) => Ok(Known { is_private: true, ..Known::of_text(value) }),
             None if self.own == Some(name) => Ok(Known::of_text(&b""[..])),
-            None => {
-                Err(match Field::of_variable(name).filter(|_| !self.variables.unknown.contains_key(name)) {
-                    Some(field) => Why::Field(Reference::Field(field)),
-                    None => Why::Variable(name.to_owned()),
-                })
-            }
+            None => Err(match Field::of_variable(name) {
+                Some(field) if !self.variables.unknown.contains_key(name) => {
+                    Why::Field(Reference::Field(field))
+                }
+                _ => Why::Variable(name.to_owned()),
+            }),
         }
     }
 

@@ -282,7 +282,7 @@ impl<'a> Parser<'a> {
         let is_end =
             !matches!(self.rest(), [byte, ..] if byte.is_ascii_alphanumeric() || b"._%'[(".contains(byte));
         let is_valid = has_digits && is_end && decimals.len() <= 9 && !decimals.contains('.');
-        let Some(unit) = unit.filter(|_| is_valid) else {
+        let (Some(unit), true) = (unit, is_valid) else {
             self.at = start;
             return Err(self.error(NUMBER));
         };
@@ -370,10 +370,13 @@ fn as_kubelet(node: Expression) -> Expression {
         },
         _ => return node,
     };
-    let resource = field.0.resource().filter(|_| field.0.is_limit_or_request());
-    let allowed = resource.filter(|resource| is_valid_divisor(resource, divisor));
-    let Some(divisor) = allowed.and_then(|_| Quantity::parse(divisor).ok()) else { return node };
-    Expression::Field(Box::new((field.0.clone(), Some(divisor))))
+    let is_allowed = |resource: &str| field.0.is_limit_or_request() && is_valid_divisor(resource, divisor);
+    match Quantity::parse(divisor) {
+        Ok(divisor) if field.0.resource().is_some_and(is_allowed) => {
+            Expression::Field(Box::new((field.0.clone(), Some(divisor))))
+        }
+        _ => node,
+    }
 }
 
 /// Whether a term of `node` is divided by a literal 0. Terms in parentheses were checked before.
