@@ -1,5 +1,6 @@
 //! Reads the sources in order, and decides whether the API server is needed.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value as Json;
@@ -45,12 +46,12 @@ pub(crate) struct Shared<'a> {
     settings: api::Settings,
     server: api::Server<'a>,
     /// The warnings that were logged: each is logged once for all containers.
-    warned: Vec<String>,
+    warned: BTreeSet<String>,
 }
 
 impl<'a> Shared<'a> {
     pub(crate) fn new(settings: api::Settings) -> Self {
-        Shared { settings, server: api::Server::default(), warned: Vec::new() }
+        Shared { settings, server: api::Server::default(), warned: BTreeSet::new() }
     }
 
     /// Drops the API server's objects, which may be large.
@@ -63,7 +64,7 @@ impl<'a> Shared<'a> {
         let is_new = !self.warned.contains(&warning);
         if is_new {
             log::warn!("{warning}");
-            self.warned.push(warning);
+            self.warned.insert(warning);
         }
         is_new
     }
