@@ -32,6 +32,7 @@ pub(super) fn explain(
         None => who.namespace.zip(who.service_account),
     };
     let role = Role::for_get(path, who.stable_name);
+    let allow = |whose: &str| format!("let {whose} get {path}");
     let advice = match (account, role, user) {
         (Some((namespace, name)), Some(role), _) if is_label(namespace) && is_subdomain(name) => {
             if let Role { resource: "pods", namespace: Some(namespace), object: None } = role {
@@ -41,17 +42,15 @@ pub(super) fn explain(
             }
             role.commands(namespace, name)
         }
-        (Some(_), ..) => format!("let the service account get {path}"),
+        (Some(_), ..) => allow("the service account"),
         (None, _, Some(user)) => format!(
             "{} is not a service account: use the token of a service account, or let this user get {path}",
             one_line(user)
         ),
         (None, ..) if through_proxy => {
-            format!(
-                "let the account of kubectl proxy get {path}, and check --accept-hosts and --reject-paths"
-            )
+            allow("the account of kubectl proxy") + ", and check --accept-hosts and --reject-paths"
         }
-        (None, ..) => format!("let this pod's service account get {path}"),
+        (None, ..) => allow("this pod's service account"),
     };
     (problem, advice)
 }

@@ -278,48 +278,15 @@ impl<'a> Evaluator<'a, '_> {
 
     fn call(&mut self, function: &str, arguments: &'a [Expression]) -> Outcome<'a> {
         match (function, arguments) {
-            ("pick", [number, values @ ..]) => {
-                let index = self.value(number)?;
-                let position = usize::try_from(index.number(number)?.floor()).ok();
-                let Some(picked) = position.and_then(|position| values.get(position)) else {
-                    return Err(Why::only("pick has no value of this number"));
-                };
-                let mut picked = self.value(picked)?;
-                picked.add_sources(&index);
-                Ok(picked)
-            }
-            ("replace", [_, _, _]) => {
-                let (made, values) = self.all(arguments.iter())?;
-                let texts = values.iter().zip(arguments).map(|(value, node)| value.utf8(node));
-                let texts = texts.collect::<Result<Vec<_>, _>>()?;
-                let (text, old, new) = (&*texts[0], &*texts[1], &*texts[2]);
-                if old.is_empty() {
-                    return Err(Why::only("replace has nothing to replace"));
-                }
-                let growth = new.len().saturating_sub(old.len()).saturating_mul(text.matches(old).count());
-                if text.len() + growth > SIZE_LIMIT {
-                    return Err(Why::only(TOO_LONG));
-                }
-                made.with(text.replace(old, new))
-            }
+            ("pick", [number, values @ ..]) => self.pick(number, values),
+            ("replace", [_, _, _]) => self.replace(arguments),
             ("host", [node]) => {
                 let known = self.value(node)?;
                 let text = known.text();
                 let is_ipv6 = std::str::from_utf8(&text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
                 known.with(if is_ipv6 { [b"[", &*text, b"]"].concat() } else { text.into_owned() })
             }
-            ("json", [node]) => {
-                let known = self.value(node)?;
-                let json = match &known.content {
-                    Content::Map(map) => serde_json::to_string(map).unwrap_or_default(),
-                    Content::Text(_) => serde_json::to_string(&known.utf8(node)?).unwrap_or_default(),
-                    Content::Number(number, Some(text)) if serde_json::from_str::<Number>(text).is_err() => {
-                        number.floor().to_string()
-                    }
-                    Content::Number(..) => known.utf8(node)?,
-                };
-                known.with(escaped(&json))
-            }
+            ("json", [node]) => self.json(node),
             ("file", [Expression::Text(path)]) => match self.scope.file(path) {
                 Ok(text) => {
                     Ok(Known { is_private: true, sources: vec!["file"], ..Known::of_text(text.into_bytes()) })
@@ -329,6 +296,45 @@ impl<'a> Evaluator<'a, '_> {
             // The parser has counted the arguments.
             _ => Err(Why::only("no function")),
         }
+    }
+
+    fn pick(&mut self, number: &'a Expression, values: &'a [Expression]) -> Outcome<'a> {
+        let index = self.value(number)?;
+        let position = usize::try_from(index.number(number)?.floor()).ok();
+        let Some(picked) = position.and_then(|position| values.get(position)) else {
+            return Err(Why::only("pick has no value of this number"));
+        };
+        let mut picked = self.value(picked)?;
+        picked.add_sources(&index);
+        Ok(picked)
+    }
+
+    fn replace(&mut self, arguments: &'a [Expression]) -> Outcome<'a> {
+        let (made, values) = self.all(arguments.iter())?;
+        let texts = values.iter().zip(arguments).map(|(value, node)| value.utf8(node));
+        let texts = texts.collect::<Result<Vec<_>, _>>()?;
+        let (text, old, new) = (&*texts[0], &*texts[1], &*texts[2]);
+        if old.is_empty() {
+            return Err(Why::only("replace has nothing to replace"));
+        }
+        let growth = new.len().saturating_sub(old.len()).saturating_mul(text.matches(old).count());
+        if text.len() + growth > SIZE_LIMIT {
+            return Err(Why::only(TOO_LONG));
+        }
+        made.with(text.replace(old, new))
+    }
+
+    fn json(&mut self, node: &'a Expression) -> Outcome<'a> {
+        let known = self.value(node)?;
+        let json = match &known.content {
+            Content::Map(map) => serde_json::to_string(map).unwrap_or_default(),
+            Content::Text(_) => serde_json::to_string(&known.utf8(node)?).unwrap_or_default(),
+            Content::Number(number, Some(text)) if serde_json::from_str::<Number>(text).is_err() => {
+                number.floor().to_string()
+            }
+            Content::Number(..) => known.utf8(node)?,
+        };
+        known.with(escaped(&json))
     }
 }
 
