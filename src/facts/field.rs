@@ -3,7 +3,7 @@
 //! To add a field, add a row. Sources, expressions, variables and renderers all read this table.
 
 use crate::kubernetes::names;
-pub(crate) use crate::kubernetes::object::Object;
+pub(crate) use crate::kubernetes::path::Object;
 
 /// A place that fields are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

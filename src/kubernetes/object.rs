@@ -28,28 +28,6 @@ const ALLOCATION: usize = 16;
 /// The allocation for the first entry of a map: a node of 11 entries (`B` in Rust's `btree/node.rs`).
 const NODE: usize = 11 * size_of::<(String, Value)>();
 
-/// An object of the API that has fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Object {
-    Pod,
-    /// The container in the Pod object's spec.
-    ContainerSpec,
-    /// The container's status in the Pod object.
-    ContainerStatus,
-    Node,
-    /// The pod's Namespace.
-    Namespace,
-    /// The Namespace `kube-system`, whose UID identifies the cluster.
-    KubeSystem,
-}
-
-impl Object {
-    /// Whether it is part of the Pod object.
-    pub(crate) fn is_in_pod(self) -> bool {
-        matches!(self, Object::Pod | Object::ContainerSpec | Object::ContainerStatus)
-    }
-}
-
 /// The bytes are not a valid object.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObjectError {

@@ -7,7 +7,27 @@
 
 use serde_json::Value as Json;
 
-use super::object::Object;
+/// An object of the API that has fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Object {
+    Pod,
+    /// The container in the Pod object's spec.
+    ContainerSpec,
+    /// The container's status in the Pod object.
+    ContainerStatus,
+    Node,
+    /// The pod's Namespace.
+    Namespace,
+    /// The Namespace `kube-system`, whose UID identifies the cluster.
+    KubeSystem,
+}
+
+impl Object {
+    /// Whether it is part of the Pod object.
+    pub(crate) fn is_in_pod(self) -> bool {
+        matches!(self, Object::Pod | Object::ContainerSpec | Object::ContainerStatus)
+    }
+}
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
