@@ -47,11 +47,11 @@ pub(super) fn run(
     for (argument, template) in command.iter_mut().skip(1).zip(&arguments) {
         *argument = OsString::from_vec(expand(template, &run));
     }
-    let is_own = run.is_own();
+    let is_of_this_process = run.is_of_this_process();
     let Run { facts, variables, selection, .. } = run;
     // They may have very many labels.
     drop(facts);
-    let injected = injected(&variables, selection.require, is_own)?;
+    let injected = injected(&variables, selection.require, is_of_this_process)?;
     Ok(execute_with(&command, environment, injected, selection.require))
 }
 
@@ -93,11 +93,12 @@ fn expand(template: &Template, run: &Run) -> Vec<u8> {
 fn injected<'a>(
     variables: &'a Variables,
     require: &[String],
-    is_own: bool,
+    is_of_this_process: bool,
 ) -> Result<Vec<(&'a str, &'a Variable)>, CommandError> {
     // The environment of this process does not have the variables of a recorded pod.
-    let to_be_set =
-        variables.iter().filter(|(_, variable)| !(variable.is_omitted || is_own && variable.is_set));
+    let to_be_set = variables
+        .iter()
+        .filter(|(_, variable)| !(variable.is_omitted || is_of_this_process && variable.is_set));
     let is_large =
         |(name, variable): &(&str, &Variable)| name.len() + 1 + variable.value.len() > STRING_LIMIT;
     let (large, injected): (Vec<_>, Vec<_>) =

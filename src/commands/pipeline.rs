@@ -104,12 +104,12 @@ pub(super) fn run_each<'a>(
     settings: Settings,
 ) -> Result<Vec<Run<'a>>, CommandError> {
     let mut shared = Shared::new(settings);
-    let gather = |options: &'a Options| {
+    let gathered = each.iter().map(|options| {
         let selection = options.selection(texts(templates, &[]), None);
         let gathered = gather(origin, &options.beside(), selection.wanted(origin), &mut shared);
         (options, selection, gathered)
-    };
-    let gathered: Vec<_> = each.iter().map(gather).collect();
+    });
+    let gathered: Vec<_> = gathered.collect();
     shared.forget_objects();
     let make = |(options, selection, gathered)| {
         let mut run = with_variables(origin, selection, gathered, &mut shared);

@@ -100,9 +100,8 @@ fn read_volume(
     report: &mut Report,
 ) -> io::Result<()> {
     let volume = surroundings.root.directory(place)?;
-    let read = read_published(&volume, |published| read_version(published, surroundings, place, subject))?;
-    report.values.extend(read.values);
-    report.notes.extend(read.notes);
+    report
+        .extend(read_published(&volume, |published| read_version(published, surroundings, place, subject))?);
     Ok(())
 }
 

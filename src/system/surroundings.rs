@@ -106,8 +106,7 @@ impl<'a> Surroundings<'a> {
 
     /// The mounts that the process sees (`/proc/self/mountinfo`), in order. The file is read once.
     pub(crate) fn mounts(&self) -> Result<impl Iterator<Item = Mount<'_>>, &io::Error> {
-        let mountinfo = self.mountinfo.get_or_init(|| self.read_process("mountinfo"));
-        mountinfo.as_deref().map(mountinfo::parse)
+        self.mountinfo().map(mountinfo::parse)
     }
 
     /// Those of the mounts whose lines have one of `parts` in them.
@@ -115,8 +114,11 @@ impl<'a> Surroundings<'a> {
         &self,
         parts: &'static [&str],
     ) -> Result<impl Iterator<Item = Mount<'_>>, &io::Error> {
-        let mountinfo = self.mountinfo.get_or_init(|| self.read_process("mountinfo"));
-        mountinfo.as_deref().map(|text| mountinfo::parse_with(text, parts))
+        self.mountinfo().map(|text| mountinfo::parse_with(text, parts))
+    }
+
+    fn mountinfo(&self) -> Result<&str, &io::Error> {
+        self.mountinfo.get_or_init(|| self.read_process("mountinfo")).as_deref()
     }
 
     /// Whether the kernel says that it is gVisor's. Older versions do not say it.

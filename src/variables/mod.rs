@@ -92,7 +92,7 @@ impl<'a> Run<'a> {
     }
 
     /// Whether the environment of this process has the variables that the pod's author set.
-    pub(crate) fn is_own(&self) -> bool {
+    pub(crate) fn is_of_this_process(&self) -> bool {
         self.origin.surroundings().is_some_and(|surroundings| surroundings.root.is_system())
     }
 
